@@ -1,0 +1,117 @@
+"""Data sets in the course's format: an .npz with `data` and, where there are any, `labels`."""
+
+import io
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from storage import UserError, read_bytes
+
+IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
+LABELS = "an .npz file whose 'labels' holds one whole number for each image"
+
+
+def read_array(path: Path, name: str, expected: str) -> np.ndarray:
+    """The array called `name` in an .npz file; no other array of the file is read.
+
+    Raises UserError where there is none, or where it is damaged or holds anything but numbers.
+    """
+    content = io.BytesIO(read_bytes(path, expected))
+    if not zipfile.is_zipfile(content):
+        raise UserError(path, "not an .npz file, or a damaged one", expected)
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            names = arrays.files
+            array = arrays[name] if name in names else None
+    except Exception as error:  # a damaged zip or header can fail in zlib, struct, ast and more
+        raise UserError(path, f"'{name}' cannot be read ({error})", expected) from error
+    if array is None:
+        found = ", ".join(map(repr, names)) or "nothing"
+        raise UserError(path, f"no '{name}' among its arrays ({found})", expected)
+    return array
+
+
+def load_images(path: Path) -> np.ndarray:
+    """Images as float32 in [0, 1], in the layout of the file.
+
+    The file's `data` is (N, 28, 28), (N, 1, 28, 28) or (N, 784): integers in 0..255, or floats in
+    0..1 or 0..255. Labels are not read. Raises UserError for anything else.
+    """
+    data = read_array(path, "data", IMAGES)
+    if data.dtype.kind not in "uif":
+        raise UserError(path, f"'data' of type {data.dtype}", IMAGES)
+    if data.ndim < 2 or data.shape[1:] not in {(28, 28), (1, 28, 28), (784,)}:
+        raise UserError(path, f"'data' of shape {data.shape}", IMAGES)
+    if len(data) == 0:
+        raise UserError(path, "no images", IMAGES)
+    low, high = data.min(), data.max()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(path, "values that are NaN or infinite", IMAGES)
+    unit = data.dtype.kind == "f" and high <= 1
+    # A float array that only just exceeds 1 could be of either range.
+    if low < 0 or high > 255 or (data.dtype.kind == "f" and 1 < high < 2):
+        raise UserError(path, f"values from {low:g} to {high:g}", IMAGES + " or floats in 0..1")
+    return data.astype(np.float32) if unit else data.astype(np.float32) / 255
+
+
+def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images as `load_images` gives them, and their labels as int64, (N,)."""
+    images = load_images(path)
+    labels = read_array(path, "labels", LABELS)
+    if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
+        found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
+        raise UserError(path, found, f"{LABELS}: {len(images)}")
+    return images, labels.astype(np.int64)
+
+
+class DigitDataset(Dataset[Tensor]):
+    """Images in one tensor, (N, 784), from which an index, a slice or a tensor of indices picks."""
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        self.images = torch.from_numpy(images.reshape(len(images), 784)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
+        return self.images[index]
+
+
+def random_affine(images: Tensor, generator: Generator) -> Tensor:
+    """Each of (B, 28, 28) images rotated, sheared, scaled and shifted at random, a little.
+
+    At most 0.2 rad, 0.15, 10 % and 1.4 pixels; black fills the border.
+    """
+    most = torch.tensor([0.2, 0.15, 0.1, 0.1, 0.1], device=images.device)
+    uniform = torch.rand(len(images), 5, generator=generator, device=images.device)
+    angle, shear, scale, right, down = ((2 * uniform - 1) * most).T
+    cos, sin = (1 + scale) * angle.cos(), (1 + scale) * angle.sin()
+    top = torch.stack([cos, shear - sin, right], dim=1)
+    bottom = torch.stack([sin, cos, down], dim=1)
+    grid = functional.affine_grid(
+        torch.stack([top, bottom], dim=1), [len(images), 1, 28, 28], align_corners=False
+    )
+    return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+
+
+class ShuffledBatches:
+    """Batches of a data set that fits in memory, in a new order at every pass."""
+
+    def __init__(self, dataset: DigitDataset, batch_size: int, generator: Generator) -> None:
+        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.dataset) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        device = self.generator.device
+        order = torch.randperm(len(self.dataset), generator=self.generator, device=device)
+        for start in range(0, len(order), self.batch_size):
+            yield self.dataset[order[start : start + self.batch_size]]

@@ -1,0 +1,130 @@
+"""Every picture: arrays in, a matplotlib Figure out; saving it is the caller's."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from numpy.typing import NDArray
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def reconstruction_rows(images: NDArray, recon: NDArray, columns: int = 10) -> Figure:
+    """Originals, (N, H, W) in [0, 1], each over its reconstruction, `columns` a row."""
+    blocks = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    figure = Figure(figsize=(0.75 * columns + 0.9, 1.6 * blocks + 0.2), layout="constrained")
+    axes = figure.subplots(2 * blocks, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, pair in enumerate(zip(images, recon, strict=True)):
+        row, column = 2 * (i // columns), i % columns
+        for offset, image in enumerate(pair):
+            axes[row + offset, column].imshow(image, cmap="gray", vmin=0, vmax=1)
+    for row, label in enumerate(["original", "recon."] * blocks):
+        axes[row, 0].text(-0.15, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center")
+    return figure
+
+
+def manifold(images: NDArray, x: NDArray, y: NDArray) -> Figure:
+    """Decoded images, (len(y), len(x), H, W), at the latents (x, y), whose y grows upwards."""
+    rows, columns, height, width = images.shape
+    canvas = images[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap="Greys_r", vmin=0, vmax=1)
+    ticks = np.linspace(0, columns - 1, 5).round().astype(int)
+    axes.set_xticks((ticks + 0.5) * width, [f"{x[i]:.2f}" for i in ticks])
+    ticks = np.linspace(0, rows - 1, 5).round().astype(int)
+    axes.set_yticks((rows - ticks - 0.5) * height, [f"{y[i]:.2f}" for i in ticks])
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    return figure
+
+
+def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
+    """(N, 2) latents, coloured and marked by class where `labels` (N,) are known."""
+    size = float(np.clip(30_000 / len(z), 2, 30))
+    if labels is None:
+        axes.scatter(*z.T, s=size, alpha=0.4, linewidths=0, color="0.4", label="images")
+    else:
+        for i, label in enumerate(np.unique(labels)):
+            axes.scatter(
+                *z[labels == label].T,
+                s=size,
+                alpha=0.5,
+                linewidths=0,
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                label=f"digit {label}",
+                rasterized=True,
+            )
+    axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+
+
+def latent_scatter(z: NDArray, labels: NDArray | None = None) -> Figure:
+    """Posterior means of images, (N, 2), by class where `labels` (N,) are given."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
+    scatter_classes(axes, z, labels)
+    axes.legend(markerscale=3)
+    return figure
+
+
+def mixture_ellipses(
+    z: NDArray,
+    means: NDArray,
+    covariances: NDArray,
+    component_labels: Sequence[int],
+    labels: NDArray | None = None,
+) -> Figure:
+    """The mixture's Gaussians, (K, 2) and (K, 2, 2), as 1, 2 and 3 sigma ellipses over latents."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
+    scatter_classes(axes, z, labels)
+    order = np.argsort(component_labels)
+    for i, k in enumerate(order):
+        variances, directions = np.linalg.eigh(covariances[k])
+        angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
+        for sigma in (1, 2, 3):
+            along, across = 2 * sigma * np.sqrt(variances[::-1])
+            axes.add_patch(
+                Ellipse(means[k], along, across, angle=angle, fill=False, linewidth=1.2, color="black")
+            )
+        axes.plot(*means[k], "k+", markersize=10)
+        axes.annotate(
+            f"{component_labels[k]}", means[k], fontsize=14, fontweight="bold",
+            xytext=(5, 5), textcoords="offset points",
+        )
+    axes.legend(markerscale=3, title="1, 2, 3 sigma")
+    return figure
+
+
+def loss_curves(history: Mapping[str, NDArray]) -> Figure:
+    """One panel for each column of a training history, (epochs,), against the epoch."""
+    names = [name for name in history if name != "epoch"]
+    figure = Figure(figsize=(3 * len(names), 2.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
+        axes.set(xlabel="epoch", title=name)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def confusion_matrix(confusion: NDArray, classes: Sequence[int]) -> Figure:
+    """Counts, (K, K), of true class by predicted; each row is shaded by its shares."""
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted digit", ylabel="true digit")
+    figure.colorbar(image, label="share of the true digit")
+    return figure

@@ -1,0 +1,203 @@
+"""A Gaussian mixture with full covariances, fitted by expectation-maximisation. NumPy only.
+
+Dempster, Laird and Rubin (1977); Bishop, "Pattern Recognition and Machine Learning", section 9.2.
+Everything is computed in float64, from differences to the means, in log space.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# Past this squared distance a density is 0 in any arithmetic; the cap keeps its logarithm finite.
+FARTHEST = 1e300
+
+
+def as_points(x: ArrayLike) -> Array:
+    """`x` as finite float64, (N, d) with N, d >= 1. Raises ValueError for anything else."""
+    points = np.asarray(x, dtype=np.float64)
+    if points.ndim != 2 or points.size == 0:
+        raise ValueError(f"points of shape {points.shape}; expected (N, d), neither of them 0")
+    if not np.isfinite(points).all():
+        raise ValueError("points that are NaN or infinite; expected finite numbers")
+    return points
+
+
+def log_gaussian(x: Array, means: Array, covariances: Array) -> Array:
+    """Log density of (N, d) points under K Gaussians, (N, K), through Cholesky factors."""
+    density = np.empty((len(x), len(means)))
+    for k, (mean, factor) in enumerate(zip(means, np.linalg.cholesky(covariances), strict=True)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            whitened = (x - mean) @ np.linalg.inv(factor).T
+            distance = np.fmin(np.square(whitened).sum(axis=1), FARTHEST)
+        log_determinant = 2 * np.log(np.diagonal(factor)).sum()
+        density[:, k] = -0.5 * (x.shape[1] * np.log(2 * np.pi) + log_determinant + distance)
+    return density
+
+
+def log_sum_exp(values: Array) -> Array:
+    """log(sum(exp(row))) of each row of (N, K), without overflow: (N,)."""
+    highest = values.max(axis=1)
+    return highest + np.log(np.exp(values - highest[:, None]).sum(axis=1))
+
+
+def spread_about_nearest(x: Array, means: Array) -> Array:
+    """Covariance of (N, d) points about whichever of the (K, d) means is nearest: (d, d)."""
+    distance = ((x[:, None, :] - means) ** 2).sum(axis=2)
+    centred = x - means[distance.argmin(axis=1)]
+    return centred.T @ centred / len(x)
+
+
+class GaussianMixture:
+    """K Gaussians with full covariances.
+
+    `reg_covar` is added to the diagonal of every covariance, as a share of the data's mean variance:
+    a component on identical points keeps a positive definite one. EM stops once the mean
+    log-likelihood of a point changes by less than `tol`, or after `max_iter` iterations.
+
+    Fitted attributes: `weights_` (K,), `means_` (K, d), `covariances_` (K, d, d), `converged_`, and
+    `log_likelihood_`, the mean over the points at each iteration in nats.
+    """
+
+    weights_: Array
+    means_: Array
+    covariances_: Array
+    converged_: bool
+    log_likelihood_: list[float]
+
+    def __init__(
+        self, n_components: int, *, reg_covar: float = 1e-6, tol: float = 1e-6, max_iter: int = 500
+    ) -> None:
+        self.n_components = n_components
+        self.reg_covar = reg_covar
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(
+        self,
+        x: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Self:
+        """Run EM on (N, d) points from the given start.
+
+        `means`: (K, d). `covariances`: (K, d, d), by default the covariance of the points about
+        their nearest mean, the same for every component. `weights`: (K,), by default equal.
+
+        A component that loses all its points keeps its mean and covariance, at a weight near 0.
+        Raises ValueError for shapes that do not fit and for values that no mixture can have.
+        """
+        points = as_points(x)
+        variance = points.var(axis=0).mean()
+        if not np.isfinite(variance):
+            raise ValueError("points whose variance overflows; expected smaller values")
+        floor = self.reg_covar * (variance or 1.0) * np.eye(points.shape[1])
+        means = as_points(means)
+        if covariances is None:
+            covariances = np.stack([spread_about_nearest(points, means) + floor] * len(means))
+        if weights is None:
+            weights = np.full(len(means), 1 / len(means))
+        self._set(weights, means, covariances)
+        if self.means_.shape[1] != points.shape[1]:
+            raise ValueError(f"means of {self.means_.shape[1]} numbers; expected {points.shape[1]}")
+
+        self.converged_, self.log_likelihood_ = False, [-np.inf]
+        while not self.converged_ and len(self.log_likelihood_) <= self.max_iter:
+            log_joint = self._log_joint(points)
+            log_likelihood = log_sum_exp(log_joint)
+            self._maximise(points, np.exp(log_joint - log_likelihood[:, None]), floor)
+            self.log_likelihood_.append(float(log_likelihood.mean()))
+            self.converged_ = abs(np.diff(self.log_likelihood_[-2:]).item()) < self.tol
+        del self.log_likelihood_[0]
+        return self
+
+    def _maximise(self, points: Array, responsibilities: Array, floor: Array) -> None:
+        tiny = 10 * np.finfo(np.float64).eps
+        counts = responsibilities.sum(axis=0)
+        for k in np.flatnonzero(counts > tiny):
+            share = responsibilities[:, k] / counts[k]
+            self.means_[k] = share @ points
+            centred = points - self.means_[k]
+            self.covariances_[k] = (share[:, None] * centred).T @ centred + floor
+        self.weights_ = (counts + tiny) / (counts + tiny).sum()
+
+    def _log_joint(self, points: Array) -> Array:
+        return np.log(self.weights_) + log_gaussian(points, self.means_, self.covariances_)
+
+    def _set(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
+        self.weights_ = np.array(weights, dtype=np.float64)
+        self.means_ = np.array(means, dtype=np.float64)
+        self.covariances_ = np.array(covariances, dtype=np.float64)
+        k, d = self.n_components, self.means_.shape[-1]
+        for name, array, shape in (
+            ("weights", self.weights_, (k,)),
+            ("means", self.means_, (k, d)),
+            ("covariances", self.covariances_, (k, d, d)),
+        ):
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} of shape {array.shape}; expected finite {shape}")
+        if self.weights_.min() <= 0 or abs(self.weights_.sum() - 1) > 1e-6:
+            raise ValueError(f"weights {self.weights_}; expected positive ones that add up to 1")
+        if np.linalg.eigvalsh(self.covariances_).min() <= 0:
+            raise ValueError("a covariance that is not positive definite")
+
+    def score_samples(self, x: ArrayLike) -> Array:
+        """Log density of each of (N, d) points, nats: (N,)."""
+        return log_sum_exp(self._log_joint(as_points(x)))
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Responsibilities, the posterior probability of each component: (N, K)."""
+        log_joint = self._log_joint(as_points(x))
+        return np.exp(log_joint - log_sum_exp(log_joint)[:, None])
+
+    def predict(self, x: ArrayLike) -> NDArray[np.intp]:
+        """The component of highest posterior probability, weights included: (N,)."""
+        return self._log_joint(as_points(x)).argmax(axis=1)
+
+    def sample(self, n: int, generator: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
+        """`n` points drawn from the mixture, (n, d), and the component of each, (n,)."""
+        components = generator.choice(self.n_components, size=n, p=self.weights_)
+        standard = generator.standard_normal((n, self.means_.shape[1], 1))
+        factors = np.linalg.cholesky(self.covariances_)[components]
+        return self.means_[components] + (factors @ standard)[:, :, 0], components
+
+    def bic(self, x: ArrayLike) -> float:
+        """Bayesian information criterion on (N, d) points; lower is better (Schwarz, 1978)."""
+        scores = self.score_samples(x)
+        return float(self._n_parameters() * np.log(len(scores)) - 2 * scores.sum())
+
+    def aic(self, x: ArrayLike) -> float:
+        """Akaike's information criterion on (N, d) points; lower is better (Akaike, 1974)."""
+        return float(2 * self._n_parameters() - 2 * self.score_samples(x).sum())
+
+    def _n_parameters(self) -> int:
+        k, d = self.means_.shape
+        return (k - 1) + k * d + k * d * (d + 1) // 2
+
+    def to_dict(self) -> dict[str, Array]:
+        """What `from_dict` needs to make this mixture again: plain arrays."""
+        return {
+            "weights": self.weights_,
+            "means": self.means_,
+            "covariances": self.covariances_,
+        }
+
+    @classmethod
+    def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
+        """The mixture that `to_dict` described; other keys are ignored.
+
+        Raises ValueError where a key is missing or its values are not those of a mixture.
+        """
+        missing = {"weights", "means", "covariances"} - parameters.keys()
+        if missing:
+            raise ValueError(f"no {sorted(missing)[0]}")
+        mixture = cls(len(np.atleast_1d(parameters["weights"])))
+        try:
+            mixture._set(*(parameters[name] for name in ("weights", "means", "covariances")))
+        except TypeError as error:
+            raise ValueError("values that are not numbers") from error
+        return mixture

@@ -1,0 +1,323 @@
+"""The three graded modes: train, test_reconstruction, test_classifier."""
+
+import argparse
+import csv
+import io
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+import losses
+from data import DigitDataset, ShuffledBatches, load_images, load_labelled_images, random_affine
+from gmm import GaussianMixture
+from inference import encode, reconstruct
+from models import VAE
+from storage import (
+    UserError,
+    check_writable,
+    load_pickle,
+    load_state_dict,
+    replacing,
+    save_pickle,
+    save_state_dict,
+    sha256,
+)
+from training import History, fit
+
+Number = TypeVar("Number", int, float)
+
+CLASSES = 3
+EPOCHS = 60
+BATCH_SIZE = 256  # past it a CPU gains little speed
+LEARNING_RATE = 2e-3  # the peak of a one-cycle schedule
+BETA = 1.0  # weight of the KL term
+SSIM_WEIGHT = 40.0  # 1 SSIM against nats; SSIM is half of the reconstruction score
+AGREEMENT_WEIGHT = 10.0  # what makes a digit's whole range of slants one component
+
+# Shares of the schedule: with a standard normal prior, and while the mixture moves apart.
+WARM_UP = 0.2
+PARTING = 0.2
+RADIUS = 1.25  # of the mixture's means; sqrt(2) would leave its components no spread
+
+SMALLEST_SHARE = 0.05  # of the images; a component below it has collapsed
+BUDGET = 55.0  # minutes, inside the hour that the assignment expects
+MIXTURE = "the mixture saved by 'vae.py ... train'"
+
+
+class CommandLine(argparse.ArgumentParser):
+    """What follows the name of a mode. A mistake is a UserError, so one line."""
+
+    def __init__(self, usage: str) -> None:
+        super().__init__(usage=f"python {usage} [--option value]", allow_abbrev=False)
+
+    def add_model(self, *, gmm: bool) -> None:
+        """The optional paths of the model and the mixture, and the device."""
+        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"))
+        if gmm:
+            self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
+        self.add_argument("--device", default=os.environ.get("VAE_DEVICE"), help="cpu or cuda")
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        options = self.parse_intermixed_args(words)
+        if "gmm" in options and options.gmm is None:
+            options.gmm = options.model.with_name("gmm_params.pkl")
+        if "device" in options:
+            options.device = choose_device(options.device)
+        return options
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError("command line", message, self.usage or "")
+
+
+def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
+    """An argument type that admits finite numbers above 0."""
+
+    def parse(text: str) -> Number:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError
+        return number
+
+    parse.__name__ = f"positive {kind.__name__}"
+    return parse
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device called `name`, by default the GPU where there is one."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError("device", repr(name), "cpu, or cuda on a machine that has it") from error
+
+
+class Objective:
+    """What `train` minimises on a batch: the beta-weighted ELBO with an SSIM term.
+
+    The prior starts as the standard normal and parts into three equal Gaussians at the corners of a
+    triangle, which keep its mean 0 and covariance I between them. The triangle is turned towards the
+    class means of `val_images`, where the mixture's components will start. From then on, an image
+    and a distorted copy of it are to belong to the same component; without that, the far end of a
+    digit's range of slants ends up among another digit's images.
+    """
+
+    def __init__(self, val_images: Tensor, val_labels: np.ndarray, generator: Generator) -> None:
+        self.val_images, self.val_labels, self.generator = val_images, val_labels, generator
+        self.corners: Tensor | None = None
+
+    def turn_corners(self, model: VAE) -> Tensor:
+        """Unit vectors (3, 2), 120 degrees apart, as near to the class means as a turn brings them.
+
+        The orthogonal Procrustes problem (Schoenemann, 1966).
+        """
+        with torch.no_grad():
+            z = model.encode(self.val_images)[0].double().cpu().numpy()
+        targets = class_means(z, self.val_labels)
+        angles = 2 * np.pi / CLASSES * np.arange(CLASSES)
+        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        left, _, right = np.linalg.svd(corners.T @ (targets - targets.mean(axis=0)))
+        return torch.tensor(corners @ left @ right, dtype=torch.float32, device=self.val_images.device)
+
+    def __call__(self, model: VAE, x: Tensor, progress: float) -> dict[str, Tensor]:
+        if self.corners is None and progress >= WARM_UP:
+            self.corners = self.turn_corners(model)
+        recon, mu, logvar = model(x, self.generator)
+        images = x.view(-1, 28, 28)
+        terms = {
+            "reconstruction": losses.mse(recon, x),
+            "ssim": losses.ssim(recon.view(-1, 28, 28), images),
+        }
+        if self.corners is None:
+            terms |= {"kl": losses.kl_divergence(mu, logvar), "disagreement": torch.zeros_like(mu[0, 0])}
+        else:
+            radius = RADIUS * min(1.0, (progress - WARM_UP) / PARTING)
+            prior = radius * self.corners, 1 - radius**2 / 2
+            distorted = random_affine(images, self.generator).flatten(1)
+            component_kl = losses.gaussian_kl(mu[:, None], logvar[:, None], *prior)
+            other_mu, other_logvar = model.encode(distorted)
+            other_kl = losses.gaussian_kl(other_mu[:, None], other_logvar[:, None], *prior)
+            terms |= {
+                "kl": losses.kl_to_mixture(component_kl),
+                "disagreement": losses.disagreement(component_kl, other_kl),
+            }
+        loss = (
+            terms["reconstruction"]
+            - SSIM_WEIGHT * terms["ssim"]
+            + BETA * terms["kl"]
+            + AGREEMENT_WEIGHT * terms["disagreement"]
+        )
+        return {"loss": loss, **terms}
+
+
+def class_means(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of the (N, 2) latents of each class, in ascending order of the labels: (K, 2)."""
+    return np.stack([z[labels == label].mean(axis=0) for label in np.unique(labels)])
+
+
+def train_vae(
+    images: np.ndarray,
+    val_images: np.ndarray,
+    val_labels: np.ndarray,
+    device: torch.device,
+    epochs: int,
+    deadline: float,
+) -> tuple[VAE, History]:
+    """A VAE trained on (N, ...) images; the schedule stops early at `deadline`, and says so."""
+    model = VAE().to(device)
+    print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
+    generator = Generator(device).manual_seed(0)
+    batches = ShuffledBatches(DigitDataset(images, device), BATCH_SIZE, generator)
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+    steps = epochs * len(batches)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.2
+    )
+    objective = Objective(DigitDataset(val_images, device).images, val_labels, generator)
+    history = fit(
+        model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline
+    )
+    if scheduler.last_epoch < steps:
+        print(f"stopped by the clock after {scheduler.last_epoch} of {steps} steps")
+    return model, history
+
+
+def fit_mixture(
+    z: np.ndarray, val_z: np.ndarray, val_labels: np.ndarray
+) -> tuple[GaussianMixture, np.ndarray]:
+    """A mixture of (N, 2) latents, and the label of each component, (K,).
+
+    EM starts from the class means of the validation latents; of all ways to give the components the
+    classes, the one under which the validation labels are likeliest is taken.
+    """
+    classes, indices = np.unique(val_labels, return_inverse=True)
+    mixture = GaussianMixture(len(classes)).fit(z, class_means(val_z, val_labels))
+    log_posterior = np.log(mixture.predict_proba(val_z) + 1e-12)
+    order = max(
+        itertools.permutations(range(len(classes))),
+        key=lambda order: log_posterior[np.arange(len(indices)), np.array(order)[indices]].sum(),
+    )
+    labels = np.empty_like(classes)
+    labels[list(order)] = classes
+    return mixture, labels
+
+
+def train(before: list[str], after: list[str], usage: str) -> None:
+    """Train on the images of TRAIN, whose labels are not read, and save the model and the mixture."""
+    started = time.monotonic()
+    parser = CommandLine(usage)
+    parser.add_model(gmm=True)
+    parser.add_argument("--epochs", type=positive(int), default=EPOCHS)
+    parser.add_argument(
+        "--budget", type=positive(float), default=BUDGET, help="minutes after which to stop and save"
+    )
+    options = parser.parse(after)
+    train_path, val_path = map(Path, before)
+    history_path = options.model.with_suffix(".history.csv")
+    outputs = (options.model, options.gmm, history_path)
+
+    images = load_images(train_path)
+    val_images, val_labels = load_labelled_images(val_path)
+    classes = np.unique(val_labels)
+    if len(classes) != CLASSES:
+        found = f"{len(classes)} classes ({', '.join(map(str, classes[:9]))})"
+        raise UserError(val_path, found, f"images of {CLASSES}, one for each mixture component")
+    if len({path.resolve() for path in (train_path, val_path, *outputs)}) < 5:
+        raise UserError(options.model, "the same name for two files", "outputs apart from the data")
+    for path in outputs:
+        check_writable(path)
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
+    torch.use_deterministic_algorithms(True)
+    deadline = started + 60 * options.budget
+    model, history = train_vae(
+        images, val_images, val_labels, options.device, options.epochs, deadline
+    )
+    save_state_dict(model, options.model)
+    write_history(history, history_path)
+    val_z = encode(model, val_images)
+    mixture, labels = fit_mixture(encode(model, images), val_z, val_labels)
+    parameters = {**mixture.to_dict(), "labels": labels, "model_sha256": sha256(options.model)}
+    save_pickle(parameters, options.gmm)
+
+    right = np.count_nonzero(labels[mixture.predict(val_z)] == val_labels)
+    print(f"{right} of {len(val_labels)} validation images are in the component of their class")
+    for label, weight in zip(labels, mixture.weights_, strict=True):
+        if weight < SMALLEST_SHARE:
+            print(f"warning: the component of class {label} holds {weight:.1%} of the images")
+    print(f"wrote {', '.join(map(str, outputs))} in {time.monotonic() - started:.0f} s")
+
+
+def write_history(history: History, path: Path) -> None:
+    """One row an epoch, for the loss curves."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *history[0]])
+    writer.writerows([epoch, *row.values()] for epoch, row in enumerate(history, 1))
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def load_model(path: Path, device: torch.device) -> VAE:
+    """The trained network in `path`. Raises UserError where there is none."""
+    model = VAE()
+    load_state_dict(model, path)
+    return model.to(device).eval()
+
+
+def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndarray]:
+    """The mixture in `path` and the label of each component.
+
+    Raises UserError where it is damaged, or belongs to another model than the one in `model_path`.
+    """
+    parameters = load_pickle(path, MIXTURE)
+    try:
+        mixture = GaussianMixture.from_dict(parameters)
+        labels = np.asarray(parameters.get("labels"))
+        if labels.shape != mixture.weights_.shape or labels.dtype.kind != "i":
+            raise ValueError(f"labels of type {labels.dtype} and shape {labels.shape}")
+        if mixture.means_.shape[1] != 2:
+            raise ValueError(f"means of shape {mixture.means_.shape}")
+    except ValueError as error:
+        raise UserError(path, str(error), MIXTURE) from error
+    if parameters.get("model_sha256") != sha256(model_path):
+        raise UserError(path, "the mixture of another model", f"the one trained with {model_path}")
+    return mixture, labels
+
+
+def test_reconstruction(before: list[str], after: list[str], usage: str) -> None:
+    """Write the reconstructions of TEST, in its layout, to vae_reconstructed.npz."""
+    started = time.monotonic()
+    parser = CommandLine(usage)
+    parser.add_model(gmm=False)
+    options = parser.parse(after)
+    images = load_images(Path(before[0]))
+    recon = reconstruct(load_model(options.model, options.device), images)
+    output = Path("vae_reconstructed.npz")
+    with replacing(output) as file:
+        np.savez(file, data=recon)
+    print(f"wrote {output}: {len(recon)} images in {time.monotonic() - started:.1f} s")
+
+
+def test_classifier(before: list[str], after: list[str], usage: str) -> None:
+    """Write the most probable class of each image of TEST to vae.csv."""
+    started = time.monotonic()
+    parser = CommandLine(usage)
+    parser.add_model(gmm=True)
+    options = parser.parse(after)
+    images = load_images(Path(before[0]))
+    model = load_model(options.model, options.device)
+    mixture, labels = load_mixture(options.gmm, options.model)
+    predicted = labels[mixture.predict(encode(model, images))]
+    output = Path("vae.csv")
+    with replacing(output) as file:
+        file.write("\n".join(["Predicted_Label", *map(str, predicted), ""]).encode())
+    print(f"wrote {output}: {len(predicted)} labels in {time.monotonic() - started:.1f} s")

@@ -1,0 +1,1 @@
+"""Scores submissions of the course: `python -m grader --help`."""

@@ -1,0 +1,320 @@
+"""One untrusted file -> a checked array, label list or parameter count. Nothing is ever unpickled.
+
+A file is read leniently where its meaning is certain, and every leniency leaves a remark; where it
+is not certain, BadArtifact says what was found and what was expected.
+"""
+
+import csv
+import io
+import math
+import os
+import pickletools
+import re
+import stat
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
+LARGEST_CSV = 64 << 20
+LARGEST_GRAPH = 16 << 20  # bytes of a state dict's description, its weights apart
+
+COLUMN = "Predicted_Label"
+
+ITEM_BYTES = {
+    "DoubleStorage": 8,
+    "FloatStorage": 4,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "LongStorage": 8,
+    "IntStorage": 4,
+    "ShortStorage": 2,
+    "CharStorage": 1,
+    "ByteStorage": 1,
+    "BoolStorage": 1,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+}
+
+
+class BadArtifact(Exception):
+    """A file that cannot be scored: its path, what was found, what was expected."""
+
+    def __init__(self, path: Path, found: str, expected: str) -> None:
+        super().__init__(f"{path}: {found}; expected {expected}")
+
+
+@dataclass
+class Remarks:
+    """What deviates from the asked format in a file that could be read all the same."""
+
+    path: Path
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, found: str, expected: str) -> None:
+        self.texts.append(f"{self.path}: {found}; expected {expected}")
+
+
+def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
+    """The content of a regular file with one name, without following a link to it.
+
+    Raises BadArtifact for anything else, and for more than `largest` bytes.
+    """
+    try:
+        # Not blocking: a named pipe must not hold the grader up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        found = "a symbolic link" if path.is_symlink() else f"cannot be opened ({error.strerror})"
+        raise BadArtifact(path, found, expected) from error
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise BadArtifact(path, kind, expected)
+        if status.st_nlink > 1:
+            raise BadArtifact(path, f"a file with {status.st_nlink} hard links", expected)
+        if status.st_size > largest:
+            found = f"a file of {status.st_size / 2**20:.0f} MiB"
+            raise BadArtifact(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
+        content = file.read(largest + 1)
+    if not content:
+        raise BadArtifact(path, "an empty file", expected)
+    return content
+
+
+def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
+    """The zip archive in `content`, if what it claims to unpack to is within `LARGEST_FILE`."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except Exception as error:  # a damaged directory can fail in struct, in codecs and more
+        raise BadArtifact(path, f"not a zip archive ({error})", expected) from error
+    size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST_FILE:
+        found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
+        raise BadArtifact(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
+    return archive
+
+
+@dataclass
+class Header:
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+
+
+def read_header(file: zipfile.ZipExtFile) -> Header:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return Header(*np.lib.format.read_array_header_1_0(file))
+    return Header(*np.lib.format.read_array_header_2_0(file))
+
+
+def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -> np.ndarray:
+    """One array of numbers of an .npz file, once its header's claims fit the bytes that are there."""
+    try:
+        with archive.open(name) as file:
+            header = read_header(file)
+            content = file.read()
+    except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
+        raise BadArtifact(path, f"'{name}' cannot be read ({error})", expected) from error
+    if header.dtype.kind not in "buif":
+        raise BadArtifact(path, f"'{name}' of type {header.dtype}", expected)
+    size = math.prod(header.shape) * header.dtype.itemsize
+    if size != len(content) or min(header.shape, default=0) < 0:
+        found = f"'{name}' of shape {header.shape} with {len(content)} bytes, not {size}"
+        raise BadArtifact(path, found, expected)
+    order = "F" if header.fortran_order else "C"
+    return np.frombuffer(content, header.dtype).reshape(header.shape, order=order)
+
+
+def array_names(archive: zipfile.ZipFile) -> list[str]:
+    return [entry.filename for entry in archive.infolist() if entry.filename.endswith(".npy")]
+
+
+def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
+    """Which array of an .npz file holds the images: 'data', else the only one, or the only 'recon'."""
+    if "data.npy" in names:
+        return "data.npy"
+    likely = [name for name in names if "recon" in name.lower()]
+    for candidates in (names, likely):
+        if len(candidates) == 1:
+            remarks.add(f"the images are called '{candidates[0][:-4]}'", "'data'")
+            return candidates[0]
+    found = ", ".join(f"'{name[:-4]}'" for name in names) or "nothing"
+    raise BadArtifact(path, f"no 'data' among its arrays ({found})", "images called 'data'")
+
+
+def read_images(path: Path, remarks: Remarks, count: int | None = None) -> np.ndarray:
+    """Images of an .npz file, (N, 28, 28), as they are stored; `count` says how many to expect.
+
+    Other array names and layouts leave a remark where only one reading of them makes sense.
+    Raises BadArtifact otherwise, and for values that are not finite.
+    """
+    expected = f"'data' with {count or 'N'} images of 28 x 28"
+    archive = open_zip(path, read_file(path, expected), expected)
+    name = choose_images(path, array_names(archive), remarks)
+    data = read_array(path, archive, name, expected)
+    number = len(data) if data.ndim else 0
+    inner = tuple(size for size in data.shape[1:] if size != 1)
+    if number == 0 or inner not in {(28, 28), (784,)} or number != (count or number):
+        raise BadArtifact(path, f"images of shape {data.shape}", expected)
+    if not np.isfinite(data).all():
+        raise BadArtifact(path, "values that are NaN or infinite", expected)
+    if data.shape[1:] != (28, 28):
+        remarks.add(f"images of shape {data.shape}", f"({number}, 28, 28)")
+    return data.reshape(number, 28, 28)
+
+
+def read_truth_images(path: Path) -> NDArray[np.float64]:
+    """The images of a data set on the scale 0..1: (N, 28, 28)."""
+    remarks = Remarks(path)
+    images = read_images(path, remarks)
+    whole = images.dtype.kind in "ui"
+    if images.min() < 0 or images.max() > (255 if whole else 1):
+        found = f"{images.dtype} values from {images.min():g} to {images.max():g}"
+        raise BadArtifact(path, found, "whole numbers in 0..255 or floats in 0..1")
+    return images / 255 if whole else images.astype(np.float64)
+
+
+def read_reconstructions(path: Path, remarks: Remarks, count: int) -> NDArray[np.float64]:
+    """A submission's `count` reconstructed images on the scale 0..1: (count, 28, 28).
+
+    Values that can only be of the scale 0..255 are divided; values a little outside 0..1 are kept.
+    """
+    images = read_images(path, remarks, count).astype(np.float64)
+    low, high = images.min(), images.max()
+    if low >= 0 and 2 < high <= 255:
+        remarks.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
+        return images / 255
+    if low < -1 or high > 2:
+        raise BadArtifact(path, f"values from {low:g} to {high:g}", "values in 0..1")
+    if low < 0 or high > 1:
+        remarks.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
+    return images
+
+
+def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
+    """The numbers that `values` write, (N,). Raises BadArtifact for anything but whole ones."""
+    numbers = np.empty(len(values), np.int64)
+    for row, text in enumerate(values):
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (number.is_integer() and abs(number) < 2**31):
+            raise BadArtifact(path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row")
+        numbers[row] = int(number)
+    return numbers
+
+
+def read_truth_labels(path: Path, count: int | None = None) -> NDArray[np.int64]:
+    """The labels of a data set, (N,). Raises BadArtifact where there are none."""
+    expected = f"'labels' with {count or 'N'} whole numbers"
+    archive = open_zip(path, read_file(path, expected), expected)
+    if "labels.npy" not in array_names(archive):
+        raise BadArtifact(path, "no 'labels' among its arrays", expected)
+    labels = read_array(path, archive, "labels.npy", expected)
+    if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
+        raise BadArtifact(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected)
+    return labels.astype(np.int64)
+
+
+def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int64]:
+    """A submission's `count` predicted labels, (count,).
+
+    The asked form is one column under the header `Predicted_Label`. A header of other spelling, no
+    header, an index column beside the labels, and whole numbers written as 4.0 leave a remark.
+    Raises BadArtifact where it is not certain which numbers are the labels.
+    """
+    expected = f"a CSV with the header '{COLUMN}' and {count} labels"
+    content = read_file(path, expected, LARGEST_CSV)
+    try:
+        text = content.decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadArtifact(path, f"not a CSV ({error})", expected) from error
+    width = len(rows[0]) if rows else 0
+    for number, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise BadArtifact(path, f"{len(row)} columns in row {number}, {width} in the first", expected)
+    if width == 0 or width > 2:
+        raise BadArtifact(path, f"{width} columns", expected)
+
+    spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
+    wanted = re.sub("[^a-z]", "", COLUMN.lower())
+    if spelled.count(wanted) == 1:
+        column = spelled.index(wanted)
+    elif width == 1:
+        column = 0
+    else:
+        raise BadArtifact(path, f"the header {','.join(rows[0])[:80]!r}", expected)
+    if not spelled[column]:
+        remarks.add("no header", f"'{COLUMN}'")
+    else:
+        if rows[0][column] != COLUMN:
+            remarks.add(f"the header {rows[0][column][:40]!r}", f"'{COLUMN}'")
+        del rows[0]
+    if width > 1:
+        remarks.add("a second column", "one column")
+    labels = whole_numbers(path, [row[column] for row in rows])
+    if len(labels) != count:
+        raise BadArtifact(path, f"{len(labels)} labels", expected)
+    if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
+        remarks.add("labels such as 4.0", "whole numbers")
+    return labels
+
+
+def storage_types(graph: bytes) -> dict[str, str]:
+    """The number type of each storage that a state dict's pickle names, read from its opcodes.
+
+    PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
+    length); these are the last values pushed before the opcode BINPERSID.
+    """
+    types: dict[str, str] = {}
+    memo: dict[int, object] = {}
+    pushed: list[object] = []
+    for opcode, argument, _ in pickletools.genops(graph):
+        name = opcode.name
+        if name == "MARK":
+            pushed = []
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = pushed[-1] if pushed else None
+        elif name == "MEMOIZE":
+            memo[len(memo)] = pushed[-1] if pushed else None
+        elif name in ("BINGET", "LONG_BINGET"):
+            pushed.append(memo.get(argument))
+        elif name == "STACK_GLOBAL":
+            pushed[-2:] = [" ".join(map(str, pushed[-2:]))]
+        elif name == "BINPERSID" and len(pushed) >= 5 and pushed[-5] == "storage":
+            types[str(pushed[-3])] = str(pushed[-4]).split()[-1]
+        elif isinstance(argument, str | int):
+            pushed.append(argument)
+    return types
+
+
+def count_numbers(path: Path) -> int:
+    """How many numbers a file of `torch.save` holds, parameters and buffers alike.
+
+    Taken from the sizes of the zip's records and the number types that its pickle names; a record
+    that it does not name counts one number a byte.
+    """
+    expected = "a state dict saved by torch.save"
+    archive = open_zip(path, read_file(path, expected), expected)
+    graphs = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
+    if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
+        raise BadArtifact(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
+    try:
+        types = storage_types(archive.read(graphs[0]))
+    except Exception as error:  # genops names no set of errors for a damaged pickle
+        raise BadArtifact(path, f"a damaged description of its tensors ({error})", expected) from error
+    folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
+    records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
+    if not records:
+        raise BadArtifact(path, "no tensors", expected)
+    return sum(
+        entry.file_size // ITEM_BYTES.get(types.get(entry.filename.removeprefix(folder), ""), 1)
+        for entry in records
+    )

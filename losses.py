@@ -1,0 +1,88 @@
+"""Reconstruction terms and KL divergences, from which training adds up what it minimises.
+
+A term is the mean over the batch of a sum over one image (or one latent): reconstruction + KL is
+the negative evidence lower bound of Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv
+1312.6114), and a KL weighted by beta makes it that of Higgins et al., "beta-VAE" (ICLR 2017).
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SSIM_WINDOW = 7  # scikit-image's default window, the one that submissions are scored with
+
+
+def bce(recon: Tensor, x: Tensor) -> Tensor:
+    """Binary cross-entropy, nats an image. `recon`, `x`: (B, ...) in [0, 1]."""
+    return functional.binary_cross_entropy(recon, x, reduction="sum") / len(x)
+
+
+def mse(recon: Tensor, x: Tensor) -> Tensor:
+    """Squared error summed over the pixels of an image. `recon`, `x`: (B, ...)."""
+    return functional.mse_loss(recon, x, reduction="sum") / len(x)
+
+
+def gaussian_kl(
+    mu: Tensor, logvar: Tensor, mean: Tensor | float = 0.0, variance: float = 1.0
+) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(mean, variance I)) in nats, summed over the last axis.
+
+    Kingma and Welling (arXiv 1312.6114), appendix B, for a prior of any mean and variance.
+    """
+    distance = (mu - mean).square() + logvar.exp()
+    return 0.5 * (distance / variance - 1 - logvar + math.log(variance)).sum(dim=-1)
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL to the standard normal, nats an image. `mu`, `logvar`: (B, latent)."""
+    return gaussian_kl(mu, logvar).mean()
+
+
+def kl_to_mixture(component_kl: Tensor) -> Tensor:
+    """KL to a mixture of K equally likely Gaussians, nats an image, from the KL to each: (B, K).
+
+    The variational bound of Hershey and Olsen, "Approximating the Kullback Leibler divergence
+    between Gaussian mixture models" (ICASSP 2007), equation 20; exact where the K coincide.
+    """
+    return (math.log(component_kl.shape[1]) - torch.logsumexp(-component_kl, dim=1)).mean()
+
+
+def disagreement(component_kl: Tensor, other_kl: Tensor) -> Tensor:
+    """Cross-entropy of the components that two views of each image belong to, nats: (B, K) each."""
+    own, other = (-component_kl).log_softmax(dim=1), (-other_kl).log_softmax(dim=1)
+    both = own.detach().exp() * other + other.detach().exp() * own
+    return -0.5 * both.sum(dim=1).mean()
+
+
+@functools.cache
+def window_means(size: int, device: torch.device) -> Tensor:
+    """(size - 6, size) matrix whose product with a signal gives its sliding-window means."""
+    rows = torch.eye(size, device=device).unfold(0, SSIM_WINDOW, 1)
+    return rows.mean(dim=-1)
+
+
+def ssim(recon: Tensor, x: Tensor) -> Tensor:
+    """Structural similarity, mean over pixels and images; 1 for equal images.
+
+    `recon`, `x`: (B, H, W) in [0, 1]. The same number as scikit-image's `structural_similarity`
+    with its defaults and `data_range=1`: a uniform 7 x 7 window, the sample covariance, no border.
+    Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity" (2004),
+    equation 13.
+    """
+    height, width = x.shape[-2:]
+    vertical = window_means(height, x.device)
+    horizontal = window_means(width, x.device).T
+    moments = torch.stack([recon, x, recon * recon, x * x, recon * x])
+    mean_r, mean_x, mean_rr, mean_xx, mean_rx = vertical @ moments @ horizontal
+    pixels = SSIM_WINDOW**2
+    sample = pixels / (pixels - 1)
+    variance_r = sample * (mean_rr - mean_r * mean_r)
+    variance_x = sample * (mean_xx - mean_x * mean_x)
+    covariance = sample * (mean_rx - mean_r * mean_x)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_r * mean_x + c1) / (mean_r * mean_r + mean_x * mean_x + c1)
+    structure = (2 * covariance + c2) / (variance_r + variance_x + c2)
+    return (luminance * structure).mean()

@@ -1,0 +1,62 @@
+"""The functions that the assignment names, under its names and with its arguments."""
+
+from collections.abc import Iterable
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from torch import Tensor
+
+import figures
+import losses
+from inference import decode, reconstruct
+from models import VAE
+
+
+def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Binary cross-entropy plus KL divergence, both summed over the whole batch, in nats.
+
+    `recon_x`, `x`: (B, ...) in [0, 1] with 784 pixels an image; `mu`, `logvar`: (B, latent).
+    """
+    flat = x.reshape(len(x), -1)
+    bound = losses.bce(recon_x.reshape(flat.shape), flat) + losses.kl_divergence(mu, logvar)
+    return len(x) * bound
+
+
+def show_reconstruction(
+    model: VAE, val_loader: Iterable[tuple[Tensor, Tensor]], n: int = 10
+) -> Figure:
+    """The first `n` images of a loader's first batch, over their reconstructions."""
+    data, _ = next(iter(val_loader))
+    images = data[:n].reshape(-1, 28, 28).cpu().numpy()
+    return figures.reconstruction_rows(images, reconstruct(model, images), columns=n)
+
+
+def plot_2d_manifold(
+    vae: VAE,
+    latent_dim: int = 2,
+    n: int = 20,
+    digit_size: int = 28,
+    device: torch.device | str = "cpu",
+) -> Figure:
+    """`n` x `n` decoded latents, at the normal quantiles 0.05 to 0.95 of both axes."""
+    if latent_dim != 2:
+        raise ValueError(f"latent_dim {latent_dim}; expected 2, the axes of a picture")
+    quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, n)])
+    x, y = np.meshgrid(quantiles, quantiles)
+    images = decode(vae.to(device).eval(), np.stack([x.ravel(), y.ravel()], axis=1))
+    return figures.manifold(images.reshape(n, n, digit_size, digit_size), quantiles, quantiles)
+
+
+def evaluate_gmm_performance(labels_true: ArrayLike, labels_pred: ArrayLike) -> dict[str, float]:
+    """Accuracy, and macro precision, recall and F1 of (N,) labels, as scikit-learn defines them."""
+    macro = precision_recall_fscore_support(
+        labels_true, labels_pred, average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float(accuracy_score(labels_true, labels_pred)),
+        **dict(zip(("precision_macro", "recall_macro", "f1_macro"), map(float, macro), strict=False)),
+    }

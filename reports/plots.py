@@ -1,0 +1,72 @@
+"""`plots`: every picture of the report, as PNG."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+import figures
+from data import load_images, load_labelled_images
+from graded import CommandLine, load_mixture, load_model
+from inference import encode, reconstruct
+from reports.a3 import plot_2d_manifold
+from storage import UserError, replacing
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG at a resolution for print, the same bytes for the same figure."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+
+
+def read_history(path: Path) -> pd.DataFrame | None:
+    """The losses that training wrote beside its model; None where there are none."""
+    if not path.exists():
+        print(f"{path}: no such file, so no loss curves")
+        return None
+    try:
+        history = pd.read_csv(path, dtype=float)
+    except (OSError, ValueError) as error:
+        raise UserError(path, f"not a table of numbers ({error})", "what 'train' wrote") from error
+    if "epoch" not in history:
+        raise UserError(path, "no column 'epoch'", "what 'train' wrote")
+    return history
+
+
+def plots(before: list[str], after: list[str], usage: str) -> None:
+    """Write the reconstructions and the confusion matrix of VAL, the latents of TRAIN, and more."""
+    parser = CommandLine(usage)
+    parser.add_argument("out", type=Path)
+    parser.add_model(gmm=True)
+    options = parser.parse(after)
+    images = load_images(Path(before[0]))
+    val_images, val_labels = load_labelled_images(Path(before[1]))
+    model = load_model(options.model, options.device)
+    mixture, labels = load_mixture(options.gmm, options.model)
+    history = read_history(options.model.with_suffix(".history.csv"))
+
+    z = encode(model, images)
+    predicted = labels[mixture.predict(z)]
+    val_predicted = labels[mixture.predict(encode(model, val_images))]
+    classes = np.unique(np.concatenate([val_labels, labels]))
+    recon = reconstruct(model, val_images)
+    pictures = {
+        "reconstructions": figures.reconstruction_rows(
+            val_images.reshape(-1, 28, 28), recon.reshape(-1, 28, 28)
+        ),
+        "manifold": plot_2d_manifold(model, device=options.device),
+        "latent_scatter": figures.latent_scatter(z),
+        "mixture": figures.mixture_ellipses(
+            z, mixture.means_, mixture.covariances_, labels, predicted
+        ),
+        "confusion": figures.confusion_matrix(
+            confusion_matrix(val_labels, val_predicted, labels=classes), classes
+        ),
+    }
+    if history is not None:
+        pictures["losses"] = figures.loss_curves({name: history[name] for name in history})
+    for name, figure in pictures.items():
+        save(figure, options.out / f"{name}.png")
+    print(f"wrote {', '.join(f'{name}.png' for name in pictures)} to {options.out}")

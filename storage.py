@@ -1,0 +1,162 @@
+"""Files in and out: whole-file writes, state dicts, pickles that can hold only data.
+
+Also the error type for a user's mistake, which `vae.py` prints as one line.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class UserError(Exception):
+    """A mistake in what the user handed in: the file, what was found, what was expected."""
+
+    def __init__(self, path: Path | str, found: str, expected: str) -> None:
+        super().__init__(f"{path}: {found}; expected {expected}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path`, whole, if the block ends without an error.
+
+    Parent folders are made. Raises UserError where the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        found = f"cannot be written ({error.strerror})"
+        raise UserError(path, found, "a file in a folder with write access and space") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise UserError now if `path` could not be written later; leave what is there alone."""
+
+    class Abandon(Exception):
+        pass
+
+    with suppress(Abandon), replacing(path) as file:
+        file.write(b"\0")
+        file.flush()
+        raise Abandon
+
+
+def read_bytes(path: Path, expected: str) -> bytes:
+    """The content of a regular, non-empty file; `expected` says what it should have been."""
+    try:
+        if path.is_dir():
+            raise UserError(path, "a folder", expected)
+        if path.exists() and not path.is_file():
+            raise UserError(path, "not a regular file", expected)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", expected) from error
+    if not content:
+        raise UserError(path, "an empty file", expected)
+    return content
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal digest that `sha256sum` prints."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+STATE_DICT = "a state dict saved by 'vae.py ... train'"
+
+
+def save_state_dict(model: nn.Module, path: Path) -> None:
+    """Write `model.state_dict()` alone, on the CPU, for `torch.load(..., weights_only=True)`."""
+    state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    with replacing(path) as file:
+        torch.save(state, file)
+
+
+def load_state_dict(model: nn.Module, path: Path) -> None:
+    """Fill `model` with the weights in `path`.
+
+    Raises UserError where the file is not a state dict of this very network, or holds a value
+    that is not finite.
+    """
+    content = read_bytes(path, STATE_DICT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load names no set of errors for a damaged file
+        raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error
+    own = model.state_dict()
+    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(path, f"a {type(state).__name__}, not a dict of tensors", STATE_DICT)
+    strange = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
+    if strange:
+        raise UserError(path, f"the weights of another network ('{min(map(str, strange))}' does not fit)", STATE_DICT)
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise UserError(path, "weights that are not finite", STATE_DICT)
+    model.load_state_dict(state)
+
+
+def plain_dtype(name: Any, *_: Any) -> np.dtype:
+    """The dtype of plain numbers or text called `name`: never one that holds objects or fields."""
+    dtype = np.dtype(name) if isinstance(name, str) else np.dtype(object)
+    if dtype.kind not in "biufU":
+        raise pickle.UnpicklingError(f"an array of {name!r}")
+    return dtype
+
+
+class DataUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """Reads pickles of NumPy arrays, numbers, strings, lists, tuples and dicts, and no other.
+
+    The pure-Python reader is used because the C one allocates whatever size a damaged file names.
+    """
+
+    ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    } | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): plain_dtype}
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return self.ALLOWED[module, name]
+
+
+def save_pickle(value: Mapping[str, Any], path: Path) -> None:
+    """Write a dict of NumPy arrays, numbers and strings."""
+    with replacing(path) as file:
+        pickle.dump(value, file, protocol=4)
+
+
+def load_pickle(path: Path, expected: str) -> dict[str, Any]:
+    """Read what `save_pickle` wrote. Raises UserError for anything else, and runs none of it."""
+    content = read_bytes(path, expected)
+    try:
+        value = DataUnpickler(io.BytesIO(content)).load()
+    except pickle.UnpicklingError as error:
+        raise UserError(path, f"a pickle that asks for {error}, which is refused", expected) from error
+    except Exception as error:  # a damaged pickle can fail in any of its opcodes
+        raise UserError(path, "a damaged file", expected) from error
+    if not isinstance(value, dict):
+        raise UserError(path, f"a {type(value).__name__}", expected)
+    return value

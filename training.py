@@ -1,0 +1,98 @@
+"""The one training loop. What a batch is, and what is lost on it, is the caller's."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+Model = TypeVar("Model", bound=nn.Module)
+Batch_co = TypeVar("Batch_co", covariant=True)
+History = list[dict[str, float]]
+"""One row an epoch: the mean of every loss that the step named."""
+
+
+class Batches(Protocol[Batch_co]):
+    """What one epoch goes through; iterated anew for each."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Batch_co]: ...
+
+
+def fit(
+    model: Model,
+    step: Callable[[Model, Batch_co, float], dict[str, Tensor]],
+    batches: Batches[Batch_co],
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    *,
+    epochs: int,
+    deadline: float = math.inf,
+) -> History:
+    """Train `model` for `epochs` passes over `batches`, or until `deadline`.
+
+    `step(model, batch, progress)` gives named scalars, of which "loss" is minimised; `progress` is
+    the share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every
+    other schedule: the clock (`deadline`, in `time.monotonic` seconds) can only cut them short, which
+    shows as `scheduler.last_epoch < epochs * len(batches)`.
+
+    Raises FloatingPointError when the loss is no longer finite.
+    """
+    total = epochs * len(batches)
+    history: History = []
+    line = ProgressLine(total)
+    model.train()
+    for epoch in range(epochs):
+        sums: dict[str, Tensor] = {}
+        taken = 0
+        for batch in batches:
+            done = epoch * len(batches) + taken
+            if done and time.monotonic() > deadline:
+                break
+            losses = step(model, batch, done / total)
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            optimizer.step()
+            scheduler.step()
+            taken += 1
+            sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
+            line.show(done + 1, f"epoch {epoch + 1}/{epochs}", sums, taken)
+        if taken:
+            history.append({name: value.item() / taken for name, value in sums.items()})
+            if not math.isfinite(history[-1]["loss"]):
+                raise FloatingPointError(f"the loss of epoch {epoch + 1} is {history[-1]['loss']}")
+        if taken < len(batches):
+            break
+    line.close()
+    model.eval()
+    return history
+
+
+class ProgressLine:
+    """Rewrites one line on a terminal with the mean losses and the time left; else stays quiet."""
+
+    INTERVAL = 0.2  # seconds
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.started = self.shown = time.monotonic()
+        self.live = sys.stdout.isatty()
+
+    def show(self, done: int, title: str, sums: dict[str, Tensor], count: int) -> None:
+        """`sums` over `count` steps of the epoch; `done` steps of the whole."""
+        now = time.monotonic()
+        if not self.live or (now - self.shown < self.INTERVAL and done < self.total):
+            return
+        self.shown = now
+        left = (now - self.started) / done * (self.total - done)
+        losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
+        print(f"\r{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left\033[K", end="", flush=True)
+
+    def close(self) -> None:
+        if self.live:
+            print()
