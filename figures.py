@@ -1,6 +1,6 @@
 """Every picture: arrays in, a matplotlib Figure out; saving it is the caller's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,7 +26,9 @@ def reconstruction_rows(images: NDArray, recon: NDArray, columns: int = 10) -> F
         for offset, image in enumerate(pair):
             axes[row + offset, column].imshow(image, cmap="gray", vmin=0, vmax=1)
     for row, label in enumerate(["original", "recon."] * blocks):
-        axes[row, 0].text(-0.15, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center")
+        axes[row, 0].text(
+            -0.15, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center"
+        )
     return figure
 
 
@@ -49,11 +51,13 @@ def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
     """(N, 2) latents, coloured and marked by class where `labels` (N,) are known."""
     size = float(np.clip(30_000 / len(z), 2, 30))
     if labels is None:
-        axes.scatter(*z.T, s=size, alpha=0.4, linewidths=0, color="0.4", label="images")
+        axes.scatter(z[:, 0], z[:, 1], s=size, alpha=0.4, linewidths=0, color="0.4", label="images")
     else:
         for i, label in enumerate(np.unique(labels)):
+            own = z[labels == label]
             axes.scatter(
-                *z[labels == label].T,
+                own[:, 0],
+                own[:, 1],
                 s=size,
                 alpha=0.5,
                 linewidths=0,
@@ -65,12 +69,13 @@ def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
 
 
-def latent_scatter(z: NDArray, labels: NDArray | None = None) -> Figure:
-    """Posterior means of images, (N, 2), by class where `labels` (N,) are given."""
+def latent_scatter(z: NDArray, known: NDArray, labels: NDArray) -> Figure:
+    """Posterior means (N, 2) of images, and on them those of the few with `labels`, (M, 2)."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
-    scatter_classes(axes, z, labels)
-    axes.legend(markerscale=3)
+    scatter_classes(axes, z, None)
+    scatter_classes(axes, known, labels)
+    axes.legend()
     return figure
 
 
@@ -78,26 +83,29 @@ def mixture_ellipses(
     z: NDArray,
     means: NDArray,
     covariances: NDArray,
-    component_labels: Sequence[int],
+    component_labels: NDArray,
     labels: NDArray | None = None,
 ) -> Figure:
     """The mixture's Gaussians, (K, 2) and (K, 2, 2), as 1, 2 and 3 sigma ellipses over latents."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
     scatter_classes(axes, z, labels)
-    order = np.argsort(component_labels)
-    for i, k in enumerate(order):
+    for k, mean in enumerate(means):
         variances, directions = np.linalg.eigh(covariances[k])
         angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
         for sigma in (1, 2, 3):
             along, across = 2 * sigma * np.sqrt(variances[::-1])
             axes.add_patch(
-                Ellipse(means[k], along, across, angle=angle, fill=False, linewidth=1.2, color="black")
+                Ellipse(mean, along, across, angle=angle, fill=False, linewidth=1.2, color="black")
             )
-        axes.plot(*means[k], "k+", markersize=10)
+        axes.plot(*mean, "k+", markersize=10)
         axes.annotate(
-            f"{component_labels[k]}", means[k], fontsize=14, fontweight="bold",
-            xytext=(5, 5), textcoords="offset points",
+            f"{component_labels[k]}",
+            mean,
+            fontsize=14,
+            fontweight="bold",
+            xytext=(5, 5),
+            textcoords="offset points",
         )
     axes.legend(markerscale=3, title="1, 2, 3 sigma")
     return figure
@@ -109,12 +117,12 @@ def loss_curves(history: Mapping[str, NDArray]) -> Figure:
     figure = Figure(figsize=(3 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
-        axes.set(xlabel="epoch", title=name)
+        axes.set(xlabel="epoch", ylabel=name)
         axes.grid(alpha=0.3)
     return figure
 
 
-def confusion_matrix(confusion: NDArray, classes: Sequence[int]) -> Figure:
+def confusion_matrix(confusion: NDArray, classes: NDArray) -> Figure:
     """Counts, (K, K), of true class by predicted; each row is shaded by its shares."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")
@@ -123,8 +131,8 @@ def confusion_matrix(confusion: NDArray, classes: Sequence[int]) -> Figure:
     for (row, column), count in np.ndenumerate(confusion):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), [str(label) for label in classes])
+    axes.set_yticks(range(len(classes)), [str(label) for label in classes])
     axes.set(xlabel="predicted digit", ylabel="true digit")
     figure.colorbar(image, label="share of the true digit")
     return figure

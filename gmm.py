@@ -54,7 +54,7 @@ def spread_about_nearest(x: Array, means: Array) -> Array:
 class GaussianMixture:
     """K Gaussians with full covariances.
 
-    `reg_covar` is added to the diagonal of every covariance, as a share of the data's mean variance:
+    `reg_covar` times the data's mean variance is added to the diagonal of every covariance, so that
     a component on identical points keeps a positive definite one. EM stops once the mean
     log-likelihood of a point changes by less than `tol`, or after `max_iter` iterations.
 
@@ -105,14 +105,16 @@ class GaussianMixture:
         if self.means_.shape[1] != points.shape[1]:
             raise ValueError(f"means of {self.means_.shape[1]} numbers; expected {points.shape[1]}")
 
-        self.converged_, self.log_likelihood_ = False, [-np.inf]
-        while not self.converged_ and len(self.log_likelihood_) <= self.max_iter:
+        self.converged_, self.log_likelihood_ = False, []
+        previous = -np.inf
+        while not self.converged_ and len(self.log_likelihood_) < self.max_iter:
             log_joint = self._log_joint(points)
             log_likelihood = log_sum_exp(log_joint)
             self._maximise(points, np.exp(log_joint - log_likelihood[:, None]), floor)
-            self.log_likelihood_.append(float(log_likelihood.mean()))
-            self.converged_ = abs(np.diff(self.log_likelihood_[-2:]).item()) < self.tol
-        del self.log_likelihood_[0]
+            mean = float(log_likelihood.mean())
+            self.log_likelihood_.append(mean)
+            self.converged_ = abs(mean - previous) < self.tol
+            previous = mean
         return self
 
     def _maximise(self, points: Array, responsibilities: Array, floor: Array) -> None:

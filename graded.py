@@ -103,11 +103,11 @@ def choose_device(name: str | None) -> torch.device:
 class Objective:
     """What `train` minimises on a batch: the beta-weighted ELBO with an SSIM term.
 
-    The prior starts as the standard normal and parts into three equal Gaussians at the corners of a
-    triangle, which keep its mean 0 and covariance I between them. The triangle is turned towards the
-    class means of `val_images`, where the mixture's components will start. From then on, an image
-    and a distorted copy of it are to belong to the same component; without that, the far end of a
-    digit's range of slants ends up among another digit's images.
+    The prior starts as the standard normal and parts into three equal Gaussians at the corners of
+    a triangle, which keep its mean 0 and covariance I between them. The triangle is turned towards
+    the class means of `val_images`, where the mixture's components will start. From then on, an
+    image and a distorted copy of it are to belong to the same component; without that, the far end
+    of a digit's range of slants ends up among another digit's images.
     """
 
     def __init__(self, val_images: Tensor, val_labels: np.ndarray, generator: Generator) -> None:
@@ -125,7 +125,9 @@ class Objective:
         angles = 2 * np.pi / CLASSES * np.arange(CLASSES)
         corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         left, _, right = np.linalg.svd(corners.T @ (targets - targets.mean(axis=0)))
-        return torch.tensor(corners @ left @ right, dtype=torch.float32, device=self.val_images.device)
+        return torch.tensor(
+            corners @ left @ right, dtype=torch.float32, device=self.val_images.device
+        )
 
     def __call__(self, model: VAE, x: Tensor, progress: float) -> dict[str, Tensor]:
         if self.corners is None and progress >= WARM_UP:
@@ -137,7 +139,10 @@ class Objective:
             "ssim": losses.ssim(recon.view(-1, 28, 28), images),
         }
         if self.corners is None:
-            terms |= {"kl": losses.kl_divergence(mu, logvar), "disagreement": torch.zeros_like(mu[0, 0])}
+            terms |= {
+                "kl": losses.kl_divergence(mu, logvar),
+                "disagreement": torch.zeros_like(mu[0, 0]),
+            }
         else:
             radius = RADIUS * min(1.0, (progress - WARM_UP) / PARTING)
             prior = radius * self.corners, 1 - radius**2 / 2
@@ -182,9 +187,7 @@ def train_vae(
         optimizer, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.2
     )
     objective = Objective(DigitDataset(val_images, device).images, val_labels, generator)
-    history = fit(
-        model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline
-    )
+    history = fit(model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
     if scheduler.last_epoch < steps:
         print(f"stopped by the clock after {scheduler.last_epoch} of {steps} steps")
     return model, history
@@ -211,13 +214,16 @@ def fit_mixture(
 
 
 def train(before: list[str], after: list[str], usage: str) -> None:
-    """Train on the images of TRAIN, whose labels are not read, and save the model and the mixture."""
+    """Train on the images of TRAIN, whose labels are not read; save the model and the mixture."""
     started = time.monotonic()
     parser = CommandLine(usage)
     parser.add_model(gmm=True)
     parser.add_argument("--epochs", type=positive(int), default=EPOCHS)
     parser.add_argument(
-        "--budget", type=positive(float), default=BUDGET, help="minutes after which to stop and save"
+        "--budget",
+        type=positive(float),
+        default=BUDGET,
+        help="minutes after which to stop and save",
     )
     options = parser.parse(after)
     train_path, val_path = map(Path, before)

@@ -17,7 +17,9 @@ ROWS = 64
 
 
 @torch.inference_mode()
-def in_fixed_batches(function: Callable[[Tensor], Tensor], rows: np.ndarray, device: torch.device) -> np.ndarray:
+def in_fixed_batches(
+    function: Callable[[Tensor], Tensor], rows: np.ndarray, device: torch.device
+) -> np.ndarray:
     """`function` of (N, ...) float32 rows, `ROWS` at a time: (N, ...)."""
     padding = -len(rows) % ROWS
     padded = np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), np.float32)])

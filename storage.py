@@ -9,12 +9,13 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import nn
 
 
@@ -26,10 +27,10 @@ class UserError(Exception):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path`, whole, if the block ends without an error.
+def beside(path: Path) -> Iterator[Path]:
+    """A name for a temporary file in the folder of `path`, which is made; removed in the end.
 
-    Parent folders are made. Raises UserError where the file cannot be written.
+    An OSError in the block becomes a UserError about `path`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -37,11 +38,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             raise IsADirectoryError(0, "it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            yield temporary
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -49,16 +46,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise UserError(path, found, "a file in a folder with write access and space") from error
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path`, whole, if the block ends without an error."""
+    with beside(path) as temporary:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
 def check_writable(path: Path) -> None:
     """Raise UserError now if `path` could not be written later; leave what is there alone."""
-
-    class Abandon(Exception):
-        pass
-
-    with suppress(Abandon), replacing(path) as file:
-        file.write(b"\0")
-        file.flush()
-        raise Abandon
+    with beside(path) as temporary:
+        temporary.write_bytes(b"\0")
 
 
 def read_bytes(path: Path, expected: str) -> bytes:
@@ -106,11 +108,17 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
     except Exception as error:  # torch.load names no set of errors for a damaged file
         raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error
     own = model.state_dict()
-    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(v, torch.Tensor) for v in state.values()
+    ):
         raise UserError(path, f"a {type(state).__name__}, not a dict of tensors", STATE_DICT)
     strange = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
     if strange:
-        raise UserError(path, f"the weights of another network ('{min(map(str, strange))}' does not fit)", STATE_DICT)
+        raise UserError(
+            path,
+            f"the weights of another network ('{min(map(str, strange))}' does not fit)",
+            STATE_DICT,
+        )
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise UserError(path, "weights that are not finite", STATE_DICT)
     model.load_state_dict(state)
@@ -124,17 +132,20 @@ def plain_dtype(name: Any, *_: Any) -> np.dtype:
     return dtype
 
 
-class DataUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class DataUnpickler(pickle._Unpickler):
     """Reads pickles of NumPy arrays, numbers, strings, lists, tuples and dicts, and no other.
 
     The pure-Python reader is used because the C one allocates whatever size a damaged file names.
     """
 
-    ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    } | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): plain_dtype}
+    ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): plain_dtype,
+        ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,
+        ("numpy._core.multiarray", "scalar"): multiarray.scalar,
+        ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,  # NumPy 1
+        ("numpy.core.multiarray", "scalar"): multiarray.scalar,
+    }
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in self.ALLOWED:
@@ -154,7 +165,9 @@ def load_pickle(path: Path, expected: str) -> dict[str, Any]:
     try:
         value = DataUnpickler(io.BytesIO(content)).load()
     except pickle.UnpicklingError as error:
-        raise UserError(path, f"a pickle that asks for {error}, which is refused", expected) from error
+        raise UserError(
+            path, f"a pickle that asks for {error}, which is refused", expected
+        ) from error
     except Exception as error:  # a damaged pickle can fail in any of its opcodes
         raise UserError(path, "a damaged file", expected) from error
     if not isinstance(value, dict):

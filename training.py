@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -38,8 +37,8 @@ def fit(
 
     `step(model, batch, progress)` gives named scalars, of which "loss" is minimised; `progress` is
     the share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every
-    other schedule: the clock (`deadline`, in `time.monotonic` seconds) can only cut them short, which
-    shows as `scheduler.last_epoch < epochs * len(batches)`.
+    other schedule: the clock (`deadline`, in `time.monotonic` seconds) can only cut them short,
+    which shows as `scheduler.last_epoch < epochs * len(batches)`.
 
     Raises FloatingPointError when the loss is no longer finite.
     """
@@ -91,7 +90,11 @@ class ProgressLine:
         self.shown = now
         left = (now - self.started) / done * (self.total - done)
         losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
-        print(f"\r{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left\033[K", end="", flush=True)
+        print(
+            f"\r{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left\033[K",
+            end="",
+            flush=True,
+        )
 
     def close(self) -> None:
         if self.live:

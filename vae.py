@@ -1,7 +1,6 @@
 """Train and test a variational autoencoder from the command line; `python vae.py` lists how."""
 
 import importlib
-import os
 import sys
 
 # mode: (what stands before its name, what may follow it, its handler, what it does)
@@ -47,8 +46,10 @@ def find_mode(words: list[str], modes: Modes) -> str | None:
 def print_help() -> None:
     for title, modes in ("Graded", GRADED), ("Extra", extra_modes()):
         print(f"\n{title} modes:")
-        lines = [(f"python vae.py {before} {name} {after}", text)
-                 for name, (before, after, _, text) in modes.items()]
+        lines = [
+            (f"python vae.py {before} {name} {after}", text)
+            for name, (before, after, _, text) in modes.items()
+        ]
         width = max(len(line) for line, _ in lines)
         for line, text in lines:
             print(f"  {line:{width}}   {text}")
@@ -65,7 +66,10 @@ def main(words: list[str]) -> int:
         print_help()
         if not words or words[0] in ("-h", "--help"):
             return 0
-        print(f"command line: no mode in {' '.join(words)!r}; expected one of the above", file=sys.stderr)
+        print(
+            f"command line: no mode in {' '.join(words)!r}; expected one of the above",
+            file=sys.stderr,
+        )
         return 2
 
     before, after, handler, _ = modes[name]
@@ -73,6 +77,7 @@ def main(words: list[str]) -> int:
     run = getattr(importlib.import_module(module), function)
 
     import torch
+
     from storage import UserError
 
     torch.manual_seed(0)

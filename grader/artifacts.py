@@ -1,7 +1,7 @@
 """One untrusted file -> a checked array, label list or parameter count. Nothing is ever unpickled.
 
 A file is read leniently where its meaning is certain, and every leniency leaves a remark; where it
-is not certain, BadArtifact says what was found and what was expected.
+is not certain, ArtifactError says what was found and what was expected.
 """
 
 import csv
@@ -14,6 +14,7 @@ import stat
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ ITEM_BYTES = {
 }
 
 
-class BadArtifact(Exception):
+class ArtifactError(Exception):
     """A file that cannot be scored: its path, what was found, what was expected."""
 
     def __init__(self, path: Path, found: str, expected: str) -> None:
@@ -61,27 +62,27 @@ class Remarks:
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
     """The content of a regular file with one name, without following a link to it.
 
-    Raises BadArtifact for anything else, and for more than `largest` bytes.
+    Raises ArtifactError for anything else, and for more than `largest` bytes.
     """
     try:
         # Not blocking: a named pipe must not hold the grader up.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         found = "a symbolic link" if path.is_symlink() else f"cannot be opened ({error.strerror})"
-        raise BadArtifact(path, found, expected) from error
-    with open(descriptor, "rb") as file:
+        raise ArtifactError(path, found, expected) from error
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise BadArtifact(path, kind, expected)
+            raise ArtifactError(path, kind, expected)
         if status.st_nlink > 1:
-            raise BadArtifact(path, f"a file with {status.st_nlink} hard links", expected)
+            raise ArtifactError(path, f"a file with {status.st_nlink} hard links", expected)
         if status.st_size > largest:
             found = f"a file of {status.st_size / 2**20:.0f} MiB"
-            raise BadArtifact(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
+            raise ArtifactError(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
         content = file.read(largest + 1)
     if not content:
-        raise BadArtifact(path, "an empty file", expected)
+        raise ArtifactError(path, "an empty file", expected)
     return content
 
 
@@ -90,11 +91,11 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception as error:  # a damaged directory can fail in struct, in codecs and more
-        raise BadArtifact(path, f"not a zip archive ({error})", expected) from error
+        raise ArtifactError(path, f"not a zip archive ({error})", expected) from error
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
         found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
-        raise BadArtifact(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
+        raise ArtifactError(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
     return archive
 
 
@@ -105,7 +106,7 @@ class Header:
     dtype: np.dtype
 
 
-def read_header(file: zipfile.ZipExtFile) -> Header:
+def read_header(file: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return Header(*np.lib.format.read_array_header_1_0(file))
@@ -113,20 +114,20 @@ def read_header(file: zipfile.ZipExtFile) -> Header:
 
 
 def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -> np.ndarray:
-    """One array of numbers of an .npz file, once its header's claims fit the bytes that are there."""
+    """One array of numbers of an .npz file whose header fits the bytes that are there."""
     try:
         with archive.open(name) as file:
             header = read_header(file)
             content = file.read()
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
-        raise BadArtifact(path, f"'{name}' cannot be read ({error})", expected) from error
+        raise ArtifactError(path, f"'{name}' cannot be read ({error})", expected) from error
     if header.dtype.kind not in "buif":
-        raise BadArtifact(path, f"'{name}' of type {header.dtype}", expected)
+        raise ArtifactError(path, f"'{name}' of type {header.dtype}", expected)
     size = math.prod(header.shape) * header.dtype.itemsize
     if size != len(content) or min(header.shape, default=0) < 0:
         found = f"'{name}' of shape {header.shape} with {len(content)} bytes, not {size}"
-        raise BadArtifact(path, found, expected)
-    order = "F" if header.fortran_order else "C"
+        raise ArtifactError(path, found, expected)
+    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
     return np.frombuffer(content, header.dtype).reshape(header.shape, order=order)
 
 
@@ -135,7 +136,7 @@ def array_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
-    """Which array of an .npz file holds the images: 'data', else the only one, or the only 'recon'."""
+    """Which array holds the images: 'data', else the only one, else the only '...recon...'."""
     if "data.npy" in names:
         return "data.npy"
     likely = [name for name in names if "recon" in name.lower()]
@@ -144,14 +145,14 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
             remarks.add(f"the images are called '{candidates[0][:-4]}'", "'data'")
             return candidates[0]
     found = ", ".join(f"'{name[:-4]}'" for name in names) or "nothing"
-    raise BadArtifact(path, f"no 'data' among its arrays ({found})", "images called 'data'")
+    raise ArtifactError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
 
 
 def read_images(path: Path, remarks: Remarks, count: int | None = None) -> np.ndarray:
     """Images of an .npz file, (N, 28, 28), as they are stored; `count` says how many to expect.
 
     Other array names and layouts leave a remark where only one reading of them makes sense.
-    Raises BadArtifact otherwise, and for values that are not finite.
+    Raises ArtifactError otherwise, and for values that are not finite.
     """
     expected = f"'data' with {count or 'N'} images of 28 x 28"
     archive = open_zip(path, read_file(path, expected), expected)
@@ -160,9 +161,9 @@ def read_images(path: Path, remarks: Remarks, count: int | None = None) -> np.nd
     number = len(data) if data.ndim else 0
     inner = tuple(size for size in data.shape[1:] if size != 1)
     if number == 0 or inner not in {(28, 28), (784,)} or number != (count or number):
-        raise BadArtifact(path, f"images of shape {data.shape}", expected)
+        raise ArtifactError(path, f"images of shape {data.shape}", expected)
     if not np.isfinite(data).all():
-        raise BadArtifact(path, "values that are NaN or infinite", expected)
+        raise ArtifactError(path, "values that are NaN or infinite", expected)
     if data.shape[1:] != (28, 28):
         remarks.add(f"images of shape {data.shape}", f"({number}, 28, 28)")
     return data.reshape(number, 28, 28)
@@ -175,7 +176,7 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
     whole = images.dtype.kind in "ui"
     if images.min() < 0 or images.max() > (255 if whole else 1):
         found = f"{images.dtype} values from {images.min():g} to {images.max():g}"
-        raise BadArtifact(path, found, "whole numbers in 0..255 or floats in 0..1")
+        raise ArtifactError(path, found, "whole numbers in 0..255 or floats in 0..1")
     return images / 255 if whole else images.astype(np.float64)
 
 
@@ -190,14 +191,14 @@ def read_reconstructions(path: Path, remarks: Remarks, count: int) -> NDArray[np
         remarks.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
         return images / 255
     if low < -1 or high > 2:
-        raise BadArtifact(path, f"values from {low:g} to {high:g}", "values in 0..1")
+        raise ArtifactError(path, f"values from {low:g} to {high:g}", "values in 0..1")
     if low < 0 or high > 1:
         remarks.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
     return images
 
 
 def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
-    """The numbers that `values` write, (N,). Raises BadArtifact for anything but whole ones."""
+    """The numbers that `values` write, (N,). Raises ArtifactError for anything but whole ones."""
     numbers = np.empty(len(values), np.int64)
     for row, text in enumerate(values):
         try:
@@ -205,20 +206,24 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
         except ValueError:
             number = math.nan
         if not (number.is_integer() and abs(number) < 2**31):
-            raise BadArtifact(path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row")
+            raise ArtifactError(
+                path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row"
+            )
         numbers[row] = int(number)
     return numbers
 
 
 def read_truth_labels(path: Path, count: int | None = None) -> NDArray[np.int64]:
-    """The labels of a data set, (N,). Raises BadArtifact where there are none."""
+    """The labels of a data set, (N,). Raises ArtifactError where there are none."""
     expected = f"'labels' with {count or 'N'} whole numbers"
     archive = open_zip(path, read_file(path, expected), expected)
     if "labels.npy" not in array_names(archive):
-        raise BadArtifact(path, "no 'labels' among its arrays", expected)
+        raise ArtifactError(path, "no 'labels' among its arrays", expected)
     labels = read_array(path, archive, "labels.npy", expected)
     if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
-        raise BadArtifact(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected)
+        raise ArtifactError(
+            path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected
+        )
     return labels.astype(np.int64)
 
 
@@ -227,7 +232,7 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
 
     The asked form is one column under the header `Predicted_Label`. A header of other spelling, no
     header, an index column beside the labels, and whole numbers written as 4.0 leave a remark.
-    Raises BadArtifact where it is not certain which numbers are the labels.
+    Raises ArtifactError where it is not certain which numbers are the labels.
     """
     expected = f"a CSV with the header '{COLUMN}' and {count} labels"
     content = read_file(path, expected, LARGEST_CSV)
@@ -235,13 +240,15 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
         text = content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadArtifact(path, f"not a CSV ({error})", expected) from error
+        raise ArtifactError(path, f"not a CSV ({error})", expected) from error
     width = len(rows[0]) if rows else 0
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise BadArtifact(path, f"{len(row)} columns in row {number}, {width} in the first", expected)
+            raise ArtifactError(
+                path, f"{len(row)} columns in row {number}, {width} in the first", expected
+            )
     if width == 0 or width > 2:
-        raise BadArtifact(path, f"{width} columns", expected)
+        raise ArtifactError(path, f"{width} columns", expected)
 
     spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
     wanted = re.sub("[^a-z]", "", COLUMN.lower())
@@ -250,7 +257,7 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
     elif width == 1:
         column = 0
     else:
-        raise BadArtifact(path, f"the header {','.join(rows[0])[:80]!r}", expected)
+        raise ArtifactError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
     if not spelled[column]:
         remarks.add("no header", f"'{COLUMN}'")
     else:
@@ -261,7 +268,7 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
         remarks.add("a second column", "one column")
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
-        raise BadArtifact(path, f"{len(labels)} labels", expected)
+        raise ArtifactError(path, f"{len(labels)} labels", expected)
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
         remarks.add("labels such as 4.0", "whole numbers")
     return labels
@@ -276,6 +283,7 @@ def storage_types(graph: bytes) -> dict[str, str]:
     types: dict[str, str] = {}
     memo: dict[int, object] = {}
     pushed: list[object] = []
+    argument: Any
     for opcode, argument, _ in pickletools.genops(graph):
         name = opcode.name
         if name == "MARK":
@@ -305,15 +313,17 @@ def count_numbers(path: Path) -> int:
     archive = open_zip(path, read_file(path, expected), expected)
     graphs = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
     if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
-        raise BadArtifact(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
+        raise ArtifactError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
     try:
         types = storage_types(archive.read(graphs[0]))
     except Exception as error:  # genops names no set of errors for a damaged pickle
-        raise BadArtifact(path, f"a damaged description of its tensors ({error})", expected) from error
+        raise ArtifactError(
+            path, f"a damaged description of its tensors ({error})", expected
+        ) from error
     folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
     if not records:
-        raise BadArtifact(path, "no tensors", expected)
+        raise ArtifactError(path, "no tensors", expected)
     return sum(
         entry.file_size // ITEM_BYTES.get(types.get(entry.filename.removeprefix(folder), ""), 1)
         for entry in records

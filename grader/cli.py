@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from grader import metrics, results
 from grader.artifacts import (
-    BadArtifact,
+    ArtifactError,
     Remarks,
     count_numbers,
     read_file,
@@ -63,8 +63,8 @@ def score(
     results.show(scores, Console())
 
 
-def write_json(value: dict, path: Path) -> None:
-    """Put `value` in place of `path`, whole. Raises BadArtifact where that cannot be done."""
+def write_json(value: dict[str, Any], path: Path) -> None:
+    """Put `value` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def write_json(value: dict, path: Path) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         expected = "a file in a folder with write access and space"
-        raise BadArtifact(path, f"cannot be written ({error.strerror})", expected) from error
+        raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
 def main() -> int:
@@ -81,8 +81,8 @@ def main() -> int:
     try:
         return app(prog_name="python -m grader", standalone_mode=False) or 0
     except TyperException as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-    except BadArtifact as error:
+        message = error.format_message()
+    except ArtifactError as error:
         message = str(error)
     print(message, file=sys.stderr)
     return 2

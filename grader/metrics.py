@@ -53,7 +53,10 @@ def reconstruction_scores(
     table = np.column_stack(list(images.values()))
     generator = np.random.default_rng(0)
     resampled = np.array(
-        [table[generator.integers(len(table), size=len(table))].mean(axis=0) for _ in range(RESAMPLES)]
+        [
+            table[generator.integers(len(table), size=len(table))].mean(axis=0)
+            for _ in range(RESAMPLES)
+        ]
     )
     return {
         name: interval(values.mean(), column)

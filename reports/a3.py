@@ -58,5 +58,7 @@ def evaluate_gmm_performance(labels_true: ArrayLike, labels_pred: ArrayLike) -> 
     )
     return {
         "accuracy": float(accuracy_score(labels_true, labels_pred)),
-        **dict(zip(("precision_macro", "recall_macro", "f1_macro"), map(float, macro), strict=False)),
+        **dict(
+            zip(("precision_macro", "recall_macro", "f1_macro"), map(float, macro), strict=False)
+        ),
     }

@@ -49,7 +49,8 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
 
     z = encode(model, images)
     predicted = labels[mixture.predict(z)]
-    val_predicted = labels[mixture.predict(encode(model, val_images))]
+    val_z = encode(model, val_images)
+    val_predicted = labels[mixture.predict(val_z)]
     classes = np.unique(np.concatenate([val_labels, labels]))
     recon = reconstruct(model, val_images)
     pictures = {
@@ -57,7 +58,7 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
             val_images.reshape(-1, 28, 28), recon.reshape(-1, 28, 28)
         ),
         "manifold": plot_2d_manifold(model, device=options.device),
-        "latent_scatter": figures.latent_scatter(z),
+        "latent_scatter": figures.latent_scatter(z, val_z, val_labels),
         "mixture": figures.mixture_ellipses(
             z, mixture.means_, mixture.covariances_, labels, predicted
         ),
@@ -66,7 +67,9 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
         ),
     }
     if history is not None:
-        pictures["losses"] = figures.loss_curves({name: history[name] for name in history})
+        pictures["losses"] = figures.loss_curves(
+            {str(name): history[name].to_numpy() for name in history}
+        )
     for name, figure in pictures.items():
         save(figure, options.out / f"{name}.png")
     print(f"wrote {', '.join(f'{name}.png' for name in pictures)} to {options.out}")

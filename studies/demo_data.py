@@ -19,14 +19,14 @@ COPIES = 12  # distorted copies of each training image
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
-    """Images (N, 8, 8) in 0..16 as uint8 (N, 28, 28): 20 x 20 strokes in a black border, as MNIST's."""
+    """Images (N, 8, 8) in 0..16 as uint8 (N, 28, 28): 20 x 20 in a black border, as in MNIST."""
     larger = resize(images / 16, (len(images), 20, 20), order=3, anti_aliasing=False)
     padded = np.pad(np.clip(larger, 0, 1), ((0, 0), (4, 4), (4, 4)))
     return (255 * padded).round().astype(np.uint8)
 
 
 def distorted_copies(images: np.ndarray, copies: int) -> np.ndarray:
-    """`copies` random small rotations, shears and shifts of (N, 28, 28) images: (copies N, 28, 28)."""
+    """`copies` times all of (N, 28, 28) images, each distorted at random: (copies N, 28, 28)."""
     repeated = torch.from_numpy(np.tile(images, (copies, 1, 1))).float()
     moved = random_affine(repeated, torch.Generator().manual_seed(0))
     return moved.round().clamp(0, 255).to(torch.uint8).numpy()
@@ -44,19 +44,21 @@ def digits(out: Path) -> None:
     """
     source = load_digits()
     generator = np.random.default_rng(0)
-    val, test, train = [], [], []
+    val: list[int] = []
+    test: list[int] = []
+    train: list[int] = []
     for label in CLASSES:
         own = generator.permutation(np.flatnonzero(source.target == label))
         ends = np.cumsum([VAL_PER_CLASS, TEST_PER_CLASS])
         for part, indices in zip((val, test, train), np.split(own, ends), strict=True):
             part.extend(indices)
     held_out = generator.permutation(test)
-    for name, indices in (
-        ("val", val),
+    for name, chosen in (
+        ("val", np.array(val)),
         ("test_recon", held_out[:RECON_IMAGES]),
         ("test", held_out[RECON_IMAGES:]),
     ):
-        write_npz(out / f"{name}.npz", enlarge(source.images[indices]), source.target[indices])
+        write_npz(out / f"{name}.npz", enlarge(source.images[chosen]), source.target[chosen])
     originals = enlarge(source.images[train])
     images = np.concatenate([originals, distorted_copies(originals, COPIES)])
     write_npz(out / "train.npz", images, np.tile(source.target[train], COPIES + 1))

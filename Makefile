@@ -1,0 +1,58 @@
+# Each target sets up what it needs: python3 (3.11 or later) with venv, and make, are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+READY := $(VENV)/ready
+RUN := $(abspath $(VENV))/bin/python
+DEMO := build/demo
+
+# The demo's data: `make demo TRAIN=... VAL=... RECON=... TEST=...` takes other files.
+TRAIN ?= $(DEMO)/data/train.npz
+VAL ?= $(DEMO)/data/val.npz
+RECON ?= $(DEMO)/data/test_recon.npz
+TEST ?= $(DEMO)/data/test.npz
+
+.PHONY: demo test test-slow lint bench lock clean
+
+$(READY): requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $@
+
+demo: $(READY)
+	mkdir -p $(DEMO)
+	$(RUN) vae.py digits demo_data $(DEMO)/data
+	$(RUN) vae.py $(TRAIN) $(VAL) train $(DEMO)/vae.pth
+	cd $(DEMO) && $(RUN) $(abspath vae.py) $(abspath $(RECON)) test_reconstruction vae.pth
+	cd $(DEMO) && $(RUN) $(abspath vae.py) $(abspath $(TEST)) test_classifier vae.pth
+	$(RUN) vae.py $(TRAIN) $(VAL) plots $(DEMO)/pictures $(DEMO)/vae.pth
+	$(RUN) -m grader score --recon-truth $(RECON) --recon $(DEMO)/vae_reconstructed.npz \
+	    --truth $(TEST) --pred $(DEMO)/vae.csv --model $(DEMO)/vae.pth \
+	    --gmm $(DEMO)/gmm_params.pkl --json $(DEMO)/scores.json
+	$(RUN) benchmarks/floors.py $(DEMO)/scores.json $(TRAIN) $(RECON)
+	@echo "pictures: $(DEMO)/pictures"
+
+test: $(READY)
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(RUN) -m pytest -m slow
+
+lint: $(READY)
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy vae.py figures.py reports studies grader benchmarks tests
+
+bench: $(READY)
+	$(RUN) benchmarks/startup.py
+	$(RUN) benchmarks/scores.py
+
+# Pins what pyproject.toml asks for; torch's local version label (+cpu) is left to the installer.
+lock: $(READY)
+	$(RUN) -m pip install --quiet pip-tools
+	$(RUN) -m piptools compile --quiet --all-extras --strip-extras --allow-unsafe --no-header \
+	    --no-annotate --no-emit-find-links --no-emit-index-url --output-file requirements.lock pyproject.toml
+	sed --in-place 's/+cpu$$//' requirements.lock
+
+clean:
+	rm -rf build
