@@ -29,7 +29,7 @@ demo: $(READY)
 	$(RUN) -m grader score --recon-truth $(RECON) --recon $(DEMO)/vae_reconstructed.npz \
 	    --truth $(TEST) --pred $(DEMO)/vae.csv --model $(DEMO)/vae.pth \
 	    --gmm $(DEMO)/gmm_params.pkl --json $(DEMO)/scores.json
-	$(RUN) benchmarks/floors.py $(DEMO)/scores.json $(TRAIN) $(RECON)
+	$(RUN) -m benchmarks.floors $(DEMO)/scores.json $(TRAIN) $(RECON)
 	@echo "pictures: $(DEMO)/pictures"
 
 test: $(READY)
@@ -44,8 +44,8 @@ lint: $(READY)
 	$(RUN) -m mypy vae.py figures.py reports studies grader benchmarks tests
 
 bench: $(READY)
-	$(RUN) benchmarks/startup.py
-	$(RUN) benchmarks/scores.py
+	$(RUN) -m benchmarks.startup
+	$(RUN) -m benchmarks.scores
 
 # Pins what pyproject.toml asks for; torch's local version label (+cpu) is left to the installer.
 lock: $(READY)

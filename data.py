@@ -26,15 +26,18 @@ def read_array(path: Path, name: str, expected: str) -> np.ndarray:
     content = io.BytesIO(read_bytes(path, expected))
     if not zipfile.is_zipfile(content):
         raise UserError(path, "not an .npz file, or a damaged one", expected)
+    found = f"a '{name}' that is damaged, or no array of numbers"
     try:
         with np.load(content, allow_pickle=False) as arrays:
             names = arrays.files
             array = arrays[name] if name in names else None
     except Exception as error:  # a damaged zip or header can fail in zlib, struct, ast and more
-        raise UserError(path, f"'{name}' cannot be read ({error})", expected) from error
+        raise UserError(path, found, expected) from error
     if array is None:
-        found = ", ".join(map(repr, names)) or "nothing"
-        raise UserError(path, f"no '{name}' among its arrays ({found})", expected)
+        others = ", ".join(map(repr, names))
+        raise UserError(path, f"no '{name}' among its arrays ({others})", expected)
+    if not isinstance(array, np.ndarray):
+        raise UserError(path, found, expected)
     return array
 
 

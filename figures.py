@@ -50,8 +50,11 @@ def manifold(images: NDArray, x: NDArray, y: NDArray) -> Figure:
 def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
     """(N, 2) latents, coloured and marked by class where `labels` (N,) are known."""
     size = float(np.clip(30_000 / len(z), 2, 30))
+    alpha = 0.9 if len(z) < 1000 else 0.5
     if labels is None:
-        axes.scatter(z[:, 0], z[:, 1], s=size, alpha=0.4, linewidths=0, color="0.4", label="images")
+        axes.scatter(
+            z[:, 0], z[:, 1], s=size, alpha=alpha, linewidths=0, color="0.6", label="images"
+        )
     else:
         for i, label in enumerate(np.unique(labels)):
             own = z[labels == label]
@@ -59,7 +62,7 @@ def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
                 own[:, 0],
                 own[:, 1],
                 s=size,
-                alpha=0.5,
+                alpha=alpha,
                 linewidths=0,
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],

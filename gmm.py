@@ -97,13 +97,14 @@ class GaussianMixture:
             raise ValueError("points whose variance overflows; expected smaller values")
         floor = self.reg_covar * (variance or 1.0) * np.eye(points.shape[1])
         means = as_points(means)
+        if means.shape != (self.n_components, points.shape[1]):
+            expected = (self.n_components, points.shape[1])
+            raise ValueError(f"means of shape {means.shape}; expected {expected}")
         if covariances is None:
             covariances = np.stack([spread_about_nearest(points, means) + floor] * len(means))
         if weights is None:
             weights = np.full(len(means), 1 / len(means))
         self._set(weights, means, covariances)
-        if self.means_.shape[1] != points.shape[1]:
-            raise ValueError(f"means of {self.means_.shape[1]} numbers; expected {points.shape[1]}")
 
         self.converged_, self.log_likelihood_ = False, []
         previous = -np.inf
@@ -134,7 +135,7 @@ class GaussianMixture:
         self.weights_ = np.array(weights, dtype=np.float64)
         self.means_ = np.array(means, dtype=np.float64)
         self.covariances_ = np.array(covariances, dtype=np.float64)
-        k, d = self.n_components, self.means_.shape[-1]
+        k, d = self.n_components, self.means_.shape[-1] if self.means_.ndim else 0
         for name, array, shape in (
             ("weights", self.weights_, (k,)),
             ("means", self.means_, (k, d)),

@@ -60,9 +60,9 @@ class CommandLine(argparse.ArgumentParser):
 
     def add_model(self, *, gmm: bool) -> None:
         """The optional paths of the model and the mixture, and the device."""
-        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"))
+        self.add_argument("model", nargs="?", type=file_name, default=Path("vae.pth"))
         if gmm:
-            self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
+            self.add_argument("gmm", nargs="?", type=file_name, help="default: beside the model")
         self.add_argument("--device", default=os.environ.get("VAE_DEVICE"), help="cpu or cuda")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
@@ -88,6 +88,14 @@ def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
 
     parse.__name__ = f"positive {kind.__name__}"
     return parse
+
+
+def file_name(text: str) -> Path:
+    """An argument type that admits what may name a file."""
+    path = Path(text)
+    if not path.name:
+        raise ValueError
+    return path
 
 
 def choose_device(name: str | None) -> torch.device:

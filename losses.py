@@ -58,9 +58,9 @@ def disagreement(component_kl: Tensor, other_kl: Tensor) -> Tensor:
 
 
 @functools.cache
-def window_means(size: int, device: torch.device) -> Tensor:
+def window_means(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size - 6, size) matrix whose product with a signal gives its sliding-window means."""
-    rows = torch.eye(size, device=device).unfold(0, SSIM_WINDOW, 1)
+    rows = torch.eye(size, dtype=dtype, device=device).unfold(0, SSIM_WINDOW, 1)
     return rows.mean(dim=-1)
 
 
@@ -73,8 +73,8 @@ def ssim(recon: Tensor, x: Tensor) -> Tensor:
     equation 13.
     """
     height, width = x.shape[-2:]
-    vertical = window_means(height, x.device)
-    horizontal = window_means(width, x.device).T
+    vertical = window_means(height, x.dtype, x.device)
+    horizontal = window_means(width, x.dtype, x.device).T
     moments = torch.stack([recon, x, recon * recon, x * x, recon * x])
     mean_r, mean_x, mean_rr, mean_xx, mean_rx = vertical @ moments @ horizontal
     pixels = SSIM_WINDOW**2

@@ -32,7 +32,7 @@ def beside(path: Path) -> Iterator[Path]:
 
     An OSError in the block becomes a UserError about `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         if path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
@@ -124,11 +124,15 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state)
 
 
+class RefusedError(Exception):
+    """What a pickle asks for that data does not need."""
+
+
 def plain_dtype(name: Any, *_: Any) -> np.dtype:
     """The dtype of plain numbers or text called `name`: never one that holds objects or fields."""
     dtype = np.dtype(name) if isinstance(name, str) else np.dtype(object)
     if dtype.kind not in "biufU":
-        raise pickle.UnpicklingError(f"an array of {name!r}")
+        raise RefusedError(f"an array of {name!r}")
     return dtype
 
 
@@ -149,7 +153,7 @@ class DataUnpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name}")
+            raise RefusedError(f"{module}.{name}")
         return self.ALLOWED[module, name]
 
 
@@ -164,7 +168,7 @@ def load_pickle(path: Path, expected: str) -> dict[str, Any]:
     content = read_bytes(path, expected)
     try:
         value = DataUnpickler(io.BytesIO(content)).load()
-    except pickle.UnpicklingError as error:
+    except RefusedError as error:
         raise UserError(
             path, f"a pickle that asks for {error}, which is refused", expected
         ) from error

@@ -70,7 +70,7 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
     except OSError as error:
         found = "a symbolic link" if path.is_symlink() else f"cannot be opened ({error.strerror})"
         raise ArtifactError(path, found, expected) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
@@ -80,7 +80,10 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
         if status.st_size > largest:
             found = f"a file of {status.st_size / 2**20:.0f} MiB"
             raise ArtifactError(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
-        content = file.read(largest + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(largest)
+    finally:
+        os.close(descriptor)
     if not content:
         raise ArtifactError(path, "an empty file", expected)
     return content

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,13 +66,14 @@ def score(
 
 def write_json(value: dict[str, Any], path: Path) -> None:
     """Put `value` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(value, indent=2) + "\n")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         expected = "a file in a folder with write access and space"
         raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
 

@@ -29,7 +29,7 @@ def read_history(path: Path) -> pd.DataFrame | None:
     try:
         history = pd.read_csv(path, dtype=float)
     except (OSError, ValueError) as error:
-        raise UserError(path, f"not a table of numbers ({error})", "what 'train' wrote") from error
+        raise UserError(path, "not a table of numbers", "what 'train' wrote") from error
     if "epoch" not in history:
         raise UserError(path, "no column 'epoch'", "what 'train' wrote")
     return history

@@ -1,0 +1,32 @@
+"""What several benchmarks share: where data and results lie, and how a program is run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "build" / "benchmarks"
+
+
+def course_file(part: str) -> Path:
+    """The course's own data set called `part` (train, val, test, test_recon), from VAE_DATA."""
+    if "VAE_DATA" not in os.environ:
+        sys.exit("VAE_DATA is not set: this benchmark needs the folder of the course's data sets")
+    return Path(os.environ["VAE_DATA"]).resolve() / f"mnist_1_4_8_{part}.npz"
+
+
+def run_vae(*words: Path | str, cwd: Path) -> None:
+    """Run vae.py in the folder `cwd`; its failure is this program's."""
+    command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def save(name: str, results: dict[str, Any]) -> None:
+    """Write build/benchmarks/NAME.json."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}")

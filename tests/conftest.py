@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vae
+
+
+@pytest.fixture(scope="session")
+def course_data() -> Path:
+    """The folder of real data sets; skips the test where there is none."""
+    if "VAE_DATA" not in os.environ:
+        pytest.skip("VAE_DATA is not set, so the course's data sets are not at hand")
+    return Path(os.environ["VAE_DATA"])
+
+
+def shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` images of bars, crosses and rings, labelled 1, 4 and 8 in turn."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:28, :28]
+    images = np.empty((count, 28, 28), np.uint8)
+    labels = np.array([1, 4, 8])[np.arange(count) % 3]
+    for i, label in enumerate(labels):
+        v, u = y - generator.normal(13.5, 1), x - generator.normal(13.5, 1)
+        bar = (abs(u) < 2) & (abs(v) < 9)
+        cross = bar | ((abs(v) < 2) & (abs(u) < 9))
+        ring = abs(np.hypot(u, v) - generator.normal(8, 0.5)) < 1.5
+        images[i] = {1: bar, 4: cross, 8: ring}[label] * generator.integers(180, 256)
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.npz, val.npz, test.npz in the course's format. Not to be written to."""
+    folder = tmp_path_factory.mktemp("files")
+    for seed, (name, count) in enumerate({"train": 96, "val": 15, "test": 30}.items()):
+        images, labels = shapes(count, seed)
+        np.savez(folder / f"{name}.npz", data=images, labels=labels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with vae.pth, gmm_params.pkl and vae.history.csv. Not to be written to."""
+    folder = tmp_path_factory.mktemp("trained")
+    model = str(folder / "vae.pth")
+    words = [str(files / "train.npz"), str(files / "val.npz"), "train", model, "--epochs", "200"]
+    assert vae.main(words) == 0
+    return folder

@@ -1,0 +1,315 @@
+import io
+import os
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from grader import artifacts
+from grader.artifacts import ArtifactError, Remarks
+from tests.mutations import damaged
+from tests.test_data import npz
+from tests.test_storage import Payload
+
+N = 6
+RECON = np.random.default_rng(0).random((N, 28, 28)).astype(np.float32)
+
+
+def read_recon(path: Path, **arrays: Any) -> tuple[np.ndarray, list[str]]:
+    path.write_bytes(npz(**arrays))
+    remarks = Remarks(path)
+    return artifacts.read_reconstructions(path, remarks, N), remarks.texts
+
+
+def read_csv(path: Path, text: str | bytes, count: int = 3) -> tuple[list[int], list[str]]:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    remarks = Remarks(path)
+    return artifacts.read_predictions(path, remarks, count).tolist(), remarks.texts
+
+
+def test_the_asked_format_leaves_no_remark(tmp_path: Path) -> None:
+    images, remarks = read_recon(tmp_path / "r.npz", data=RECON)
+    np.testing.assert_array_equal(images, RECON)
+    assert remarks == []
+
+
+@pytest.mark.parametrize(
+    ("arrays", "remark"),
+    [
+        ({"recon_data": RECON}, "called 'recon_data'"),
+        ({"reconstructed_images": RECON, "labels": np.zeros(N)}, "called 'reconstructed_images'"),
+        ({"anything": RECON}, "called 'anything'"),
+        ({"data": RECON.reshape(N, 784)}, "shape"),
+        ({"data": RECON.reshape(N, 1, 28, 28)}, "shape"),
+        ({"data": RECON.reshape(N, 28, 28, 1)}, "shape"),
+        ({"data": RECON * 255}, "divided by 255"),
+        ({"data": np.asfortranarray(RECON.astype(">f8")).reshape(N, 1, 784)}, "shape"),
+    ],
+)
+def test_other_forms_with_a_certain_meaning_leave_a_remark(
+    tmp_path: Path, arrays: dict[str, np.ndarray], remark: str
+) -> None:
+    images, remarks = read_recon(tmp_path / "r.npz", **arrays)
+    np.testing.assert_allclose(images, RECON, atol=1e-6)
+    assert len(remarks) == 1
+    assert remark in remarks[0]
+    assert "expected" in remarks[0]
+
+
+def test_values_a_little_outside_are_scored_as_they_are(tmp_path: Path) -> None:
+    images, remarks = read_recon(tmp_path / "r.npz", data=RECON * 1.2 - 0.1)
+    np.testing.assert_allclose(images, RECON * 1.2 - 0.1, atol=1e-6)
+    assert "as they are" in remarks[0]
+
+
+def test_uint8_images_are_divided(tmp_path: Path) -> None:
+    images, remarks = read_recon(tmp_path / "r.npz", data=(RECON * 255).astype(np.uint8))
+    np.testing.assert_allclose(images, RECON, atol=1 / 255)
+    assert len(remarks) == 1
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"a": RECON, "b": RECON},
+        {"recon_a": RECON, "recon_b": RECON},
+        {"data": RECON[:5]},
+        {"data": RECON[:, :20]},
+        {"data": RECON[0]},
+        {"data": np.array(1.0)},
+        {"data": np.where(RECON > 0.99, np.nan, RECON)},
+        {"data": np.where(RECON > 0.99, np.inf, RECON)},
+        {"data": RECON * 300},
+        {"data": RECON * 255 - 127},
+        {"data": RECON.astype(complex)},
+        {"data": RECON.astype(object)},
+        {"data": RECON.astype("S10")},
+    ],
+)
+def test_no_certain_meaning_is_an_error(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ArtifactError, match=r"r\.npz: .*; expected "):
+        read_recon(tmp_path / "r.npz", **arrays)
+
+
+def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 28, 28)}
+    )
+    path = tmp_path / "r.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.npy", header.getvalue() + bytes(100))
+    with pytest.raises(ArtifactError, match="100 bytes"):
+        artifacts.read_reconstructions(path, Remarks(path), N)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "r.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("data.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(80):
+            file.write(bytes(1 << 24))
+    assert path.stat().st_size < 1 << 21
+    with pytest.raises(ArtifactError, match="unpacks to 1280 MiB"):
+        artifacts.read_reconstructions(path, Remarks(path), N)
+
+
+def test_only_regular_files_with_one_name_are_read(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.write_bytes(npz(data=RECON))
+    (tmp_path / "link").symlink_to(real)
+    (tmp_path / "hard").hardlink_to(real)
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name, found in {
+        "link": "a symbolic link",
+        "hard": "2 hard links",
+        "pipe": "not a regular file",
+        "empty": "an empty file",
+        ".": "a folder",
+        "nothing": "No such file",
+    }.items():
+        with pytest.raises(ArtifactError, match=found):
+            artifacts.read_file(tmp_path / name, "a file")
+    (tmp_path / "hard").unlink()
+    with pytest.raises(ArtifactError, match="at most 0 MiB"):
+        artifacts.read_file(real, "a file", 100)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=damaged(npz(data=RECON[:2], extra=np.arange(3))))
+def test_a_damaged_npz_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.npz"
+    path.write_bytes(content)
+    try:
+        images = artifacts.read_reconstructions(path, Remarks(path), 2)
+    except ArtifactError as error:
+        assert str(error).startswith(f"{path}: ")
+    else:
+        assert images.shape == (2, 28, 28)
+        assert np.isfinite(images).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "remarks"),
+    [
+        ("Predicted_Label\n1\n4\n8\n", 0),
+        ("Predicted_Label\r\n1\r\n4\r\n8", 0),
+        ("\ufeffPredicted_Label\n1\n4\n8\n\n", 0),
+        ("Predicted_label\n1\n4\n8\n", 1),
+        ("predicted label\n1\n4\n8\n", 1),
+        ("labels\n1\n4\n8\n", 1),
+        ("1\n4\n8\n", 1),
+        (",Predicted_Label\n0,1\n1,4\n2,8\n", 1),
+        ("Predicted_Label,index\n1,0\n4,1\n8,2\n", 1),
+        ("Predicted_Label\n1.0\n4.0\n8.0\n", 1),
+        ('"Predicted_Label"\n"1"\n"4"\n"8"\n', 0),
+        ("Predicted_Label\n 1\n 4 \n8\n", 0),
+    ],
+)
+def test_predictions_are_found(tmp_path: Path, text: str, remarks: int) -> None:
+    labels, texts = read_csv(tmp_path / "vae.csv", text)
+    assert labels == [1, 4, 8]
+    assert len(texts) == remarks, texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Predicted_Label\n1\n4\n",
+        "Predicted_Label\n1\n4\n8\n1\n",
+        "Predicted_Label\n1\nfour\n8\n",
+        "Predicted_Label\n1\n4.5\n8\n",
+        "Predicted_Label\n1\nnan\n8\n",
+        "Predicted_Label\n1\n1e400\n8\n",
+        "a,b\n1,1\n4,4\n8,8\n",
+        "1,1\n4,4\n8,8\n",
+        "Predicted_Label,Predicted_label\n1,1\n4,4\n8,8\n",
+        "Predicted_Label,a,b\n1,1,1\n",
+        "Predicted_Label\n1\n4,4\n8\n",
+        "Predicted_Label",
+        "\n\n\n",
+        '"Predicted_Label\n1\n4\n8\n',
+        b"\xff\xfe1\x00",
+        b"Predicted_Label\n1\n4\n8\x00\n",
+        b"\x80\x04\x95",
+        "1" * 200_000,
+    ],
+)
+def test_predictions_without_a_certain_meaning_are_refused(
+    tmp_path: Path, text: str | bytes
+) -> None:
+    with pytest.raises(ArtifactError, match=r"vae\.csv: .*; expected "):
+        read_csv(tmp_path / "vae.csv", text)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.one_of(damaged(b"Predicted_Label\n1\n4\n8\n"), st.text().map(str.encode)))
+def test_a_damaged_csv_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    try:
+        labels, _ = read_csv(tmp_path / "vae.csv", content)
+    except ArtifactError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(labels) == 3
+
+
+def test_the_truth_needs_labels(tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    path.write_bytes(npz(data=RECON))
+    with pytest.raises(ArtifactError, match="no 'labels'"):
+        artifacts.read_truth_labels(path)
+    path.write_bytes(npz(data=RECON, labels=[1, 4]))
+    assert artifacts.read_truth_labels(path).tolist() == [1, 4]
+
+
+def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
+    path, images = tmp_path / "t.npz", np.full((2, 28, 28), 51, np.uint8)
+    path.write_bytes(npz(data=images))
+    assert artifacts.read_truth_images(path).max() == 0.2
+    path.write_bytes(npz(data=images / 255))
+    assert artifacts.read_truth_images(path).max() == 0.2
+    path.write_bytes(npz(data=images / 5))
+    with pytest.raises(ArtifactError, match="values from"):
+        artifacts.read_truth_images(path)
+
+
+def module() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Linear(5, 7).half())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_numbers_are_counted_without_loading(tmp_path: Path, protocol: int) -> None:
+    path, state = tmp_path / "m.pth", module().state_dict()
+    count = sum(tensor.numel() for tensor in state.values())
+    for value in (state, {"epoch": 3, "model": state}, OrderedDict(state), list(state.values())):
+        torch.save(value, path, pickle_protocol=protocol)
+        assert artifacts.count_numbers(path) == count
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8]
+)
+def test_numbers_of_every_size_count_once(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"a": torch.zeros(100, dtype=dtype), "b": torch.zeros(3)}, path)
+    assert artifacts.count_numbers(path) == 103
+
+
+def test_views_of_one_storage_count_once_and_whole(tmp_path: Path) -> None:
+    path, tensor = tmp_path / "m.pth", torch.zeros(100)
+    torch.save({"a": tensor[:10], "b": tensor[50:]}, path)
+    assert artifacts.count_numbers(path) == 100
+
+
+def test_numbers_that_the_description_leaves_out_count_too(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"a": torch.zeros(10)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(
+            "archive/data/99" if "archive/data.pkl" in archive.namelist() else "m/data/99",
+            bytes(50),
+        )
+    assert artifacts.count_numbers(path) == 60
+
+
+def test_a_payload_is_not_run_when_counting(tmp_path: Path) -> None:
+    path, proof = tmp_path / "m.pth", tmp_path / "proof"
+    torch.save({"a": torch.zeros(10), "b": Payload(f"touch {proof}")}, path)
+    assert artifacts.count_numbers(path) == 10
+    assert not proof.exists()
+
+
+def test_what_is_no_state_dict_is_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ArtifactError, match="not a zip"):
+        artifacts.count_numbers(path)
+    path.write_bytes(npz(data=RECON))
+    with pytest.raises(ArtifactError, match=r"data\.pkl"):
+        artifacts.count_numbers(path)
+    torch.save({"a": 3}, path)
+    with pytest.raises(ArtifactError, match="no tensors"):
+        artifacts.count_numbers(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_damaged_state_dict_is_counted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "m.pth"
+    torch.save(nn.Linear(3, 2).state_dict(), path)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    try:
+        assert artifacts.count_numbers(path) >= 0
+    except ArtifactError as error:
+        assert str(error).startswith(f"{path}: ")

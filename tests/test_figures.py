@@ -1,0 +1,93 @@
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+import figures
+
+GENERATOR = np.random.default_rng(0)
+
+
+def drawn(figure: Figure) -> np.ndarray:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    file.seek(0)
+    return matplotlib.image.imread(file)
+
+
+@pytest.mark.parametrize("n", [1, 10, 15])
+def test_reconstruction_rows_show_every_image_over_its_reconstruction(n: int) -> None:
+    images = GENERATOR.random((n, 28, 28))
+    figure = figures.reconstruction_rows(images, 1 - images)
+    shown = [axes.get_images()[0].get_array() for axes in figure.axes if axes.get_images()]
+    assert len(shown) == 2 * n
+    for i, image in enumerate(images):
+        columns = min(n, 10)
+        place = 2 * (i // columns) * columns + i % columns
+        grid = {(j // columns, j % columns): axes for j, axes in enumerate(figure.axes)}
+        above = grid[divmod(place, columns)].get_images()[0].get_array()
+        below = grid[divmod(place + columns, columns)].get_images()[0].get_array()
+        np.testing.assert_array_equal(above, image)
+        np.testing.assert_array_equal(below, 1 - image)
+    assert drawn(figure).std() > 0
+
+
+def test_the_manifold_has_its_lowest_row_at_the_bottom() -> None:
+    images = np.zeros((3, 4, 28, 28))
+    images[0, 3] = 1
+    figure = figures.manifold(images, np.arange(4), np.arange(3))
+    canvas = figure.axes[0].get_images()[0].get_array()
+    assert canvas is not None
+    assert canvas.shape == (84, 112)
+    assert canvas[56:, 84:].min() == 1
+    assert canvas.sum() == 28 * 28
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "0.00"
+    assert figure.axes[0].get_yticks()[0] > figure.axes[0].get_yticks()[-1]
+
+
+def test_ellipses_are_one_to_three_sigma_along_the_principal_axes() -> None:
+    turn = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    covariance = turn @ np.diag([9.0, 4.0]) @ turn.T
+    z = GENERATOR.multivariate_normal([1, 2], covariance, 20_000)
+    figure = figures.mixture_ellipses(
+        z, np.array([[1.0, 2.0]]), covariance[None], np.array([8]), np.full(len(z), 8)
+    )
+    patches = [patch for patch in figure.axes[0].patches if isinstance(patch, Ellipse)]
+    # A 2-D Gaussian holds 1 - exp(-s^2 / 2) of its points within s sigma.
+    for sigma, patch in zip((1, 2, 3), patches, strict=True):
+        inside = patch.contains_points(
+            patch.get_transform().transform(z) * 0 + figure.axes[0].transData.transform(z)
+        )
+        assert inside.mean() == pytest.approx(1 - np.exp(-(sigma**2) / 2), abs=0.02)
+
+
+def test_every_class_has_its_own_colour_and_marker() -> None:
+    z, labels = GENERATOR.normal(size=(30, 2)), np.arange(30) % 3
+    figure = figures.latent_scatter(z, z, labels)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "images",
+        "digit 0",
+        "digit 1",
+        "digit 2",
+    ]
+    assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 8
+
+
+def test_loss_curves_have_a_panel_a_loss() -> None:
+    figure = figures.loss_curves({"epoch": np.arange(1, 4), "loss": np.ones(3), "kl": np.zeros(3)})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "kl"]
+    assert drawn(figure).std() > 0
+
+
+def test_the_confusion_matrix_shows_counts() -> None:
+    confusion = np.array([[5, 0, 0], [1, 4, 0], [0, 0, 0]])
+    figure = figures.confusion_matrix(confusion, np.array([1, 4, 8]))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["5", "0", "0", "1", "4", "0", "0", "0", "0"]
+    assert drawn(figure).std() > 0

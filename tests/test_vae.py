@@ -1,0 +1,349 @@
+"""The command lines of the assignment, end to end, on small made-up data."""
+
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vae
+from models import VAE
+from tests.conftest import shapes
+
+ROOT = Path(vae.__file__).parent
+OUTPUTS = ("vae.pth", "gmm_params.pkl", "vae.history.csv")
+
+
+@pytest.fixture
+def folder(files: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory: a copy of the data and of the trained files, to be spoilt at will."""
+    for path in (*files.iterdir(), *trained.iterdir()):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "vae.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def main(line: str) -> int:
+    return vae.main(line.split())
+
+
+def test_help_lists_the_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert vae.main([]) == 0
+    bare = capsys.readouterr().out
+    assert main("--help") == 0
+    assert capsys.readouterr().out == bare
+    for line in (
+        "python vae.py TRAIN VAL train [vae.pth [gmm_params.pkl]]",
+        "python vae.py TEST test_reconstruction [vae.pth]",
+        "python vae.py TEST test_classifier [vae.pth [gmm_params.pkl]]",
+        "python vae.py KIND demo_data OUT_DIR",
+    ):
+        assert line in bare
+
+
+@pytest.mark.parametrize("line", ["a b trian", "a train", "a b test_classifier", "train"])
+def test_an_unknown_mode_is_an_error(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line) == 2
+    out, err = capsys.readouterr()
+    assert "python vae.py TRAIN VAL train" in out
+    assert err.count("\n") == 1
+
+
+def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("train.npz val.npz train new/folder/m.pth --epochs 2") == 0
+    out = capsys.readouterr().out
+    count = sum(p.numel() for p in VAE().parameters())
+    assert f"Total number of parameters: {count}\n" in out
+    assert "of 15 validation images" in out
+    assert "wrote new/folder/m.pth, new/folder/gmm_params.pkl, new/folder/m.history.csv in" in out
+    assert "\r" not in out, "a progress line is for terminals"
+    rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
+    assert rows[0] == "epoch,loss,reconstruction,ssim,kl,disagreement"
+    assert len(rows) == 3
+
+
+def test_the_files_have_the_course_format(folder: Path) -> None:
+    state = torch.load("vae.pth", weights_only=True)
+    VAE().load_state_dict(state)
+    mixture = pickle.loads(Path("gmm_params.pkl").read_bytes())
+    assert set(mixture) == {"weights", "means", "covariances", "labels", "model_sha256"}
+    assert sorted(mixture["labels"]) == [1, 4, 8]
+
+    assert main("test.npz test_reconstruction vae.pth") == 0
+    with np.load("vae_reconstructed.npz") as arrays:
+        assert arrays.files == ["data"]
+        recon = arrays["data"]
+    images = np.load("test.npz")["data"]
+    assert recon.dtype == np.float32
+    assert recon.shape == images.shape
+    assert recon.min() >= 0
+    assert recon.max() <= 1
+    error = np.square(recon - images / 255).mean(axis=(1, 2))
+    assert error.mean() < np.square(images / 255 - (images / 255).mean(axis=0)).mean()
+
+    assert main("test.npz test_classifier vae.pth gmm_params.pkl") == 0
+    lines = Path("vae.csv").read_text().splitlines()
+    assert lines[0] == "Predicted_Label"
+    assert np.mean(np.array(lines[1:], int) == np.load("test.npz")["labels"]) > 0.9
+
+
+def test_the_optional_paths_have_defaults(folder: Path) -> None:
+    assert main("test.npz test_reconstruction") == 0
+    assert main("test.npz test_classifier") == 0
+    expected = (folder / "vae.csv").read_bytes()
+    (folder / "elsewhere").mkdir()
+    for name in OUTPUTS:
+        shutil.move(name, folder / "elsewhere" / name)
+    assert main("test.npz test_classifier elsewhere/vae.pth") == 0
+    assert (folder / "vae.csv").read_bytes() == expected
+    assert main("test.npz test_classifier") == 2
+
+
+@pytest.mark.parametrize("shape", [(30, 1, 28, 28), (30, 784)])
+def test_other_layouts_and_no_labels_give_the_same_answers(
+    folder: Path, shape: tuple[int, ...]
+) -> None:
+    images = np.load("test.npz")["data"]
+    np.savez("other.npz", data=images.reshape(shape) / 255)
+    answers = []
+    for name in ("test.npz", "other.npz"):
+        assert main(f"{name} test_reconstruction") == 0
+        assert main(f"{name} test_classifier") == 0
+        answers.append((np.load("vae_reconstructed.npz")["data"], Path("vae.csv").read_bytes()))
+    assert answers[1][0].shape == shape
+    np.testing.assert_allclose(answers[1][0].reshape(30, 28, 28), answers[0][0], atol=1e-5)
+    assert answers[0][1] == answers[1][1]
+
+
+def test_two_runs_give_the_same_bytes(folder: Path) -> None:
+    contents = []
+    for name in ("a", "b"):
+        for line in (
+            f"train.npz val.npz train {name}/vae.pth --epochs 3",
+            f"test.npz test_reconstruction {name}/vae.pth",
+            f"test.npz test_classifier {name}/vae.pth",
+        ):
+            process = run(*line.split())
+            assert process.returncode == 0, process.stderr
+        paths = [
+            *(Path(name) / output for output in OUTPUTS),
+            Path("vae_reconstructed.npz"),
+            Path("vae.csv"),
+        ]
+        contents.append([path.read_bytes() for path in paths])
+        time.sleep(2.1)  # the resolution of a time stamp in a zip
+    assert contents[0] == contents[1]
+
+
+def test_labels_of_the_training_file_are_not_read(folder: Path) -> None:
+    images = np.load("train.npz")["data"]
+    expected = []
+    for labels in ({}, {"labels": np.array([None])}, {"labels": np.arange(3)}):
+        np.savez("other.npz", data=images, **labels)
+        assert main("other.npz val.npz train other.pth other.pkl --epochs 1") == 0
+        expected.append(Path("other.pth").read_bytes() + Path("other.pkl").read_bytes())
+    assert expected[0] == expected[1] == expected[2]
+
+
+def test_the_order_and_company_of_test_images_do_not_matter(folder: Path) -> None:
+    images = np.load("test.npz")["data"]
+    np.savez("reversed.npz", data=images[::-1])
+    np.savez("few.npz", data=images[:4])
+    recon = []
+    for name in ("test", "reversed", "few"):
+        assert main(f"{name}.npz test_reconstruction") == 0
+        recon.append(np.load("vae_reconstructed.npz")["data"])
+    np.testing.assert_array_equal(recon[1], recon[0][::-1])
+    np.testing.assert_array_equal(recon[2], recon[0][:4])
+
+
+def test_the_budget_stops_training_cleanly(folder: Path) -> None:
+    process = run(
+        "train.npz", "val.npz", "train", "short.pth", "--epochs", "100000", "--budget", "0.05"
+    )
+    assert process.returncode == 0, process.stderr
+    assert "stopped by the clock after" in process.stdout
+    assert main("test.npz test_reconstruction short.pth") == 0
+    assert main("test.npz test_classifier short.pth") == 0
+
+
+@contextmanager
+def endless_training() -> Iterator[subprocess.Popen[str]]:
+    """A run of `train` that has begun its first epoch."""
+    words = ("train.npz", "val.npz", "train", "--epochs", "100000")
+    command = [sys.executable, "-u", str(ROOT / "vae.py"), *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert "parameters" in process.stdout.readline()
+        time.sleep(1)
+        yield process
+
+
+def test_killed_training_leaves_the_old_files(folder: Path) -> None:
+    before = {name: Path(name).read_bytes() for name in OUTPUTS}
+    with endless_training() as process:
+        process.kill()
+    assert {name: Path(name).read_bytes() for name in OUTPUTS} == before
+
+
+def test_an_interrupt_is_no_traceback(folder: Path) -> None:
+    with endless_training() as process:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "test.npz test_reconstruction",
+        "test.npz test_classifier",
+        "train.npz val.npz train --epochs 1",
+    ],
+)
+def test_only_numpy_and_torch_are_imported(folder: Path, line: str) -> None:
+    """Compared with what torch brings in by itself, its optimizers included."""
+    ours = f"sys.path.insert(0, {str(ROOT)!r}); import vae; assert vae.main({line.split()!r}) == 0"
+    torch_alone = (
+        "import torch; torch.use_deterministic_algorithms(True); "
+        "torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()"
+    )
+    names = [packages_after(program) for program in (ours, torch_alone)]
+    own = {"vae", "graded", "models", "losses", "training", "inference", "gmm", "data", "storage"}
+    assert own - names[0] <= {"training", "losses"}
+    assert names[0] - names[1] - own - sys.stdlib_module_names <= {"numpy"}
+
+
+def packages_after(program: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has loaded once `program` has run."""
+    text = f"import sys; {program}; print(*sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in process.stdout.splitlines()[-1].split()}
+
+
+def test_a_device_can_be_forced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAE_DEVICE", "nonsense")
+    assert main("test.npz test_reconstruction --device cpu") == 0
+    assert main("test.npz test_reconstruction") == 2
+    monkeypatch.setenv("VAE_DEVICE", "cpu")
+    assert main("test.npz test_reconstruction") == 0
+
+
+def test_a_new_model_with_an_old_mixture_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Path("gmm_params.pkl").read_bytes()
+    assert main("train.npz val.npz train --epochs 1") == 0
+    Path("gmm_params.pkl").write_bytes(old)
+    capsys.readouterr()
+    assert main("test.npz test_classifier") == 2
+    assert "the mixture of another model" in capsys.readouterr().err
+
+
+def spoil(name: str) -> None:
+    """Make the wrong input that a case below names."""
+    images, labels = shapes(6, 0)
+    match name:
+        case "two_classes.npz":
+            np.savez(name, data=images[labels != 8], labels=labels[labels != 8])
+        case "one_class.npz":
+            np.savez(name, data=images, labels=np.ones(6, int))
+        case "four_classes.npz":
+            np.savez(name, data=images, labels=[1, 4, 8, 9, 1, 4])
+        case "no_labels.npz":
+            np.savez(name, data=images)
+        case "folder":
+            Path(name).mkdir()
+        case "cut.pth":
+            Path(name).write_bytes(Path("vae.pth").read_bytes()[:-1000])
+        case "other.pth":
+            torch.save(torch.nn.Linear(2, 2).state_dict(), name)
+        case "text.pkl":
+            Path(name).write_text("weights")
+        case "no_means.pkl":
+            Path(name).write_bytes(pickle.dumps({"weights": np.ones(1)}))
+        case "three_numbers.pkl":
+            value = {"weights": np.ones(1), "means": np.zeros((1, 3)), "labels": np.ones(1, int)}
+            Path(name).write_bytes(pickle.dumps(value | {"covariances": np.eye(3)[None]}, 4))
+        case "no_labels.pkl":
+            value = pickle.loads(Path("gmm_params.pkl").read_bytes())
+            del value["labels"]
+            Path(name).write_bytes(pickle.dumps(value, 4))
+        case "full":
+            Path(name).symlink_to("/proc")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("nothing.npz val.npz train", "nothing.npz: cannot be read"),
+        ("train.npz folder train", "folder: a folder"),
+        ("train.npz no_labels.npz train", "no 'labels'"),
+        ("train.npz two_classes.npz train", "2 classes (1, 4)"),
+        ("train.npz one_class.npz train", "1 class"),
+        ("train.npz four_classes.npz train", "4 classes"),
+        ("train.npz val.npz train train.npz", "the same name"),
+        ("train.npz val.npz train vae.pth vae.pth", "the same name"),
+        ("train.npz val.npz train folder", "folder: cannot be written"),
+        ("train.npz val.npz train val.npz/vae.pth", "cannot be written"),
+        ("train.npz val.npz train full/vae.pth", "cannot be written"),
+        ("train.npz val.npz train a b c", "unrecognized arguments: c"),
+        ("train.npz val.npz train .", "invalid file_name value: '.'"),
+        ("train.npz val.npz train --epochs 0", "invalid positive int value: '0'"),
+        ("train.npz val.npz train --epochs many", "invalid positive int value: 'many'"),
+        ("train.npz val.npz train --budget nan", "invalid positive float value: 'nan'"),
+        ("train.npz val.npz train --epoch 3", "unrecognized arguments"),
+        ("train.npz val.npz train --device tpu", "device: 'tpu'"),
+        ("test.npz test_reconstruction nothing.pth", "nothing.pth: cannot be read"),
+        ("test.npz test_reconstruction folder", "folder: a folder"),
+        ("test.npz test_reconstruction cut.pth", "cut.pth: not a file that torch.load"),
+        ("test.npz test_reconstruction other.pth", "other.pth: the weights of another network"),
+        ("test.npz test_reconstruction gmm_params.pkl", "gmm_params.pkl: not a file"),
+        ("test.npz test_classifier vae.pth nothing.pkl", "nothing.pkl: cannot be read"),
+        ("test.npz test_classifier vae.pth text.pkl", "text.pkl: a damaged file"),
+        ("test.npz test_classifier vae.pth no_means.pkl", "no_means.pkl: no covariances"),
+        ("test.npz test_classifier vae.pth three_numbers.pkl", "means of shape (1, 3)"),
+        ("test.npz test_classifier vae.pth no_labels.pkl", "labels of type object"),
+        ("test.npz test_classifier vae.pth vae.pth", "vae.pth: a damaged file"),
+        ("tpu demo_data out", "KIND: 'tpu'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_touches_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], line: str, found: str
+) -> None:
+    for name in line.split():
+        if not Path(name).exists():
+            spoil(name.split("/")[0])
+    Path("vae.csv").write_text("old")
+    Path("vae_reconstructed.npz").write_text("old")
+    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    assert main(line) == 2
+    out, err = capsys.readouterr()
+    assert found in err
+    assert "; expected " in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_model_trained_on_a_gpu_works_on_the_cpu(folder: Path) -> None:
+    assert main("train.npz val.npz train --epochs 5 --device cuda") == 0
+    assert main("test.npz test_classifier --device cpu") == 0
