@@ -46,6 +46,7 @@ lint: $(READY)
 bench: $(READY)
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.scores
+	$(RUN) -m benchmarks.draws
 
 # Pins what pyproject.toml asks for; torch's local version label (+cpu) is left to the installer.
 lock: $(READY)
