@@ -102,7 +102,8 @@ def show(scores: Scores, console: Console) -> None:
         ssim = scores.reconstruction["ssim"]
         console.print(
             f"With {scores.reconstruction_images} images, chance alone moves the SSIM by "
-            f"about {(ssim.high - ssim.low) / 2:.2f}: judge on a larger set."
+            f"about {(ssim.high - ssim.low) / 2:.2f}: judge on a larger set.",
+            soft_wrap=True,
         )
     for remark in scores.remarks:
-        console.print(f"Remark: {remark}", markup=False, highlight=False)
+        console.print(f"Remark: {remark}", markup=False, highlight=False, soft_wrap=True)
