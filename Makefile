@@ -45,6 +45,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.startup
+	$(RUN) -m benchmarks.mixture
 	$(RUN) -m benchmarks.scores
 	$(RUN) -m benchmarks.draws
 

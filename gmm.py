@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 # Past this squared distance a density is 0 in any arithmetic; the cap keeps its logarithm finite.
 FARTHEST = 1e300
+CHUNK = 8192  # points at a time: what an iteration needs beside the points stays in the cache
 
 
 def as_points(x: ArrayLike) -> Array:
@@ -26,28 +27,16 @@ def as_points(x: ArrayLike) -> Array:
     return points
 
 
-def log_gaussian(x: Array, means: Array, covariances: Array) -> Array:
-    """Log density of (N, d) points under K Gaussians, (N, K), through Cholesky factors."""
-    density = np.empty((len(x), len(means)))
-    for k, (mean, factor) in enumerate(zip(means, np.linalg.cholesky(covariances), strict=True)):
-        with np.errstate(over="ignore", invalid="ignore"):
-            whitened = (x - mean) @ np.linalg.inv(factor).T
-            distance = np.fmin(np.square(whitened).sum(axis=1), FARTHEST)
-        log_determinant = 2 * np.log(np.diagonal(factor)).sum()
-        density[:, k] = -0.5 * (x.shape[1] * np.log(2 * np.pi) + log_determinant + distance)
-    return density
-
-
 def log_sum_exp(values: Array) -> Array:
-    """log(sum(exp(row))) of each row of (N, K), without overflow: (N,)."""
-    highest = values.max(axis=1)
-    return highest + np.log(np.exp(values - highest[:, None]).sum(axis=1))
+    """log(sum(exp(column))) of each column of (K, N), without overflow: (N,)."""
+    highest = values.max(axis=0)
+    return highest + np.log(np.exp(values - highest).sum(axis=0))
 
 
 def spread_about_nearest(x: Array, means: Array) -> Array:
     """Covariance of (N, d) points about whichever of the (K, d) means is nearest: (d, d)."""
-    distance = ((x[:, None, :] - means) ** 2).sum(axis=2)
-    centred = x - means[distance.argmin(axis=1)]
+    distance = np.stack([np.square(x - mean).sum(axis=1) for mean in means])
+    centred = x - means[distance.argmin(axis=0)]
     return centred.T @ centred / len(x)
 
 
@@ -107,29 +96,62 @@ class GaussianMixture:
         self._set(weights, means, covariances)
 
         self.converged_, self.log_likelihood_ = False, []
+        columns = np.ascontiguousarray(points.T)
         previous = -np.inf
         while not self.converged_ and len(self.log_likelihood_) < self.max_iter:
-            log_joint = self._log_joint(points)
-            log_likelihood = log_sum_exp(log_joint)
-            self._maximise(points, np.exp(log_joint - log_likelihood[:, None]), floor)
-            mean = float(log_likelihood.mean())
+            mean = self._iterate(columns, floor)
             self.log_likelihood_.append(mean)
             self.converged_ = abs(mean - previous) < self.tol
             previous = mean
         return self
 
-    def _maximise(self, points: Array, responsibilities: Array, floor: Array) -> None:
-        tiny = 10 * np.finfo(np.float64).eps
-        counts = responsibilities.sum(axis=0)
-        for k in np.flatnonzero(counts > tiny):
-            share = responsibilities[:, k] / counts[k]
-            self.means_[k] = share @ points
-            centred = points - self.means_[k]
-            self.covariances_[k] = (share[:, None] * centred).T @ centred + floor
-        self.weights_ = (counts + tiny) / (counts + tiny).sum()
+    def _iterate(self, columns: Array, floor: Array) -> float:
+        """One expectation and one maximisation over (d, N) points; their mean log-likelihood.
 
-    def _log_joint(self, points: Array) -> Array:
-        return np.log(self.weights_) + log_gaussian(points, self.means_, self.covariances_)
+        Means and scatters are put together from those of the chunks as in Chan, Golub and LeVeque,
+        "Algorithms for Computing the Sample Variance" (1983): in one pass, yet from differences.
+        """
+        tiny = 10 * np.finfo(np.float64).eps
+        total = 0.0
+        counts = np.zeros(self.n_components)
+        means = np.zeros_like(self.means_)
+        scatters = np.zeros_like(self.covariances_)
+        for start in range(0, columns.shape[1], CHUNK):
+            chunk = columns[:, start : start + CHUNK]
+            log_joint = self._log_joint(chunk)
+            log_likelihood = log_sum_exp(log_joint)
+            total += log_likelihood.sum()
+            responsibilities = np.exp(log_joint - log_likelihood)
+            own_counts = responsibilities.sum(axis=1)
+            for k in np.flatnonzero(own_counts > tiny):
+                share = responsibilities[k] / own_counts[k]
+                own_mean = chunk @ share
+                centred = chunk - own_mean[:, None]
+                shift = own_mean - means[k]
+                before, counts[k] = counts[k], counts[k] + own_counts[k]
+                means[k] += shift * (own_counts[k] / counts[k])
+                scatters[k] += (centred * responsibilities[k]) @ centred.T
+                scatters[k] += np.outer(shift, shift) * (before * own_counts[k] / counts[k])
+        full = counts > tiny
+        self.means_[full] = means[full]
+        self.covariances_[full] = scatters[full] / counts[full, None, None] + floor
+        self.weights_ = (counts + tiny) / (counts + tiny).sum()
+        return float(total / columns.shape[1])
+
+    def _log_joint(self, columns: Array) -> Array:
+        """Log of weight times density of (d, N) points under each component: (K, N)."""
+        d = len(columns)
+        log_joint = np.empty((self.n_components, columns.shape[1]))
+        factors = np.linalg.cholesky(self.covariances_)
+        for k, factor in enumerate(factors):
+            with np.errstate(over="ignore", invalid="ignore"):
+                whitened = np.linalg.inv(factor) @ (columns - self.means_[k, :, None])
+                distance = np.fmin(np.square(whitened, out=whitened).sum(axis=0), FARTHEST)
+            log_determinant = 2 * np.log(np.diagonal(factor)).sum()
+            constant = np.log(self.weights_[k]) - 0.5 * (d * np.log(2 * np.pi) + log_determinant)
+            np.multiply(distance, -0.5, out=log_joint[k])
+            log_joint[k] += constant
+        return log_joint
 
     def _set(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
         self.weights_ = np.array(weights, dtype=np.float64)
@@ -150,16 +172,16 @@ class GaussianMixture:
 
     def score_samples(self, x: ArrayLike) -> Array:
         """Log density of each of (N, d) points, nats: (N,)."""
-        return log_sum_exp(self._log_joint(as_points(x)))
+        return log_sum_exp(self._log_joint(as_points(x).T))
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Responsibilities, the posterior probability of each component: (N, K)."""
-        log_joint = self._log_joint(as_points(x))
-        return np.exp(log_joint - log_sum_exp(log_joint)[:, None])
+        log_joint = self._log_joint(as_points(x).T)
+        return np.exp(log_joint - log_sum_exp(log_joint)).T
 
     def predict(self, x: ArrayLike) -> NDArray[np.intp]:
         """The component of highest posterior probability, weights included: (N,)."""
-        return self._log_joint(as_points(x)).argmax(axis=1)
+        return self._log_joint(as_points(x).T).argmax(axis=0)
 
     def sample(self, n: int, generator: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
         """`n` points drawn from the mixture, (n, d), and the component of each, (n,)."""

@@ -102,10 +102,14 @@ def choose_device(name: str | None) -> torch.device:
     """The device called `name`, by default the GPU where there is one."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    expected = "cpu, or cuda on a machine that has it"
     try:
-        return torch.zeros(0, device=name).device
+        device = torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise UserError("device", repr(name), "cpu, or cuda on a machine that has it") from error
+        raise UserError("device", repr(name), expected) from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError("device", repr(name), expected)
+    return device
 
 
 class Objective:
