@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from storage import UserError, read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
+ROUNDING = 1e-5  # how far resizing and arithmetic may carry a float past its range
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"
 
 
@@ -57,11 +58,12 @@ def load_images(path: Path) -> np.ndarray:
     low, high = data.min(), data.max()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(path, "values that are NaN or infinite", IMAGES)
-    unit = data.dtype.kind == "f" and high <= 1
+    unit = data.dtype.kind == "f" and high <= 1 + ROUNDING
     # A float array that only just exceeds 1 could be of either range.
-    if low < 0 or high > 255 or (data.dtype.kind == "f" and 1 < high < 2):
+    if low < -ROUNDING or high > 255 or (data.dtype.kind == "f" and not unit and high < 2):
         raise UserError(path, f"values from {low:g} to {high:g}", IMAGES + " or floats in 0..1")
-    return data.astype(np.float32) if unit else data.astype(np.float32) / 255
+    pixels = data.astype(np.float32)
+    return np.clip(pixels if unit else pixels / 255, 0, 1)
 
 
 def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +73,8 @@ def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
         found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
         raise UserError(path, found, f"{LABELS}: {len(images)}")
+    if labels.max() > np.iinfo(np.int64).max:
+        raise UserError(path, f"the label {labels.max()}", LABELS)
     return images, labels.astype(np.int64)
 
 

@@ -27,10 +27,12 @@ def as_points(x: ArrayLike) -> Array:
     return points
 
 
-def log_sum_exp(values: Array) -> Array:
-    """log(sum(exp(column))) of each column of (K, N), without overflow: (N,)."""
-    highest = values.max(axis=0)
-    return highest + np.log(np.exp(values - highest).sum(axis=0))
+def normalise(log_joint: Array) -> tuple[Array, Array]:
+    """Log-likelihood (N,) and responsibilities (K, N) of points whose joint log is (K, N)."""
+    highest = log_joint.max(axis=0)
+    joint = np.exp(log_joint - highest)
+    total = joint.sum(axis=0)
+    return highest + np.log(total), joint / total
 
 
 def spread_about_nearest(x: Array, means: Array) -> Array:
@@ -118,10 +120,8 @@ class GaussianMixture:
         scatters = np.zeros_like(self.covariances_)
         for start in range(0, columns.shape[1], CHUNK):
             chunk = columns[:, start : start + CHUNK]
-            log_joint = self._log_joint(chunk)
-            log_likelihood = log_sum_exp(log_joint)
+            log_likelihood, responsibilities = normalise(self._log_joint(chunk))
             total += log_likelihood.sum()
-            responsibilities = np.exp(log_joint - log_likelihood)
             own_counts = responsibilities.sum(axis=1)
             for k in np.flatnonzero(own_counts > tiny):
                 share = responsibilities[k] / own_counts[k]
@@ -172,12 +172,11 @@ class GaussianMixture:
 
     def score_samples(self, x: ArrayLike) -> Array:
         """Log density of each of (N, d) points, nats: (N,)."""
-        return log_sum_exp(self._log_joint(as_points(x).T))
+        return normalise(self._log_joint(as_points(x).T))[0]
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Responsibilities, the posterior probability of each component: (N, K)."""
-        log_joint = self._log_joint(as_points(x).T)
-        return np.exp(log_joint - log_sum_exp(log_joint)).T
+        return normalise(self._log_joint(as_points(x).T))[1].T
 
     def predict(self, x: ArrayLike) -> NDArray[np.intp]:
         """The component of highest posterior probability, weights included: (N,)."""
@@ -215,14 +214,14 @@ class GaussianMixture:
     def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
         """The mixture that `to_dict` described; other keys are ignored.
 
-        Raises ValueError where a key is missing or its values are not those of a mixture.
+        Raises ValueError where an array is missing or its values are not those of a mixture.
         """
-        missing = {"weights", "means", "covariances"} - parameters.keys()
-        if missing:
-            raise ValueError(f"no {sorted(missing)[0]}")
-        mixture = cls(len(np.atleast_1d(parameters["weights"])))
-        try:
-            mixture._set(*(parameters[name] for name in ("weights", "means", "covariances")))
-        except TypeError as error:
-            raise ValueError("values that are not numbers") from error
+        arrays = []
+        for name in ("weights", "means", "covariances"):
+            array = parameters.get(name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+                raise ValueError(f"no array of numbers called {name}")
+            arrays.append(array)
+        mixture = cls(arrays[0].size)
+        mixture._set(*arrays)
         return mixture

@@ -7,7 +7,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from gmm import GaussianMixture
 from inference import encode, reconstruct
 from models import VAE
 from storage import (
+    STATE_DICT,
     UserError,
     check_writable,
     load_pickle,
@@ -116,30 +117,28 @@ class Objective:
     """What `train` minimises on a batch: the beta-weighted ELBO with an SSIM term.
 
     The prior starts as the standard normal and parts into three equal Gaussians at the corners of
-    a triangle, which keep its mean 0 and covariance I between them. The triangle is turned towards
-    the class means of `val_images`, where the mixture's components will start. From then on, an
-    image and a distorted copy of it are to belong to the same component; without that, the far end
-    of a digit's range of slants ends up among another digit's images.
+    a triangle, which keep its mean 0 and covariance I between them. The triangle is turned to where
+    it gives the latents of `images` the highest likelihood. From then on, an image and a distorted
+    copy of it are to belong to the same component; without that, the far end of a digit's range of
+    slants ends up among another digit's images. No label takes part.
     """
 
-    def __init__(self, val_images: Tensor, val_labels: np.ndarray, generator: Generator) -> None:
-        self.val_images, self.val_labels, self.generator = val_images, val_labels, generator
+    def __init__(self, images: Tensor, generator: Generator) -> None:
+        self.images, self.generator = images, generator
         self.corners: Tensor | None = None
 
+    @torch.no_grad()
     def turn_corners(self, model: VAE) -> Tensor:
-        """Unit vectors (3, 2), 120 degrees apart, as near to the class means as a turn brings them.
-
-        The orthogonal Procrustes problem (Schoenemann, 1966).
-        """
-        with torch.no_grad():
-            z = model.encode(self.val_images)[0].double().cpu().numpy()
-        targets = class_means(z, self.val_labels)
-        angles = 2 * np.pi / CLASSES * np.arange(CLASSES)
-        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        left, _, right = np.linalg.svd(corners.T @ (targets - targets.mean(axis=0)))
-        return torch.tensor(
-            corners @ left @ right, dtype=torch.float32, device=self.val_images.device
-        )
+        """Unit vectors (3, 2), 120 degrees apart: of all turns, in whole degrees, the likeliest."""
+        z = model.encode(self.images)[0]
+        third = 2 * math.pi / CLASSES
+        turns = third * torch.arange(120, device=z.device) / 120
+        angles = turns[:, None] + third * torch.arange(CLASSES, device=z.device)
+        corners = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        # The distances to three equal Gaussians differ between turns only in z . corner.
+        near = (RADIUS / spread(RADIUS)) * torch.einsum("nd,tkd->tnk", z, corners)
+        likeliest = near.logsumexp(dim=2).mean(dim=1).argmax()
+        return corners[likeliest]
 
     def __call__(self, model: VAE, x: Tensor, progress: float) -> dict[str, Tensor]:
         if self.corners is None and progress >= WARM_UP:
@@ -157,7 +156,7 @@ class Objective:
             }
         else:
             radius = RADIUS * min(1.0, (progress - WARM_UP) / PARTING)
-            prior = radius * self.corners, 1 - radius**2 / 2
+            prior = radius * self.corners, spread(radius)
             distorted = random_affine(images, self.generator).flatten(1)
             component_kl = losses.gaussian_kl(mu[:, None], logvar[:, None], *prior)
             other_mu, other_logvar = model.encode(distorted)
@@ -175,30 +174,41 @@ class Objective:
         return {"loss": loss, **terms}
 
 
+def spread(radius: float) -> float:
+    """The variance that brings three Gaussians at `radius` to covariance I between them."""
+    return 1 - radius**2 / 2
+
+
+def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raise UserError, before any work, for an output that must not or cannot be written."""
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise UserError(path, "a name that another file has here", "a name of its own")
+        taken.add(path.resolve())
+        check_writable(path)
+
+
 def class_means(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of the (N, 2) latents of each class, in ascending order of the labels: (K, 2)."""
     return np.stack([z[labels == label].mean(axis=0) for label in np.unique(labels)])
 
 
 def train_vae(
-    images: np.ndarray,
-    val_images: np.ndarray,
-    val_labels: np.ndarray,
-    device: torch.device,
-    epochs: int,
-    deadline: float,
+    images: np.ndarray, device: torch.device, epochs: int, deadline: float
 ) -> tuple[VAE, History]:
     """A VAE trained on (N, ...) images; the schedule stops early at `deadline`, and says so."""
     model = VAE().to(device)
     print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
     generator = Generator(device).manual_seed(0)
-    batches = ShuffledBatches(DigitDataset(images, device), BATCH_SIZE, generator)
+    dataset = DigitDataset(images, device)
+    batches = ShuffledBatches(dataset, BATCH_SIZE, generator)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
     steps = epochs * len(batches)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.2
     )
-    objective = Objective(DigitDataset(val_images, device).images, val_labels, generator)
+    objective = Objective(dataset.images, generator)
     history = fit(model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
     if scheduler.last_epoch < steps:
         print(f"stopped by the clock after {scheduler.last_epoch} of {steps} steps")
@@ -248,17 +258,12 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     if len(classes) != CLASSES:
         found = f"{len(classes)} classes ({', '.join(map(str, classes[:9]))})"
         raise UserError(val_path, found, f"images of {CLASSES}, one for each mixture component")
-    if len({path.resolve() for path in (train_path, val_path, *outputs)}) < 5:
-        raise UserError(options.model, "the same name for two files", "outputs apart from the data")
-    for path in outputs:
-        check_writable(path)
+    check_outputs(outputs, inputs=(train_path, val_path))
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.use_deterministic_algorithms(True)
     deadline = started + 60 * options.budget
-    model, history = train_vae(
-        images, val_images, val_labels, options.device, options.epochs, deadline
-    )
+    model, history = train_vae(images, options.device, options.epochs, deadline)
     save_state_dict(model, options.model)
     write_history(history, history_path)
     val_z = encode(model, val_images)
@@ -291,6 +296,12 @@ def load_model(path: Path, device: torch.device) -> VAE:
     return model.to(device).eval()
 
 
+def check_finite(values: np.ndarray, path: Path) -> None:
+    """Raise UserError where the model in `path` gave something that is no number."""
+    if not np.isfinite(values).all():
+        raise UserError(path, "weights that lead to infinite values", STATE_DICT)
+
+
 def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndarray]:
     """The mixture in `path` and the label of each component.
 
@@ -306,7 +317,7 @@ def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndar
             raise ValueError(f"means of shape {mixture.means_.shape}")
     except ValueError as error:
         raise UserError(path, str(error), MIXTURE) from error
-    if parameters.get("model_sha256") != sha256(model_path):
+    if str(parameters.get("model_sha256")) != sha256(model_path):
         raise UserError(path, "the mixture of another model", f"the one trained with {model_path}")
     return mixture, labels
 
@@ -317,9 +328,11 @@ def test_reconstruction(before: list[str], after: list[str], usage: str) -> None
     parser = CommandLine(usage)
     parser.add_model(gmm=False)
     options = parser.parse(after)
-    images = load_images(Path(before[0]))
+    test_path, output = Path(before[0]), Path("vae_reconstructed.npz")
+    images = load_images(test_path)
+    check_outputs([output], inputs=(test_path, options.model))
     recon = reconstruct(load_model(options.model, options.device), images)
-    output = Path("vae_reconstructed.npz")
+    check_finite(recon, options.model)
     with replacing(output) as file:
         np.savez(file, data=recon)
     print(f"wrote {output}: {len(recon)} images in {time.monotonic() - started:.1f} s")
@@ -331,11 +344,14 @@ def test_classifier(before: list[str], after: list[str], usage: str) -> None:
     parser = CommandLine(usage)
     parser.add_model(gmm=True)
     options = parser.parse(after)
-    images = load_images(Path(before[0]))
+    test_path, output = Path(before[0]), Path("vae.csv")
+    images = load_images(test_path)
+    check_outputs([output], inputs=(test_path, options.model, options.gmm))
     model = load_model(options.model, options.device)
     mixture, labels = load_mixture(options.gmm, options.model)
-    predicted = labels[mixture.predict(encode(model, images))]
-    output = Path("vae.csv")
+    z = encode(model, images)
+    check_finite(z, options.model)
+    predicted = labels[mixture.predict(z)]
     with replacing(output) as file:
         file.write("\n".join(["Predicted_Label", *map(str, predicted), ""]).encode())
     print(f"wrote {output}: {len(predicted)} labels in {time.monotonic() - started:.1f} s")

@@ -60,8 +60,9 @@ def disagreement(component_kl: Tensor, other_kl: Tensor) -> Tensor:
 @functools.cache
 def window_means(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size - 6, size) matrix whose product with a signal gives its sliding-window means."""
-    rows = torch.eye(size, dtype=dtype, device=device).unfold(0, SSIM_WINDOW, 1)
-    return rows.mean(dim=-1)
+    with torch.inference_mode(False):  # training may use it after inference has
+        rows = torch.eye(size, dtype=dtype, device=device).unfold(0, SSIM_WINDOW, 1)
+        return rows.mean(dim=-1)
 
 
 def ssim(recon: Tensor, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,9 @@ class UserError(Exception):
     """A mistake in what the user handed in: the file, what was found, what was expected."""
 
     def __init__(self, path: Path | str, found: str, expected: str) -> None:
-        super().__init__(f"{path}: {found}; expected {expected}")
+        text = f"{path}: {found}; expected {expected}"
+        # A name in a file may hold line breaks, or codes that a terminal obeys.
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
 @contextmanager
@@ -34,8 +37,8 @@ def beside(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise FileExistsError(0, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -87,6 +90,11 @@ def sha256(path: Path) -> str:
 STATE_DICT = "a state dict saved by 'vae.py ... train'"
 
 
+def form(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """What must agree for one tensor's values to stand in for another's."""
+    return tensor.shape, tensor.dtype, tensor.layout, tensor.device
+
+
 def save_state_dict(model: nn.Module, path: Path) -> None:
     """Write `model.state_dict()` alone, on the CPU, for `torch.load(..., weights_only=True)`."""
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
@@ -102,17 +110,20 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
     """
     content = read_bytes(path, STATE_DICT)
     try:
+        damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()  # torch.load takes no checksums
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load names no set of errors for a damaged file
         raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error
+    if damaged:
+        raise UserError(path, f"a damaged file ('{damaged}')", STATE_DICT)
     own = model.state_dict()
     if not isinstance(state, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in state.values()
     ):
         raise UserError(path, f"a {type(state).__name__}, not a dict of tensors", STATE_DICT)
-    strange = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
+    strange = own.keys() ^ state.keys() or {n for n in own if form(own[n]) != form(state[n])}
     if strange:
         raise UserError(
             path,

@@ -88,7 +88,7 @@ def main(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; files that were there are as they were", file=sys.stderr)
+        print("\ninterrupted; every file is whole, old or new", file=sys.stderr)
         return 130
     return 0
 

@@ -67,8 +67,9 @@ def main() -> None:
     for n in (14_748, 1_000_000):
         row = results[str(n)] = measure(n)
         print(
-            f"{n:>9,} x 2   {row['seconds']:.3f} s, scikit-learn {row['scikit_learn_seconds']:.3f} s:"
-            f" {row['ratio']:.1f} times; difference {row['log_likelihood_difference']:.1e}"
+            f"{n:>9,} x 2: {row['seconds']:.3f} s, "
+            f"scikit-learn {row['scikit_learn_seconds']:.3f} s, "
+            f"{row['ratio']:.1f} times; difference {row['log_likelihood_difference']:.1e}"
         )
     save("mixture", results)
 

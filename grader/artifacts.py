@@ -14,7 +14,7 @@ import stat
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,16 @@ ITEM_BYTES = {
 }
 
 
+def printable(text: str) -> str:
+    """`text` without line breaks, or codes that a terminal obeys: a file may name things so."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class ArtifactError(Exception):
     """A file that cannot be scored: its path, what was found, what was expected."""
 
     def __init__(self, path: Path, found: str, expected: str) -> None:
-        super().__init__(f"{path}: {found}; expected {expected}")
+        super().__init__(printable(f"{path}: {found}; expected {expected}"))
 
 
 @dataclass
@@ -56,7 +61,7 @@ class Remarks:
     texts: list[str] = field(default_factory=list)
 
     def add(self, found: str, expected: str) -> None:
-        self.texts.append(f"{self.path}: {found}; expected {expected}")
+        self.texts.append(printable(f"{self.path}: {found}; expected {expected}"))
 
 
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
@@ -102,36 +107,26 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
     return archive
 
 
-@dataclass
-class Header:
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype
-
-
-def read_header(file: IO[bytes]) -> Header:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return Header(*np.lib.format.read_array_header_1_0(file))
-    return Header(*np.lib.format.read_array_header_2_0(file))
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and type of the array that follows in an .npy file."""
+    if np.lib.format.read_magic(file) == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -> np.ndarray:
-    """One array of numbers of an .npz file whose header fits the bytes that are there."""
+    """One array of numbers of an .npz file, whose header fits the bytes that are there."""
     try:
         with archive.open(name) as file:
-            header = read_header(file)
-            content = file.read()
+            shape, fortran_order, dtype = read_header(file)
+            if dtype.kind not in "buif":
+                raise ArtifactError(path, f"'{name}' of type {dtype}", expected)
+            values = np.frombuffer(file.read(), dtype)
+            return values.reshape(shape, order="F" if fortran_order else "C")
+    except ArtifactError:
+        raise
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
-        raise ArtifactError(path, f"'{name}' cannot be read ({error})", expected) from error
-    if header.dtype.kind not in "buif":
-        raise ArtifactError(path, f"'{name}' of type {header.dtype}", expected)
-    size = math.prod(header.shape) * header.dtype.itemsize
-    if size != len(content) or min(header.shape, default=0) < 0:
-        found = f"'{name}' of shape {header.shape} with {len(content)} bytes, not {size}"
-        raise ArtifactError(path, found, expected)
-    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
-    return np.frombuffer(content, header.dtype).reshape(header.shape, order=order)
+        raise ArtifactError(path, f"'{name}' that is damaged, or no array", expected) from error
 
 
 def array_names(archive: zipfile.ZipFile) -> list[str]:
@@ -176,11 +171,11 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
     """The images of a data set on the scale 0..1: (N, 28, 28)."""
     remarks = Remarks(path)
     images = read_images(path, remarks)
-    whole = images.dtype.kind in "ui"
-    if images.min() < 0 or images.max() > (255 if whole else 1):
-        found = f"{images.dtype} values from {images.min():g} to {images.max():g}"
-        raise ArtifactError(path, found, "whole numbers in 0..255 or floats in 0..1")
-    return images / 255 if whole else images.astype(np.float64)
+    low, high = images.min(), images.max()
+    if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
+        found = f"values from {low:g} to {high:g}"
+        raise ArtifactError(path, found, "numbers in 0..255 or floats in 0..1")
+    return images / 255 if images.dtype.kind != "f" or high > 1 else images.astype(np.float64)
 
 
 def read_reconstructions(path: Path, remarks: Remarks, count: int) -> NDArray[np.float64]:
@@ -227,6 +222,8 @@ def read_truth_labels(path: Path, count: int | None = None) -> NDArray[np.int64]
         raise ArtifactError(
             path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected
         )
+    if labels.max() > np.iinfo(np.int64).max:
+        raise ArtifactError(path, f"the label {labels.max()}", expected)
     return labels.astype(np.int64)
 
 
@@ -268,7 +265,7 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
             remarks.add(f"the header {rows[0][column][:40]!r}", f"'{COLUMN}'")
         del rows[0]
     if width > 1:
-        remarks.add("a second column", "one column")
+        remarks.add("a second column, which was not read", "one column")
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
         raise ArtifactError(path, f"{len(labels)} labels", expected)
@@ -277,13 +274,14 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
     return labels
 
 
-def storage_types(graph: bytes) -> dict[str, str]:
-    """The number type of each storage that a state dict's pickle names, read from its opcodes.
+def number_sizes(graph: bytes) -> dict[str, int]:
+    """Bytes of a number in each storage that a state dict's pickle names, from its opcodes.
 
     PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
-    length); these are the last values pushed before the opcode BINPERSID.
+    length); these are the last values pushed before the opcode BINPERSID. Of several types for one
+    storage the smallest counts.
     """
-    types: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     memo: dict[int, object] = {}
     pushed: list[object] = []
     argument: Any
@@ -300,10 +298,11 @@ def storage_types(graph: bytes) -> dict[str, str]:
         elif name == "STACK_GLOBAL":
             pushed[-2:] = [" ".join(map(str, pushed[-2:]))]
         elif name == "BINPERSID" and len(pushed) >= 5 and pushed[-5] == "storage":
-            types[str(pushed[-3])] = str(pushed[-4]).split()[-1]
+            key, size = str(pushed[-3]), ITEM_BYTES.get(str(pushed[-4]).split()[-1], 1)
+            sizes[key] = min(size, sizes.get(key, size))
         elif isinstance(argument, str | int):
             pushed.append(argument)
-    return types
+    return sizes
 
 
 def count_numbers(path: Path) -> int:
@@ -318,16 +317,13 @@ def count_numbers(path: Path) -> int:
     if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
         raise ArtifactError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
     try:
-        types = storage_types(archive.read(graphs[0]))
+        sizes = number_sizes(archive.read(graphs[0]))
     except Exception as error:  # genops names no set of errors for a damaged pickle
-        raise ArtifactError(
-            path, f"a damaged description of its tensors ({error})", expected
-        ) from error
+        raise ArtifactError(path, "a damaged description of its tensors", expected) from error
     folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
     if not records:
         raise ArtifactError(path, "no tensors", expected)
     return sum(
-        entry.file_size // ITEM_BYTES.get(types.get(entry.filename.removeprefix(folder), ""), 1)
-        for entry in records
+        entry.file_size // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
     )

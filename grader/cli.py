@@ -44,8 +44,11 @@ def score(
     json_path: Annotated[Path | None, typer.Option("--json", help="write every figure")] = None,
 ) -> None:
     """Score the files that a submission wrote. Runs and unpickles none of them."""
-    true_images = read_truth_images(recon_truth)
-    true_labels = read_truth_labels(truth)
+    inputs = [path for path in (recon_truth, recon, truth, pred, model, gmm) if path]
+    if json_path and json_path.resolve() in {path.resolve() for path in inputs}:
+        raise ArtifactError(json_path, "the name of a file to read", "another name for the figures")
+    true_images = read_truth_images(recon_truth.resolve())
+    true_labels = read_truth_labels(truth.resolve())
     recon_remarks, pred_remarks = Remarks(recon), Remarks(pred)
     images = read_reconstructions(recon, recon_remarks, len(true_images))
     labels = read_predictions(pred, pred_remarks, len(true_labels))
@@ -68,6 +71,8 @@ def write_json(value: dict[str, Any], path: Path) -> None:
     """Put `value` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
+        if path.exists() and not path.is_file():
+            raise FileExistsError(0, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(value, indent=2) + "\n")
         temporary.replace(path)

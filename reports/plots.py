@@ -4,21 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 import figures
 from data import load_images, load_labelled_images
-from graded import CommandLine, load_mixture, load_model
+from graded import CommandLine, check_outputs, load_mixture, load_model
 from inference import encode, reconstruct
 from reports.a3 import plot_2d_manifold
 from storage import UserError, replacing
 
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG at a resolution for print, the same bytes for the same figure."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+PICTURES = ("reconstructions", "manifold", "latent_scatter", "mixture", "confusion", "losses")
 
 
 def read_history(path: Path) -> pd.DataFrame | None:
@@ -30,8 +25,8 @@ def read_history(path: Path) -> pd.DataFrame | None:
         history = pd.read_csv(path, dtype=float)
     except (OSError, ValueError) as error:
         raise UserError(path, "not a table of numbers", "what 'train' wrote") from error
-    if "epoch" not in history:
-        raise UserError(path, "no column 'epoch'", "what 'train' wrote")
+    if "epoch" not in history or len(history.columns) < 2:
+        raise UserError(path, "no losses by 'epoch'", "what 'train' wrote")
     return history
 
 
@@ -47,29 +42,30 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
     mixture, labels = load_mixture(options.gmm, options.model)
     history = read_history(options.model.with_suffix(".history.csv"))
 
-    z = encode(model, images)
-    predicted = labels[mixture.predict(z)]
-    val_z = encode(model, val_images)
-    val_predicted = labels[mixture.predict(val_z)]
+    outputs = {name: options.out / f"{name}.png" for name in PICTURES}
+    if history is None:
+        del outputs["losses"]
+    check_outputs(list(outputs.values()), inputs=())
+
+    z, val_z = encode(model, images), encode(model, val_images)
+    predicted, val_predicted = (labels[mixture.predict(latents)] for latents in (z, val_z))
     classes = np.unique(np.concatenate([val_labels, labels]))
-    recon = reconstruct(model, val_images)
+    confusion = confusion_matrix(val_labels, val_predicted, labels=classes)
+    recon = reconstruct(model, val_images).reshape(-1, 28, 28)
     pictures = {
-        "reconstructions": figures.reconstruction_rows(
-            val_images.reshape(-1, 28, 28), recon.reshape(-1, 28, 28)
-        ),
+        "reconstructions": figures.reconstruction_rows(val_images.reshape(-1, 28, 28), recon),
         "manifold": plot_2d_manifold(model, device=options.device),
         "latent_scatter": figures.latent_scatter(z, val_z, val_labels),
         "mixture": figures.mixture_ellipses(
             z, mixture.means_, mixture.covariances_, labels, predicted
         ),
-        "confusion": figures.confusion_matrix(
-            confusion_matrix(val_labels, val_predicted, labels=classes), classes
-        ),
+        "confusion": figures.confusion_matrix(confusion, classes),
     }
     if history is not None:
-        pictures["losses"] = figures.loss_curves(
-            {str(name): history[name].to_numpy() for name in history}
-        )
-    for name, figure in pictures.items():
-        save(figure, options.out / f"{name}.png")
-    print(f"wrote {', '.join(f'{name}.png' for name in pictures)} to {options.out}")
+        columns = {str(name): history[name].to_numpy() for name in history}
+        pictures["losses"] = figures.loss_curves(columns)
+    for name, path in outputs.items():
+        with replacing(path) as file:
+            # Without the version of matplotlib, the same picture is the same bytes.
+            pictures[name].savefig(file, format="png", dpi=200, metadata={"Software": None})
+    print(f"wrote {', '.join(path.name for path in outputs.values())} to {options.out}")

@@ -182,7 +182,7 @@ def test_the_bytes_of_a_state_dict_do_not_depend_on_its_place(tmp_path: Path) ->
         ({"0.weight": 3}, "not a dict of tensors"),
         ([torch.zeros(3)], "a list"),
         (torch.zeros(3), "a Tensor"),
-        ({name: t * torch.nan for name, t in network().state_dict().items()}, "not finite"),
+        (network().state_dict() | {"0.weight": torch.full((4, 3), torch.nan)}, "not finite"),
         (network(), "cannot|can read safely"),
     ],
 )
@@ -217,6 +217,20 @@ def test_a_damaged_state_dict_is_read_or_refused(tmp_path: Path, data: st.DataOb
     except UserError as error:
         assert str(path) in str(error)
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no regular file"):
+        storage.check_writable(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no regular file"), storage.replacing(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_an_error_is_one_line_of_plain_characters() -> None:
+    error = UserError("a\nb\x1b[2J", "\r", "ü")
+    assert str(error) == "a\\nb\\x1b[2J: \\r; expected ü"
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command lines of the assignment, end to end, on small made-up data."""
 
+import os
 import pickle
 import shutil
 import signal
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import torch
 
 import vae
 from models import VAE
+from storage import sha256
 from tests.conftest import shapes
 
 ROOT = Path(vae.__file__).parent
@@ -158,6 +161,17 @@ def test_labels_of_the_training_file_are_not_read(folder: Path) -> None:
     assert expected[0] == expected[1] == expected[2]
 
 
+def test_labels_of_the_validation_file_do_not_reach_the_vae(folder: Path) -> None:
+    images, labels = (np.load("val.npz")[name] for name in ("data", "labels"))
+    contents = []
+    for seed in range(2):
+        np.savez("other.npz", data=images, labels=np.random.default_rng(seed).permutation(labels))
+        assert main("train.npz other.npz train other.pth other.pkl --epochs 10") == 0
+        contents.append([Path(f"other.{end}").read_bytes() for end in ("pth", "pkl")])
+    assert contents[0][0] == contents[1][0]
+    assert contents[0][1] != contents[1][1]
+
+
 def test_the_order_and_company_of_test_images_do_not_matter(folder: Path) -> None:
     images = np.load("test.npz")["data"]
     np.savez("reversed.npz", data=images[::-1])
@@ -286,6 +300,28 @@ def spoil(name: str) -> None:
             value = pickle.loads(Path("gmm_params.pkl").read_bytes())
             del value["labels"]
             Path(name).write_bytes(pickle.dumps(value, 4))
+        case "nested.pkl":
+            value = pickle.loads(Path("gmm_params.pkl").read_bytes())
+            nested: list[Any] = [0.0]
+            for _ in range(40):
+                nested = [nested, nested]
+            Path(name).write_bytes(pickle.dumps(value | {"means": nested}, 4))
+        case "pipe":
+            os.mkfifo(name)
+        case "vae_reconstructed.npz":
+            shutil.copy("test.npz", name)
+        case "crc.pth":
+            content = bytearray(Path("vae.pth").read_bytes())
+            content[len(content) // 3] ^= 0x40  # inside a large weight matrix
+            Path(name).write_bytes(content)
+        case "double.pth":
+            torch.save({k: t.double() for k, t in torch.load("vae.pth").items()}, name)
+        case "large.pth":
+            torch.save({k: t * 1e30 for k, t in torch.load("vae.pth").items()}, name)
+        case "gmm_large.pkl":
+            value = pickle.loads(Path("gmm_params.pkl").read_bytes())
+            value["model_sha256"] = sha256(Path("large.pth"))
+            Path(name).write_bytes(pickle.dumps(value, 4))
         case "full":
             Path(name).symlink_to("/proc")
 
@@ -299,8 +335,16 @@ def spoil(name: str) -> None:
         ("train.npz two_classes.npz train", "2 classes (1, 4)"),
         ("train.npz one_class.npz train", "1 class"),
         ("train.npz four_classes.npz train", "4 classes"),
-        ("train.npz val.npz train train.npz", "the same name"),
-        ("train.npz val.npz train vae.pth vae.pth", "the same name"),
+        ("train.npz val.npz train train.npz", "another file has"),
+        ("train.npz val.npz train vae.pth vae.pth", "another file has"),
+        ("vae_reconstructed.npz test_reconstruction", "another file has"),
+        ("train.npz val.npz train pipe", "pipe: cannot be written (it is no regular file)"),
+        ("test.npz test_reconstruction crc.pth", "crc.pth: a damaged file"),
+        ("test.npz test_reconstruction double.pth", "double.pth: the weights of another network"),
+        ("test.npz test_reconstruction large.pth", "large.pth: weights that lead to infinite"),
+        ("test.npz test_classifier large.pth gmm_large.pkl", "large.pth: weights that lead to"),
+        ("test.npz test_classifier vae.pth nested.pkl", "no array of numbers called means"),
+        ("test.npz test_reconstruction --device meta", "device: 'meta'"),
         ("train.npz val.npz train folder", "folder: cannot be written"),
         ("train.npz val.npz train val.npz/vae.pth", "cannot be written"),
         ("train.npz val.npz train full/vae.pth", "cannot be written"),
@@ -318,7 +362,7 @@ def spoil(name: str) -> None:
         ("test.npz test_reconstruction gmm_params.pkl", "gmm_params.pkl: not a file"),
         ("test.npz test_classifier vae.pth nothing.pkl", "nothing.pkl: cannot be read"),
         ("test.npz test_classifier vae.pth text.pkl", "text.pkl: a damaged file"),
-        ("test.npz test_classifier vae.pth no_means.pkl", "no_means.pkl: no covariances"),
+        ("test.npz test_classifier vae.pth no_means.pkl", "no array of numbers called means"),
         ("test.npz test_classifier vae.pth three_numbers.pkl", "means of shape (1, 3)"),
         ("test.npz test_classifier vae.pth no_labels.pkl", "labels of type object"),
         ("test.npz test_classifier vae.pth vae.pth", "vae.pth: a damaged file"),
@@ -331,8 +375,9 @@ def test_a_mistake_is_one_line_and_touches_nothing(
     for name in line.split():
         if not Path(name).exists():
             spoil(name.split("/")[0])
-    Path("vae.csv").write_text("old")
-    Path("vae_reconstructed.npz").write_text("old")
+    for name in ("vae.csv", "vae_reconstructed.npz"):
+        if not Path(name).exists():
+            Path(name).write_text("old")
     before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     assert main(line) == 2
     out, err = capsys.readouterr()

@@ -107,8 +107,32 @@ def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "r.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.npy", header.getvalue() + bytes(100))
-    with pytest.raises(ArtifactError, match="100 bytes"):
+    with pytest.raises(ArtifactError, match="damaged"):
         artifacts.read_reconstructions(path, Remarks(path), N)
+
+
+@pytest.mark.parametrize(
+    "shape", [(True, 28, 28), (2**70, 28, 0), (0, 28, 28), (-6, 28, 28), (1,) * 70]
+)
+def test_shapes_that_no_array_has(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": shape}
+    )
+    path = tmp_path / "r.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.npy", header.getvalue() + bytes(4 * 784))
+    with pytest.raises(ArtifactError):
+        artifacts.read_reconstructions(path, Remarks(path), N)
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
+    _, remarks = read_recon(tmp_path / "r.npz", **{"\x1b]0;owned\x07\n": RECON})
+    assert len(remarks) == 1
+    assert remarks[0].isprintable()
+    with pytest.raises(ArtifactError) as caught:
+        read_recon(tmp_path / "r.npz", **{"\x1b[2J": RECON, "b": RECON})
+    assert str(caught.value).isprintable()
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
@@ -231,6 +255,9 @@ def test_the_truth_needs_labels(tmp_path: Path) -> None:
         artifacts.read_truth_labels(path)
     path.write_bytes(npz(data=RECON, labels=[1, 4]))
     assert artifacts.read_truth_labels(path).tolist() == [1, 4]
+    path.write_bytes(npz(data=RECON, labels=np.array([2**63 + 1], np.uint64)))
+    with pytest.raises(ArtifactError, match="the label"):
+        artifacts.read_truth_labels(path)
 
 
 def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
@@ -239,7 +266,9 @@ def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
     assert artifacts.read_truth_images(path).max() == 0.2
     path.write_bytes(npz(data=images / 255))
     assert artifacts.read_truth_images(path).max() == 0.2
-    path.write_bytes(npz(data=images / 5))
+    path.write_bytes(npz(data=images.astype(float)))
+    assert artifacts.read_truth_images(path).max() == 0.2
+    path.write_bytes(npz(data=images / 40))
     with pytest.raises(ArtifactError, match="values from"):
         artifacts.read_truth_images(path)
 
@@ -281,6 +310,21 @@ def test_numbers_that_the_description_leaves_out_count_too(tmp_path: Path) -> No
             bytes(50),
         )
     assert artifacts.count_numbers(path) == 60
+
+
+def test_two_types_for_one_storage_count_as_the_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    values = np.zeros(64, np.float32)
+    torch.save({"a": torch.from_numpy(values), "b": torch.zeros(1, dtype=torch.complex128)}, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    graph = next(entry for entry in entries if entry.endswith("data.pkl"))
+    # The second tensor, said to hold complex numbers, now lies in the first one's storage.
+    entries[graph] = entries[graph].replace(b"X\x01\x00\x00\x001", b"X\x01\x00\x00\x000")
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    assert artifacts.count_numbers(path) == 64 + 16
 
 
 def test_a_payload_is_not_run_when_counting(tmp_path: Path) -> None:

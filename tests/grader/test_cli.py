@@ -95,6 +95,7 @@ def test_large_models(score: Score, numbers: int, within: bool, remarks: int) ->
         ({"gmm": "nothing.pkl"}, "nothing.pkl: cannot be opened"),
         ({"json": "vae.csv/scores.json"}, "scores.json: cannot be written"),
         ({"json": "."}, "cannot be written"),
+        ({"json": "vae.csv"}, "vae.csv: the name of a file to read"),
         ({"nonsense": "3"}, "No such option"),
     ],
 )
@@ -106,6 +107,12 @@ def test_a_mistake_is_one_line(score: Score, options: dict[str, str], found: str
     assert err.count("\n") == 1
     assert out == ""
     assert {p: p.read_bytes() for p in Path().iterdir() if p.is_file()} == before
+
+
+def test_the_truth_may_be_a_link(score: Score) -> None:
+    Path("link.npz").symlink_to("test.npz")
+    assert score(recon_truth="link.npz", truth="link.npz")[0] == 0
+    assert score(recon="link.npz")[0] == 2
 
 
 def test_a_missing_option_is_one_line(

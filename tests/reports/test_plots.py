@@ -26,6 +26,14 @@ def test_every_picture_is_written_the_same_twice(
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+def test_a_picture_that_cannot_be_written_stops_all(
+    files: Path, trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mixture.png").mkdir()
+    assert plots(files, trained / "vae.pth", tmp_path) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.png"]
+
+
 def test_without_a_history_there_are_no_loss_curves(
     files: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,7 +45,7 @@ def test_without_a_history_there_are_no_loss_curves(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "epoch,loss\n1,much\n", "a,b\n1,2\n", "\0\0", "a,b\n1\n2,3,4\n"]
+    "content", ["", "epoch,loss\n1,much\n", "a,b\n1,2\n", "epoch\n1\n", "\0\0", "a,b\n1\n2,3,4\n"]
 )
 def test_a_damaged_history_is_an_error(
     files: Path, trained: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
