@@ -48,6 +48,7 @@ bench: $(READY)
 	$(RUN) -m benchmarks.mixture
 	$(RUN) -m benchmarks.scores
 	$(RUN) -m benchmarks.draws
+	$(RUN) -m benchmarks.ablations
 
 # Pins what pyproject.toml asks for; torch's local version label (+cpu) is left to the installer.
 lock: $(READY)

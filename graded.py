@@ -226,12 +226,14 @@ def fit_mixture(
     classes, indices = np.unique(val_labels, return_inverse=True)
     mixture = GaussianMixture(len(classes)).fit(z, class_means(val_z, val_labels))
     log_posterior = np.log(mixture.predict_proba(val_z) + 1e-12)
-    order = max(
-        itertools.permutations(range(len(classes))),
-        key=lambda order: log_posterior[np.arange(len(indices)), np.array(order)[indices]].sum(),
-    )
+
+    def agreement(components: tuple[int, ...]) -> float:
+        """Log-probability of the validation labels if class j is `components[j]`."""
+        return float(log_posterior[np.arange(len(indices)), np.array(components)[indices]].sum())
+
+    components = max(itertools.permutations(range(len(classes))), key=agreement)
     labels = np.empty_like(classes)
-    labels[list(order)] = classes
+    labels[list(components)] = classes
     return mixture, labels
 
 

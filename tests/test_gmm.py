@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
-from gmm import GaussianMixture
+from gmm import CHUNK, GaussianMixture
 
 MEANS = np.array([[0.0, 0.0], [4.0, 1.0], [-2.0, 5.0]])
 
@@ -27,8 +27,9 @@ def fitted(x: np.ndarray, means: np.ndarray = MEANS, **options: float) -> Gaussi
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tol", [1e-3, 1e-9])
-def test_fits_as_scikit_learn_does_from_the_same_start(seed: int, tol: float) -> None:
-    x = blobs(seed)
+@pytest.mark.parametrize("n", [600, 2 * CHUNK + 300])
+def test_fits_as_scikit_learn_does_from_the_same_start(seed: int, tol: float, n: int) -> None:
+    x = np.random.default_rng(seed).permutation(blobs(seed, n))
     weights, covariances = np.array([0.2, 0.5, 0.3]), np.stack([2 * np.eye(2)] * 3)
     ours = GaussianMixture(3, tol=tol).fit(x, MEANS, covariances, weights)
     reference = Reference(
