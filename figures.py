@@ -78,7 +78,7 @@ def latent_scatter(z: NDArray, known: NDArray, labels: NDArray) -> Figure:
     axes = figure.subplots()
     scatter_classes(axes, z, None)
     scatter_classes(axes, known, labels)
-    axes.legend()
+    axes.legend(markerscale=2)
     return figure
 
 
