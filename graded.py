@@ -40,7 +40,7 @@ EPOCHS = 60
 BATCH_SIZE = 256  # past it a CPU gains little speed
 LEARNING_RATE = 2e-3  # the peak of a one-cycle schedule
 BETA = 1.0  # weight of the KL term
-SSIM_WEIGHT = 40.0  # 1 SSIM against nats; SSIM is half of the reconstruction score
+SSIM_WEIGHT = 40.0  # an SSIM of 1 against the squared error; SSIM is half of the score
 AGREEMENT_WEIGHT = 10.0  # what makes a digit's whole range of slants one component
 
 # Shares of the schedule: with a standard normal prior, and while the mixture moves apart.

@@ -211,9 +211,9 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
     return numbers
 
 
-def read_truth_labels(path: Path, count: int | None = None) -> NDArray[np.int64]:
+def read_truth_labels(path: Path) -> NDArray[np.int64]:
     """The labels of a data set, (N,). Raises ArtifactError where there are none."""
-    expected = f"'labels' with {count or 'N'} whole numbers"
+    expected = "'labels' with one whole number for each image"
     archive = open_zip(path, read_file(path, expected), expected)
     if "labels.npy" not in array_names(archive):
         raise ArtifactError(path, "no 'labels' among its arrays", expected)
