@@ -15,14 +15,14 @@ from torch.utils.data import Dataset
 from storage import UserError, read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
-ROUNDING = 1e-5  # how far resizing and arithmetic may carry a float past its range
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"
+ROUNDING = 1e-5  # how far resizing and arithmetic may carry a float past its range
 
 
 def read_array(path: Path, name: str, expected: str) -> np.ndarray:
     """The array called `name` in an .npz file; no other array of the file is read.
 
-    Raises UserError where there is none, or where it is damaged or holds anything but numbers.
+    Raises UserError where there is none, or where it is damaged or holds Python objects.
     """
     content = io.BytesIO(read_bytes(path, expected))
     if not zipfile.is_zipfile(content):

@@ -206,7 +206,7 @@ def train_vae(
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
     steps = epochs * len(batches)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.2
+        optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )
     objective = Objective(dataset.images, generator)
     history = fit(model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)

@@ -23,12 +23,10 @@ from grader.artifacts import (
     read_truth_labels,
 )
 
-app = typer.Typer(
-    help="Scores submissions of the course.", add_completion=False, no_args_is_help=True
-)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
-@app.callback()
+@app.callback()  # without one, typer would take a lone command's name for an argument
 def commands() -> None:
     """Scores submissions of the course."""
 
