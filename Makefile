@@ -14,7 +14,7 @@ TEST ?= $(DEMO)/data/test.npz
 
 # The embedded training set is a ninth of the course's, so it is gone through more often.
 ifeq ($(TRAIN),$(DEMO)/data/train.npz)
-TRAINING := --epochs 150
+TRAINING := --epochs 400
 endif
 
 .PHONY: demo test test-slow lint bench lock clean
@@ -51,6 +51,8 @@ lint: $(READY)
 bench: $(READY)
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.mixture
+	$(RUN) -m benchmarks.search
+	$(RUN) -m benchmarks.throughput
 	$(RUN) -m benchmarks.scores
 	$(RUN) -m benchmarks.draws
 	$(RUN) -m benchmarks.ablations

@@ -109,16 +109,14 @@ def random_affine(images: Tensor, generator: Generator) -> Tensor:
 
 
 class ShuffledBatches:
-    """Batches of a data set that fits in memory, in a new order at every pass."""
+    """The indices 0 to `count` - 1 in batches, in a new order at every pass."""
 
-    def __init__(self, dataset: DigitDataset, batch_size: int, generator: Generator) -> None:
-        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+    def __init__(self, count: int, batch_size: int, generator: Generator) -> None:
+        self.count, self.batch_size, self.generator = count, batch_size, generator
 
     def __len__(self) -> int:
-        return math.ceil(len(self.dataset) / self.batch_size)
+        return math.ceil(self.count / self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        device = self.generator.device
-        order = torch.randperm(len(self.dataset), generator=self.generator, device=device)
-        for start in range(0, len(order), self.batch_size):
-            yield self.dataset[order[start : start + self.batch_size]]
+        order = torch.randperm(self.count, generator=self.generator, device=self.generator.device)
+        return iter(order.split(self.batch_size))

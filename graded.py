@@ -13,13 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
 
-import losses
-from data import DigitDataset, ShuffledBatches, load_images, load_labelled_images, random_affine
+from data import load_images, load_labelled_images
 from gmm import GaussianMixture
 from inference import encode, reconstruct
 from models import VAE
+from recipe import CLASSES, EPOCHS, train_vae
 from storage import (
     STATE_DICT,
     UserError,
@@ -31,22 +30,9 @@ from storage import (
     save_state_dict,
     sha256,
 )
-from training import History, fit
+from training import History
 
 Number = TypeVar("Number", int, float)
-
-CLASSES = 3
-EPOCHS = 60
-BATCH_SIZE = 256  # past it a CPU gains little speed
-LEARNING_RATE = 2e-3  # the peak of a one-cycle schedule
-BETA = 1.0  # weight of the KL term
-SSIM_WEIGHT = 40.0  # an SSIM of 1 against the squared error; SSIM is half of the score
-AGREEMENT_WEIGHT = 10.0  # what makes a digit's whole range of slants one component
-
-# Shares of the schedule: with a standard normal prior, and while the mixture moves apart.
-WARM_UP = 0.2
-PARTING = 0.2
-RADIUS = 1.25  # of the mixture's means; sqrt(2) would leave its components no spread
 
 SMALLEST_SHARE = 0.05  # of the images; a component below it has collapsed
 BUDGET = 55.0  # minutes, inside the hour that the assignment expects
@@ -113,72 +99,6 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
-class Objective:
-    """What `train` minimises on a batch: the beta-weighted ELBO with an SSIM term.
-
-    The prior starts as the standard normal and parts into three equal Gaussians at the corners of
-    a triangle, which keep its mean 0 and covariance I between them. The triangle is turned to where
-    it gives the latents of `images` the highest likelihood. From then on, an image and a distorted
-    copy of it are to belong to the same component; without that, the far end of a digit's range of
-    slants ends up among another digit's images. No label takes part.
-    """
-
-    def __init__(self, images: Tensor, generator: Generator) -> None:
-        self.images, self.generator = images, generator
-        self.corners: Tensor | None = None
-
-    @torch.no_grad()
-    def turn_corners(self, model: VAE) -> Tensor:
-        """Unit vectors (3, 2), 120 degrees apart: of all turns, in whole degrees, the likeliest."""
-        z = model.encode(self.images)[0]
-        third = 2 * math.pi / CLASSES
-        turns = third * torch.arange(120, device=z.device) / 120
-        angles = turns[:, None] + third * torch.arange(CLASSES, device=z.device)
-        corners = torch.stack([angles.cos(), angles.sin()], dim=-1)
-        # The distances to three equal Gaussians differ between turns only in z . corner.
-        near = (RADIUS / spread(RADIUS)) * torch.einsum("nd,tkd->tnk", z, corners)
-        likeliest = near.logsumexp(dim=2).mean(dim=1).argmax()
-        return corners[likeliest]
-
-    def __call__(self, model: VAE, x: Tensor, progress: float) -> dict[str, Tensor]:
-        if self.corners is None and progress >= WARM_UP:
-            self.corners = self.turn_corners(model)
-        recon, mu, logvar = model(x, self.generator)
-        images = x.view(-1, 28, 28)
-        terms = {
-            "reconstruction": losses.mse(recon, x),
-            "ssim": losses.ssim(recon.view(-1, 28, 28), images),
-        }
-        if self.corners is None:
-            terms |= {
-                "kl": losses.kl_divergence(mu, logvar),
-                "disagreement": torch.zeros_like(mu[0, 0]),
-            }
-        else:
-            radius = RADIUS * min(1.0, (progress - WARM_UP) / PARTING)
-            prior = radius * self.corners, spread(radius)
-            distorted = random_affine(images, self.generator).flatten(1)
-            component_kl = losses.gaussian_kl(mu[:, None], logvar[:, None], *prior)
-            other_mu, other_logvar = model.encode(distorted)
-            other_kl = losses.gaussian_kl(other_mu[:, None], other_logvar[:, None], *prior)
-            terms |= {
-                "kl": losses.kl_to_mixture(component_kl),
-                "disagreement": losses.disagreement(component_kl, other_kl),
-            }
-        loss = (
-            terms["reconstruction"]
-            - SSIM_WEIGHT * terms["ssim"]
-            + BETA * terms["kl"]
-            + AGREEMENT_WEIGHT * terms["disagreement"]
-        )
-        return {"loss": loss, **terms}
-
-
-def spread(radius: float) -> float:
-    """The variance that brings three Gaussians at `radius` to covariance I between them."""
-    return 1 - radius**2 / 2
-
-
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raise UserError, before any work, for an output that must not or cannot be written."""
     taken = {path.resolve() for path in inputs}
@@ -192,27 +112,6 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 def class_means(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of the (N, 2) latents of each class, in ascending order of the labels: (K, 2)."""
     return np.stack([z[labels == label].mean(axis=0) for label in np.unique(labels)])
-
-
-def train_vae(
-    images: np.ndarray, device: torch.device, epochs: int, deadline: float
-) -> tuple[VAE, History]:
-    """A VAE trained on (N, ...) images; the schedule stops early at `deadline`, and says so."""
-    model = VAE().to(device)
-    print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
-    generator = Generator(device).manual_seed(0)
-    dataset = DigitDataset(images, device)
-    batches = ShuffledBatches(dataset, BATCH_SIZE, generator)
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-    steps = epochs * len(batches)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2
-    )
-    objective = Objective(dataset.images, generator)
-    history = fit(model, objective, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
-    if scheduler.last_epoch < steps:
-        print(f"stopped by the clock after {scheduler.last_epoch} of {steps} steps")
-    return model, history
 
 
 def fit_mixture(
@@ -282,11 +181,12 @@ def train(before: list[str], after: list[str], usage: str) -> None:
 
 
 def write_history(history: History, path: Path) -> None:
-    """One row an epoch, for the loss curves."""
+    """One row an epoch, for the loss curves; empty where a stage of training has no such loss."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history[0]])
-    writer.writerows([epoch, *row.values()] for epoch, row in enumerate(history, 1))
+    names = dict.fromkeys(name for row in history for name in row)
+    writer = csv.DictWriter(text, ["epoch", *names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"epoch": epoch, **row} for epoch, row in enumerate(history, 1))
     with replacing(path) as file:
         file.write(text.getvalue().encode())
 
@@ -296,12 +196,6 @@ def load_model(path: Path, device: torch.device) -> VAE:
     model = VAE()
     load_state_dict(model, path)
     return model.to(device).eval()
-
-
-def check_finite(values: np.ndarray, path: Path) -> None:
-    """Raise UserError where the model in `path` gave something that is no number."""
-    if not np.isfinite(values).all():
-        raise UserError(path, "weights that lead to infinite values", STATE_DICT)
 
 
 def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndarray]:
@@ -329,12 +223,17 @@ def test_reconstruction(before: list[str], after: list[str], usage: str) -> None
     started = time.monotonic()
     parser = CommandLine(usage)
     parser.add_model(gmm=False)
+    parser.add_argument(
+        "--encoder-only", action="store_true", help="take the encoder's latents, without a search"
+    )
     options = parser.parse(after)
     test_path, output = Path(before[0]), Path("vae_reconstructed.npz")
     images = load_images(test_path)
     check_outputs([output], inputs=(test_path, options.model))
-    recon = reconstruct(load_model(options.model, options.device), images)
-    check_finite(recon, options.model)
+    model = load_model(options.model, options.device)
+    recon = reconstruct(model, images, encoder_only=options.encoder_only)
+    if not np.isfinite(recon).all():
+        raise UserError(options.model, "weights that lead to infinite values", STATE_DICT)
     with replacing(output) as file:
         np.savez(file, data=recon)
     print(f"wrote {output}: {len(recon)} images in {time.monotonic() - started:.1f} s")
@@ -351,9 +250,7 @@ def test_classifier(before: list[str], after: list[str], usage: str) -> None:
     check_outputs([output], inputs=(test_path, options.model, options.gmm))
     model = load_model(options.model, options.device)
     mixture, labels = load_mixture(options.gmm, options.model)
-    z = encode(model, images)
-    check_finite(z, options.model)
-    predicted = labels[mixture.predict(z)]
+    predicted = labels[mixture.predict(encode(model, images))]
     with replacing(output) as file:
         file.write("\n".join(["Predicted_Label", *map(str, predicted), ""]).encode())
     print(f"wrote {output}: {len(predicted)} labels in {time.monotonic() - started:.1f} s")

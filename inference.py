@@ -9,11 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import VAE
+from losses import distortion
+from models import REACH, VAE, plane
 
 # Fixed, and padded to: matrix products of other heights may round differently, and an image's
 # latent must not depend on how many others it comes with.
-ROWS = 64
+ROWS = 128
+
+SEARCH_SIDE = 128  # of the grid that is searched first; the decoder holds no finer detail
+CANDIDATES = 4  # of its points, for each image
+STEPS = 8  # from the best candidate
+MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 @torch.inference_mode()
@@ -28,18 +34,59 @@ def in_fixed_batches(
     return results[: len(rows)].numpy()
 
 
+def squared_distances(x: Tensor, others: Tensor) -> Tensor:
+    """Between rows of (N, d) and of (M, d), less the squared length of x: (N, M)."""
+    return torch.addmm(others.square().sum(dim=1), x, others.T, alpha=-2)
+
+
 def encode(model: VAE, images: np.ndarray) -> np.ndarray:
-    """Posterior means of images in any layout of 784 pixels: (N, latent) float32."""
+    """The encoder's latents of images in any layout of 784 pixels: (N, 2) float32."""
     device = next(model.parameters()).device
-    return in_fixed_batches(lambda x: model.encode(x)[0], images.reshape(len(images), -1), device)
+    return in_fixed_batches(model.encode, images.reshape(len(images), -1), device)
 
 
 def decode(model: VAE, z: np.ndarray) -> np.ndarray:
-    """Images of (N, latent) latents: (N, 784) float32 in [0, 1]."""
+    """Images of (N, 2) latents: (N, 784) float32 in [0, 1]."""
     device = next(model.parameters()).device
     return in_fixed_batches(model.decode, z.astype(np.float32), device)
 
 
-def reconstruct(model: VAE, images: np.ndarray) -> np.ndarray:
-    """The decoded posterior means of images, in the images' own layout: float32 in [0, 1]."""
-    return decode(model, encode(model, images)).reshape(images.shape)
+@torch.no_grad()
+def decode_points(model: VAE, points: Tensor) -> Tensor:
+    """Images of (N, 2) points of the plane, on their device: (N, 784)."""
+    return torch.cat([model.decode(chunk) for chunk in points.split(1024)])
+
+
+def search(model: VAE, images: np.ndarray) -> np.ndarray:
+    """The latents of least distortion that a search of the plane finds: (N, 2) float32.
+
+    It starts from the encoder's latent and the nearest few of a decoded grid, and goes on in steps
+    to the best of four neighbours, each half as long as the last once none of them is better.
+    """
+    device = next(model.parameters()).device
+    points = plane(SEARCH_SIDE, device)
+    decoded = decode_points(model, points)
+    moves = torch.tensor(MOVES, dtype=torch.float32, device=device)
+
+    def best(x: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The best of (B, K, 2) latents for each of (B, 784) images, and its index."""
+        recon = model.decode(candidates.flatten(0, 1)).unflatten(0, candidates.shape[:2])
+        index = distortion(recon, x[:, None]).argmin(dim=1)
+        return candidates[torch.arange(len(x), device=device), index], index
+
+    def search_batch(x: Tensor) -> Tensor:
+        near = squared_distances(x, decoded).topk(CANDIDATES, largest=False).indices
+        z, _ = best(x, torch.cat([model.encode(x)[:, None], points[near]], dim=1))
+        step = torch.full((len(x), 1, 1), REACH / (SEARCH_SIDE - 1), device=device)
+        for _ in range(STEPS):
+            z, index = best(x, z[:, None] + step * moves)
+            step = torch.where((index == 0)[:, None, None], step / 2, step)
+        return z
+
+    return in_fixed_batches(search_batch, images.reshape(len(images), -1), device)
+
+
+def reconstruct(model: VAE, images: np.ndarray, *, encoder_only: bool = False) -> np.ndarray:
+    """The decoded latents of images, in the images' own layout: float32 in [0, 1]."""
+    z = encode(model, images) if encoder_only else search(model, images)
+    return decode(model, z).reshape(images.shape)

@@ -45,10 +45,20 @@ def plot_2d_manifold(
     """`n` x `n` decoded latents, at the normal quantiles 0.05 to 0.95 of both axes."""
     if latent_dim != 2:
         raise ValueError(f"latent_dim {latent_dim}; expected 2, the axes of a picture")
-    quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, n)])
-    x, y = np.meshgrid(quantiles, quantiles)
-    images = decode(vae.to(device).eval(), np.stack([x.ravel(), y.ravel()], axis=1))
+    images = decode(vae.to(device).eval(), manifold_latents(n))
+    quantiles = normal_quantiles(n)
     return figures.manifold(images.reshape(n, n, digit_size, digit_size), quantiles, quantiles)
+
+
+def normal_quantiles(n: int) -> np.ndarray:
+    """The standard normal's, from 0.05 to 0.95: (n,)."""
+    return np.array([NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, n)])
+
+
+def manifold_latents(n: int) -> np.ndarray:
+    """`n` x `n` latents at normal quantiles, in the order of the manifold's rows: (n * n, 2)."""
+    x, y = np.meshgrid(normal_quantiles(n), normal_quantiles(n))
+    return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def evaluate_gmm_performance(labels_true: ArrayLike, labels_pred: ArrayLike) -> dict[str, float]:

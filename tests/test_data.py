@@ -156,8 +156,12 @@ def test_batches_hold_every_image_once_in_a_new_order_each_time() -> None:
     dataset = DigitDataset(images, torch.device("cpu"))
     assert dataset[3].shape == (784,)
     assert dataset[2:5].shape == (3, 784)
-    batches = ShuffledBatches(dataset, 4, torch.Generator().manual_seed(0))
-    first, second = ([int(row) for batch in batches for row in batch[:, 0]] for _ in range(2))
+    assert dataset[torch.tensor([7, 2])][:, 0].tolist() == [7, 2]
+
+
+def test_batches_go_through_all_indices_in_a_new_order_each_time() -> None:
+    batches = ShuffledBatches(10, 4, torch.Generator().manual_seed(0))
+    first, second = ([index for batch in batches for index in batch.tolist()] for _ in range(2))
     assert len(batches) == 3
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from inference import ROWS, decode, encode, reconstruct
-from models import VAE
+from graded import load_model
+from inference import ROWS, decode, encode, reconstruct, search, squared_distances
+from losses import distortion
+from models import VAE, plane
 
 
 def model() -> VAE:
@@ -19,14 +23,17 @@ def test_an_image_comes_out_the_same_whatever_comes_with_it() -> None:
     together = encode(vae, x)
     for n in (1, 2, 7, ROWS - 1, ROWS, ROWS + 1):
         np.testing.assert_array_equal(encode(vae, x[:n]), together[:n])
-    np.testing.assert_array_equal(reconstruct(vae, x[3:4]), reconstruct(vae, x)[3:4])
+    recon = reconstruct(vae, x)
+    np.testing.assert_array_equal(reconstruct(vae, x[3:4]), recon[3:4])
+    np.testing.assert_array_equal(reconstruct(vae, x[ROWS:]), recon[ROWS:])
 
 
-def test_reconstruction_is_the_decoded_mean_in_the_layout_of_the_input() -> None:
+def test_without_search_a_reconstruction_is_the_decoded_latent() -> None:
     vae, x = model(), images(5)
-    expected = vae.decode(vae.encode(torch.from_numpy(x.reshape(5, 784)))[0]).detach().numpy()
+    with torch.inference_mode():
+        expected = vae.decode(vae.encode(torch.from_numpy(x.reshape(5, 784)))).numpy()
     for shape in ((5, 28, 28), (5, 1, 28, 28), (5, 784)):
-        recon = reconstruct(vae, x.reshape(shape))
+        recon = reconstruct(vae, x.reshape(shape), encoder_only=True)
         assert recon.shape == shape
         assert recon.dtype == np.float32
         np.testing.assert_allclose(recon.reshape(5, 784), expected, atol=1e-6)
@@ -34,3 +41,27 @@ def test_reconstruction_is_the_decoded_mean_in_the_layout_of_the_input() -> None
 
 def test_decodes_float64_latents() -> None:
     assert decode(model(), np.zeros((3, 2))).shape == (3, 784)
+
+
+def test_squared_distances_are_those_of_numpy_less_the_row_s_own_length() -> None:
+    x, others = images(4).reshape(4, 784), images(9).reshape(9, 784)[::-1].copy()
+    wide = x.astype(np.float64)
+    expected = np.square(wide[:, None] - others).sum(axis=2) - np.square(wide).sum(axis=1)[:, None]
+    found = squared_distances(torch.from_numpy(x), torch.from_numpy(others))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_search_is_as_good_as_a_finer_grid_and_better_than_the_encoder(
+    trained: Path, files: Path
+) -> None:
+    vae = load_model(trained / "vae.pth", torch.device("cpu"))
+    x = np.load(files / "test.npz")["data"].reshape(30, 784) / np.float32(255)
+    found, encoded = (
+        distortion(torch.from_numpy(decode(vae, z)), torch.from_numpy(x))
+        for z in (search(vae, x), encode(vae, x))
+    )
+    decoded = torch.from_numpy(decode(vae, plane(200).numpy()))
+    exhaustive = torch.stack([distortion(decoded, image).min() for image in torch.from_numpy(x)])
+    assert (found <= encoded + 1e-4).all()
+    assert found.mean() < encoded.mean() - 0.1
+    assert found.mean() < exhaustive.mean() + 0.1

@@ -26,20 +26,28 @@ def test_ssim_is_that_of_scikit_image(size: tuple[int, int]) -> None:
     recon, x = batch(0, 4, *size), batch(1, 4, *size)
     recon[0] = x[0] + 0.01 * recon[0]
     x[1] = 0
-    expected = np.mean(
-        [
-            structural_similarity(a, b, data_range=1)
-            for a, b in zip(x.numpy(), recon.numpy(), strict=True)
-        ]
-    )
-    assert losses.ssim(recon, x).item() == pytest.approx(expected, abs=1e-6)
-    assert losses.ssim(recon.float(), x.float()).item() == pytest.approx(expected, abs=1e-4)
-    assert losses.ssim(x, x).item() == pytest.approx(1)
+    expected = [
+        structural_similarity(a, b, data_range=1)
+        for a, b in zip(x.numpy(), recon.numpy(), strict=True)
+    ]
+    np.testing.assert_allclose(losses.ssim(recon, x), expected, atol=1e-6)
+    np.testing.assert_allclose(losses.ssim(recon.float(), x.float()), expected, atol=2e-4)
+    np.testing.assert_allclose(losses.ssim(x, x), 1)
+
+
+def test_distortion_is_squared_error_less_weighted_ssim_of_each_pair() -> None:
+    recon, x = batch(0, 3, 4, 784), batch(1, 3, 1, 784)
+    distortion = losses.distortion(recon, x)
+    assert distortion.shape == (3, 4)
+    r, t = recon[2, 3].view(28, 28).numpy(), x[2, 0].view(28, 28).numpy()
+    similarity = structural_similarity(r, t, data_range=1)
+    expected = np.square(r - t).sum() - losses.SSIM_WEIGHT * similarity
+    assert distortion[2, 3].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_ssim_has_a_gradient_where_both_images_are_black() -> None:
     recon = torch.zeros(2, 28, 28, requires_grad=True)
-    losses.ssim(recon, torch.zeros(2, 28, 28)).backward()
+    losses.ssim(recon, torch.zeros(2, 28, 28)).sum().backward()
     assert recon.grad is not None
     assert torch.isfinite(recon.grad).all()
 

@@ -42,7 +42,7 @@ def test_the_manifold_decodes_normal_quantiles(trained: Path) -> None:
     corner = model.decode(torch.tensor([[1.6448536, -1.6448536]])).view(28, 28).detach().numpy()
     np.testing.assert_allclose(canvas[56:, 56:], corner, atol=1e-5)
     with pytest.raises(ValueError, match="latent_dim"):
-        plot_2d_manifold(VAE(latent=3), latent_dim=3)
+        plot_2d_manifold(VAE(), latent_dim=3)
 
 
 def test_performance_has_the_keys_of_the_assignment() -> None:

@@ -1,0 +1,99 @@
+"""Whether the trained model is still a VAE: what its prior, its plane and its posteriors are like.
+
+python -m benchmarks.latent MODEL_FOLDER: for the vae.pth that `train` wrote there from VAE_DATA's
+training file. Distances are Euclidean, to the nearest training image; a sample's class is that of a
+small classifier, trained here on the training file's labels and used for nothing else.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.neural_network import MLPClassifier
+
+from benchmarks.common import course_file, save
+from data import load_images, load_labelled_images
+from gmm import GaussianMixture
+from graded import load_mixture, load_model
+from grader.metrics import reconstruction_scores
+from inference import decode, encode, reconstruct, search, squared_distances
+from recipe import SIGMA
+from reports.a3 import manifold_latents
+
+SAMPLES = 2000
+CPU = torch.device("cpu")
+
+
+def nearest_distances(images: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """From (N, 784) images to the nearest of (M, 784): (N,)."""
+    x, others = torch.from_numpy(images), torch.from_numpy(train)
+    squared = squared_distances(x, others).min(dim=1).values + x.square().sum(dim=1)
+    return squared.clamp_min(0).sqrt().numpy()
+
+
+def kl_per_image(z: np.ndarray, mixture: GaussianMixture | None) -> float:
+    """Mean KL in nats from N(z, SIGMA^2 I) to N(0, I), or to a mixture at its value at z."""
+    entropy = math.log(2 * math.pi * math.e * SIGMA**2)
+    if mixture is not None:
+        return float(-entropy - mixture.score_samples(z).mean())
+    energy = 0.5 * np.square(z).sum(axis=1).mean() + SIGMA**2 + math.log(2 * math.pi)
+    return float(energy - entropy)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    train, labels = load_labelled_images(course_file("train"))
+    train = train.reshape(len(train), 784)
+    test = load_images(course_file("test"))
+    model = load_model(folder / "vae.pth", CPU)
+    mixture, _ = load_mixture(folder / "gmm_params.pkl", folder / "vae.pth")
+    classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(train, labels)
+
+    z = encode(model, train)
+    recon = decode(model, search(model, test))
+    results = {
+        "aggregate_mean_0": z[:, 0].mean(),
+        "aggregate_mean_1": z[:, 1].mean(),
+        "aggregate_std_0": z[:, 0].std(),
+        "aggregate_std_1": z[:, 1].std(),
+        "active_units": np.count_nonzero(z.var(axis=0) > 0.01),
+        "kl_to_standard_normal": kl_per_image(z, None),
+        "kl_to_mixture": kl_per_image(z, mixture),
+        "distance_test_reconstructions": nearest_distances(recon, train).mean(),
+        "distance_test_images": nearest_distances(test.reshape(-1, 784), train).mean(),
+    }
+    generator = np.random.default_rng(0)
+    component = generator.choice(len(mixture.weights_), SAMPLES, p=mixture.weights_)
+    factors = np.linalg.cholesky(mixture.covariances_)[component]
+    noise = generator.standard_normal((SAMPLES, 2))
+    samples = {
+        "manifold": manifold_latents(20),
+        "standard_normal": noise,
+        "mixture": mixture.means_[component] + np.einsum("nij,nj->ni", factors, noise),
+    }
+    for name, latents in samples.items():
+        images = decode(model, latents)
+        distances = nearest_distances(images, train)
+        results[f"{name}_distance_ratio"] = (
+            distances.mean() / results["distance_test_reconstructions"]
+        )
+        predicted = classifier.predict(images)
+        for label in np.unique(labels):
+            results[f"{name}_share_of_{label}"] = np.mean(predicted == label)
+    images = generator.random((200, 28, 28))
+    recon = reconstruct(model, images.astype(np.float32)).astype(np.float64)
+    scores = reconstruction_scores(images, recon)
+    results["noise_ssim"] = scores["ssim"].value
+    return {name: float(value) for name, value in results.items()}
+
+
+def main() -> None:
+    results = measure(Path(sys.argv[1]))
+    for name, value in results.items():
+        print(f"{name:32} {value:.4f}")
+    save("latent", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""How `train` trains: three stages, of which none sees a label.
+
+1. `Layout`: a small Gaussian VAE finds out where on the plane images belong, and which of three
+   components of the prior.
+2. `FreeLatents`: every training image gets a latent of its own, found by search within its
+   component, while the decoder learns to draw each image from there.
+3. `Amortisation`: the encoder learns to tell, for distorted copies too, where the search would go.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+import losses
+from data import DigitDataset, ShuffledBatches, random_affine
+from gmm import GaussianMixture
+from inference import decode_points, squared_distances
+from models import REACH, VAE, GaussianVAE, plane
+from training import Batches, History, fit
+
+Model = TypeVar("Model", bound=nn.Module)
+
+CLASSES = 3
+EPOCHS = 100
+BATCH_SIZE = 256  # past it a CPU gains little speed
+CHUNK = 512  # rows of a matrix of distances at a time
+
+# Each stage's share of the epochs, and of the time that is left when it starts.
+SHARES = {"layout": (0.28, 0.2), "latents": (0.58, 0.75), "encoder": (0.14, 0.9)}
+LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3}  # peaks of one-cycle schedules
+
+RADIUS = 1.25  # of the prior's means; sqrt(2) would leave its components no spread
+WARM_UP = 0.2  # share of the first stage with a standard normal prior
+PARTING = 0.2  # share of it during which the components move apart
+AGREEMENT_WEIGHT = 10.0  # what makes all ways to write a digit one component
+NEIGHBOURS = 6  # of a training image, itself among them
+VOTES = 3  # rounds in which an image joins the component of most of its neighbours
+
+SIGMA = 0.015  # standard deviation of the free posteriors
+BETA = 0.3  # weight of the KL term in the search
+MARGIN = 0.9  # the least responsibility of its component for an image's latent: leaves a gap
+SIDE = 64  # of the grid that the search goes through
+SEARCH_INTERVAL = 50  # steps at least between two searches, of which each costs as much as several
+TEMPERATURE = 2.0  # of the encoder's targets: 2 is that of a unit-variance Gaussian likelihood
+
+
+class Prior:
+    """Three equal Gaussians at the corners of a triangle: mean 0, covariance I between them.
+
+    `corners`: unit vectors, (3, 2). At `radius` 0 it is the standard normal.
+    """
+
+    def __init__(self, corners: Tensor, radius: float = RADIUS) -> None:
+        self.means = radius * corners
+        self.variance = 1 - radius**2 / 2
+
+    def component_kl(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        """KL from N(mu, exp(logvar)) to each component, nats: (N, 2) each -> (N, 3)."""
+        return losses.gaussian_kl(mu[:, None], logvar[:, None], self.means, self.variance)
+
+    def cost(self, z: Tensor) -> Tensor:
+        """What each component charges for the latents (N, 2), infinite outside its part: (N, 3)."""
+        energy = (z[:, None] - self.means).square().sum(dim=2) / (2 * self.variance)
+        outside = (-energy).softmax(dim=1) < MARGIN
+        return (BETA * energy).masked_fill(outside, math.inf)
+
+
+class Layout:
+    """The first stage: the ELBO of a Gaussian VAE, with an SSIM term and a prior that parts.
+
+    The prior starts as the standard normal and parts into three equal Gaussians. Their triangle is
+    turned to where it gives the latents of the images the highest likelihood. From then on, an
+    image and a distorted copy of it, or of one of its nearest neighbours, are to belong to the
+    same component; neighbours as views of one class are from Van Gansbeke et al., "SCAN" (arXiv
+    2005.12320).
+    """
+
+    def __init__(self, dataset: DigitDataset, generator: Generator) -> None:
+        self.dataset, self.generator = dataset, generator
+        count = min(NEIGHBOURS, len(dataset))
+        chunks = dataset.images.split(CHUNK)
+        distances = (squared_distances(chunk, dataset.images) for chunk in chunks)
+        self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
+        self.corners: Tensor | None = None
+
+    @torch.no_grad()
+    def turn_corners(self, model: GaussianVAE) -> Tensor:
+        """Unit vectors (3, 2), 120 degrees apart: of all turns, in whole degrees, the likeliest."""
+        z = model.encode(self.dataset.images)[0]
+        third = 2 * math.pi / CLASSES
+        turns = third * torch.arange(120, device=z.device) / 120
+        angles = turns[:, None] + third * torch.arange(CLASSES, device=z.device)
+        corners = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        # The distances to three equal Gaussians differ between turns only in z . corner.
+        scale = RADIUS / Prior(corners[0]).variance
+        near = scale * torch.einsum("nd,tkd->tnk", z, corners)
+        return corners[near.logsumexp(dim=2).mean(dim=1).argmax()]
+
+    def views(self, index: Tensor) -> Tensor:
+        """A distorted copy of one of the neighbours of each image: (B, 784)."""
+        neighbours = self.neighbours[index]
+        choice = torch.randint(
+            neighbours.shape[1], (len(index), 1), generator=self.generator, device=index.device
+        )
+        images = self.dataset[neighbours.gather(1, choice)[:, 0]]
+        return random_affine(images.view(-1, 28, 28), self.generator).flatten(1)
+
+    def step(self, model: GaussianVAE, index: Tensor, progress: float) -> dict[str, Tensor]:
+        if self.corners is None and progress >= WARM_UP:
+            self.corners = self.turn_corners(model)
+        x = self.dataset[index]
+        recon, mu, logvar = model(x, self.generator)
+        terms = reconstruction_terms(recon, x)
+        if self.corners is None:
+            terms["kl"] = losses.kl_divergence(mu, logvar)
+            terms["disagreement"] = torch.zeros_like(terms["kl"])
+        else:
+            prior = Prior(self.corners, RADIUS * min(1.0, (progress - WARM_UP) / PARTING))
+            own = prior.component_kl(mu, logvar)
+            other = prior.component_kl(*model.encode(self.views(index)))
+            terms["kl"] = losses.kl_to_mixture(own)
+            terms["disagreement"] = losses.disagreement(own, other)
+        loss = terms["loss"] + terms["kl"] + AGREEMENT_WEIGHT * terms["disagreement"]
+        return {**terms, "loss": loss}
+
+    @torch.no_grad()
+    def result(self, model: GaussianVAE) -> tuple[Tensor, Prior, Tensor]:
+        """The latent of each image (N, 2), the prior, and the component of each image (N,)."""
+        corners = self.turn_corners(model) if self.corners is None else self.corners
+        z, prior = model.encode(self.dataset.images)[0], Prior(corners)
+        points = z.cpu().numpy()
+        mixture = GaussianMixture(CLASSES).fit(points, prior.means.cpu().numpy())
+        components = torch.from_numpy(mixture.predict(points)).to(z.device)
+        for _ in range(VOTES):
+            votes = functional.one_hot(components, CLASSES)[self.neighbours].sum(dim=1)
+            components = votes.argmax(dim=1)
+        return z, prior, components
+
+
+class FreeLatents:
+    """The second stage: a posterior of its own, N(z, SIGMA^2 I), for each training image.
+
+    Iterated over, it gives one epoch's batches. Between epochs, unless the last time was just now,
+    a grid over the plane is shifted at random and decoded, and each image moves to the point
+    nearest to it within the part of its component, if that lowers its negative ELBO. No gradient
+    could move it as far. Latents without an encoder: Bojanowski et al., "Optimizing the Latent
+    Space of Generative Networks" (arXiv 1707.05776).
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        dataset: DigitDataset,
+        start: tuple[Tensor, Prior, Tensor],
+        generator: Generator,
+    ) -> None:
+        self.model, self.dataset, self.generator = model, dataset, generator
+        self.z, self.prior, self.components = start
+        self.batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
+        self.steps = 0  # since the last search
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.steps >= SEARCH_INTERVAL:
+            self.search()
+            self.steps = 0
+        self.steps += len(self.batches)
+        return iter(self.batches)
+
+    @torch.no_grad()
+    def search(self) -> None:
+        """Move each image's latent to the nearest point of a new grid, where that is better."""
+        device = self.z.device
+        shift = torch.rand(2, generator=self.generator, device=device) - 0.5
+        points = plane(SIDE, device) + shift * (2 * REACH / (SIDE - 1))
+        decoded = decode_points(self.model, points)
+        costs = self.prior.cost(points).T.contiguous()
+        for rows in torch.arange(len(self.z), device=device).split(CHUNK):
+            x, own, component = self.dataset[rows], self.z[rows], self.components[rows]
+            nearest = (squared_distances(x, decoded) + costs[component]).argmin(dim=1)
+            own_cost = self.prior.cost(own).gather(1, component[:, None])[:, 0]
+            own_loss = losses.distortion(self.model.decode(own), x) + own_cost
+            loss = losses.distortion(decoded[nearest], x) + costs[component, nearest]
+            self.z[rows] = torch.where((loss < own_loss)[:, None], points[nearest], own)
+
+    def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        x, z = self.dataset[index], self.z[index]
+        noise = torch.empty_like(z).normal_(generator=self.generator)
+        terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
+        logvar = torch.full_like(z, 2 * math.log(SIGMA))
+        terms["kl"] = losses.kl_to_mixture(self.prior.component_kl(z, logvar))
+        return terms
+
+
+class Amortisation:
+    """The third stage: the encoder learns the posterior over its cells, and nothing else changes.
+
+    The target is the posterior of a unit-variance Gaussian likelihood and the prior to the power of
+    BETA / 2, within the component of the image: the encoder is right about a copy only if it names
+    the component of the original.
+    """
+
+    def __init__(
+        self, model: VAE, dataset: DigitDataset, latents: FreeLatents, generator: Generator
+    ) -> None:
+        self.dataset, self.generator = dataset, generator
+        self.components = latents.components
+        self.decoded = decode_points(model, model.cells())
+        self.costs = latents.prior.cost(model.cells()).T.contiguous()
+
+    def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        images = self.dataset[index].view(-1, 28, 28)
+        x = random_affine(images, self.generator).flatten(1)
+        energy = squared_distances(x, self.decoded) + self.costs[self.components[index]]
+        target = (-energy / TEMPERATURE).softmax(dim=1)
+        cross_entropy = -(target * model.posterior(x)).sum(dim=1).mean()
+        return {"loss": cross_entropy, "cross_entropy": cross_entropy}
+
+
+def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """Squared error and SSIM of a batch, and the distortion that they make up as "loss"."""
+    squared_error = losses.mse(recon, x)
+    ssim = losses.ssim(recon.view(-1, 28, 28), x.view(-1, 28, 28)).mean()
+    loss = squared_error - losses.SSIM_WEIGHT * ssim
+    return {"loss": loss, "reconstruction": squared_error, "ssim": ssim}
+
+
+def train_vae(
+    images: np.ndarray, device: torch.device, epochs: int, deadline: float
+) -> tuple[VAE, History]:
+    """A VAE trained on (N, ...) images in `epochs` passes over them, all stages together.
+
+    Each stage stops early where it would otherwise leave too little time before `deadline`, in
+    `time.monotonic` seconds, and says so.
+    """
+    generator = Generator(device).manual_seed(0)
+    dataset = DigitDataset(images, device)
+    batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
+    scout, model = GaussianVAE().to(device), VAE().to(device)
+    print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
+    history: History = []
+
+    layout = Layout(dataset, generator)
+    history += run_stage("layout", scout, layout.step, batches, epochs, deadline)
+    latents = FreeLatents(model, dataset, layout.result(scout), generator)
+    history += run_stage("latents", model, latents.step, latents, epochs, deadline)
+    amortisation = Amortisation(model, dataset, latents, generator)
+    history += run_stage("encoder", model, amortisation.step, batches, epochs, deadline)
+    return model, history
+
+
+def run_stage(
+    name: str,
+    model: Model,
+    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
+    batches: Batches[Tensor],
+    epochs: int,
+    deadline: float,
+) -> History:
+    """Train `model` for the stage's share of `epochs`, and of the time left."""
+    share, time_share = SHARES[name]
+    own_epochs = max(1, round(share * epochs))
+    started = time.monotonic()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), LEARNING_RATES[name], betas=(0.9, 0.99), fused=True
+    )
+    steps = own_epochs * len(batches)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATES[name], total_steps=steps, pct_start=0.2
+    )
+    history = fit(
+        model,
+        step,
+        batches,
+        optimizer,
+        scheduler,
+        epochs=own_epochs,
+        deadline=started + time_share * (deadline - started),
+    )
+    cut = scheduler.last_epoch < steps
+    end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
+    print(f"{name}: {own_epochs} epochs, {time.monotonic() - started:.0f} s{end}", flush=True)
+    return history
