@@ -43,7 +43,7 @@ NEIGHBOURS = 6  # of a training image, itself among them
 VOTES = 3  # rounds in which an image joins the component of most of its neighbours
 
 SIGMA = 0.015  # standard deviation of the free posteriors
-BETA = 0.3  # weight of the KL term in the search
+BETA = 0.7  # weight of the KL term in the search
 MARGIN = 0.9  # the least responsibility of its component for an image's latent: leaves a gap
 SIDE = 64  # of the grid that the search goes through
 SEARCH_INTERVAL = 50  # steps at least between two searches, of which each costs as much as several
@@ -84,8 +84,8 @@ class Layout:
     def __init__(self, dataset: DigitDataset, generator: Generator) -> None:
         self.dataset, self.generator = dataset, generator
         count = min(NEIGHBOURS, len(dataset))
-        chunks = dataset.images.split(CHUNK)
-        distances = (squared_distances(chunk, dataset.images) for chunk in chunks)
+        small = functional.avg_pool2d(dataset.images.view(-1, 1, 28, 28), 2).flatten(1)
+        distances = (squared_distances(chunk, small) for chunk in small.split(CHUNK))
         self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
         self.corners: Tensor | None = None
 
