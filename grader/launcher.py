@@ -1,0 +1,237 @@
+"""Starts one command under limits, and ends only when all that the command started is dead.
+
+    python -I -S launcher.py REPORT_FD PLAN
+
+PLAN is the JSON of a `sandbox.Plan`. This file is a program of its own, between the grader and the
+command, so that nothing outlives either: the kernel tells it when the grader dies, and hands it
+every process whose parent has died. It stays outside the sandbox, as the grader's own user.
+
+Where namespaces are missing it confines the command itself, after dropping to another user:
+Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and seccomp
+(https://docs.kernel.org/userspace-api/seccomp_filter.html) for sockets.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import platform
+import resource
+import signal
+import stat
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_PDEATHSIG = 1
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+LANDLOCK_VERSION = 1
+LANDLOCK_PATH_BENEATH = 1
+FILE_READ = 1 << 0 | 1 << 2  # execute, read
+FILE_WRITE = 1 << 1 | 1 << 14  # write, truncate
+FOLDER_READ = 1 << 3
+FILE_RIGHTS = FILE_READ | FILE_WRITE | 1 << 15  # ioctl on a device
+LANDLOCK_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+LANDLOCK_TCP = 0b11  # bind, connect
+LANDLOCK_SCOPES = 0b11  # abstract sockets, signals
+
+SECCOMP_MODE_FILTER = 2
+ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # audit id, socket()
+X32_BIT = 0x40000000
+IO_URING_SETUP = 425
+BPF_LOAD, BPF_EQUAL, BPF_AT_LEAST, BPF_RETURN = 0x20, 0x15, 0x35, 0x06
+SECCOMP_ALLOW, SECCOMP_KILL, SECCOMP_REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EACCES
+AF_UNIX = 1
+
+
+def call(number: int, *arguments: Any) -> int:
+    """A system call by number; raises OSError."""
+    result = LIBC.syscall(number, *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(result)
+
+
+def prctl(option: int, value: int, pointer: Any = 0) -> None:
+    if LIBC.prctl(option, value, pointer, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def landlock_version() -> int:
+    """The kernel's version of Landlock, 0 where it has none."""
+    try:
+        return call(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION)
+    except OSError:
+        return 0
+
+
+def restrict_files(readable: list[str], writable: list[str]) -> None:
+    """Allow this process and its children nothing but these paths and what lies beneath them."""
+    version = landlock_version()
+    if not version:
+        return
+    handled = LANDLOCK_RIGHTS[max(known for known in LANDLOCK_RIGHTS if known <= version)]
+    tcp = LANDLOCK_TCP if version >= 4 else 0
+    scopes = LANDLOCK_SCOPES if version >= 6 else 0
+    attributes = struct.pack("QQQ", handled, tcp, scopes)
+    attributes = attributes[: 8 if version < 4 else 16 if version < 6 else 24]
+    ruleset = call(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    for path, rights in [(p, FILE_READ | FOLDER_READ) for p in readable] + [
+        (p, handled) for p in writable
+    ]:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            rights &= FILE_RIGHTS
+        rule = struct.pack("=Qi", rights & handled, descriptor)
+        call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_PATH_BENEATH, rule, 0)
+        os.close(descriptor)
+    call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+
+
+def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """One instruction of a classic BPF program; the jumps count instructions to skip."""
+    return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+def restrict_sockets() -> None:
+    """Allow this process and its children no socket that leaves the machine."""
+    if platform.machine() not in ARCHITECTURES:
+        return
+    architecture, socket_call = ARCHITECTURES[platform.machine()]
+    program = b"".join(
+        [
+            instruction(BPF_LOAD, 4),  # the architecture
+            instruction(BPF_EQUAL, architecture, 0, 8),
+            instruction(BPF_LOAD, 0),  # the call's number
+            instruction(BPF_AT_LEAST, X32_BIT, 6, 0),
+            instruction(BPF_EQUAL, IO_URING_SETUP, 3, 0),
+            instruction(BPF_EQUAL, socket_call, 0, 3),
+            instruction(BPF_LOAD, 16),  # its first argument, the address family
+            instruction(BPF_EQUAL, AF_UNIX, 1, 0),
+            instruction(BPF_RETURN, SECCOMP_REFUSE),
+            instruction(BPF_RETURN, SECCOMP_ALLOW),
+            instruction(BPF_RETURN, SECCOMP_KILL),
+        ]
+    )
+    buffer = ctypes.create_string_buffer(program, len(program))
+    filter_program = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program)
+
+
+def say(report: int, **facts: Any) -> None:
+    """One line of JSON to the grader."""
+    os.write(report, json.dumps(facts).encode() + b"\n")
+
+
+def become(plan: dict[str, Any], report: int) -> NoReturn:
+    """Turn this process into the command."""
+    try:
+        for group in plan["control_groups"]:
+            Path(group, "cgroup.procs").write_text("0")
+        os.sched_setaffinity(0, plan["cpus"])
+        for name, value in plan["limits"].items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+        if plan["uid"] is not None:
+            os.setgroups([])
+            os.setresgid(plan["uid"], plan["uid"], plan["uid"])
+            os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        os.umask(0o022)
+        os.chdir(plan["folder"])
+        if plan["confine"]:
+            restrict_files(plan["readable"], plan["writable"])
+            restrict_sockets()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(plan["words"][0], plan["words"], plan["environment"])
+    except OSError as error:
+        say(report, failure=str(error))
+    finally:
+        os._exit(1)
+
+
+def descendants(root: int) -> list[int]:
+    """The processes that descend from `root`."""
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        children = []
+        for file in Path("/proc", str(pid), "task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                children += [int(word) for word in file.read_text().split()]
+        found += children
+        waiting += children
+    return found
+
+
+def kill_user(uid: int) -> None:
+    """Kill all processes of a user, at one blow: only that user may ask the kernel for it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def kill_all(uid: int | None) -> None:
+    """Kill what the command started, and wait until none of it is left."""
+    while True:
+        if uid is not None:
+            kill_user(uid)
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def main() -> None:
+    report, plan = int(sys.argv[1]), json.loads(sys.argv[2])
+    signals = {signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    os.set_inheritable(report, plan["namespaces"])  # bubblewrap reports the command's start there
+    if plan["uid"] is not None:
+        kill_user(plan["uid"])
+    if os.getppid() != plan["parent"]:
+        return
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        become(plan, report)
+    code = None
+    while code is None and signal.sigwait(signals) == signal.SIGCHLD:
+        while code is None:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+            elif pid == 0:
+                break
+    kill_all(plan["uid"])
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    say(report, code=code, cpu_seconds=usage.ru_utime + usage.ru_stime)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,458 @@
+"""One untrusted command under limits: a command in, a verdict out. Knows nothing of assignments.
+
+Four levels, best first; `best_level` finds what a machine gives by trying:
+
+- full: another user, and new namespaces (bubblewrap) in which nothing of the machine is to be seen
+  but the system, the interpreter and what the command is given; no network.
+- unprivileged: the same namespaces for the user who grades.
+- confined: another user; Landlock keeps it from files, seccomp from the network.
+- trusted: limits alone. For one's own code.
+
+At every level the command has a cleared environment, no terminal, no standard input, bounded
+memory, processes, output and time, and all that it started is dead before `run` returns.
+"""
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import select
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from grader import launcher
+from grader.control_groups import ControlGroups, control_groups
+from grader.verdicts import Verdict
+
+LAUNCHER = Path(launcher.__file__)
+USERS = range(52_000, 53_000)  # ids that no system gives out; each command gets one of its own
+LOCKS = Path("/run/vae-grader")
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts")
+SYSTEM_FILES = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "passwd")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
+KERNEL = ("/proc", "/sys/devices/system/cpu")
+
+TAIL = 64 << 10  # bytes of output kept from its beginning, and from its end
+POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 20.0  # for the launcher to end, once told to
+ADDRESS_SPACE = 16 << 30  # bytes above the memory limit: libraries reserve far more than they use
+
+
+class Level(StrEnum):
+    FULL = "full"
+    UNPRIVILEGED = "unprivileged"
+    CONFINED = "confined"
+    TRUSTED = "trusted"
+
+    @property
+    def namespaces(self) -> bool:
+        return self in (Level.FULL, Level.UNPRIVILEGED)
+
+    @property
+    def other_user(self) -> bool:
+        return self in (Level.FULL, Level.CONFINED)
+
+
+class SandboxError(Exception):
+    """The command could not be started as asked: a fault of the machine or the grader."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a command may use. Memory and disk in bytes; `processes` counts threads too."""
+
+    seconds: float = 300.0
+    memory: int = 4 << 30
+    disk: int = 1 << 30
+    files: int = 10_000
+    processes: int = 256
+    cpus: int = 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """`words` run in `folder`, the one place where it may write; all paths are absolute.
+
+    Beside the system and the grader's interpreter it may read `readable`; folders in `hidden` are
+    empty for it, where there are namespaces.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """How a command ended: seconds of wall and processor time, bytes of memory at the peak."""
+
+    verdict: Verdict
+    code: int | None
+    seconds: float
+    cpu_seconds: float
+    peak_memory: int
+    output: str
+    output_bytes: int
+
+
+@dataclass
+class Output:
+    """The beginning and the end of what a command prints, however much that is."""
+
+    head: bytearray = field(default_factory=bytearray)
+    tail: bytearray = field(default_factory=bytearray)
+    size: int = 0
+
+    def add(self, text: bytes) -> None:
+        self.size += len(text)
+        room = TAIL - len(self.head)
+        self.head += text[:room]
+        self.tail += text[room:]
+        del self.tail[:-TAIL]
+
+    def read(self, pipe: int) -> bool:
+        """Take what a pipe has to give now; False at its end."""
+        text = os.read(pipe, 1 << 16)
+        self.add(text)
+        return bool(text)
+
+    def text(self) -> str:
+        left_out = self.size - len(self.head) - len(self.tail)
+        gap = f"\n[{left_out:,} bytes left out]\n".encode() if left_out else b""
+        return (self.head + gap + self.tail).decode(errors="replace")
+
+
+@contextlib.contextmanager
+def user_of_its_own() -> Iterator[int]:
+    """A user id that no other command of any grader on this machine has meanwhile."""
+    LOCKS.mkdir(mode=0o700, exist_ok=True)
+    for uid in USERS:
+        descriptor = os.open(LOCKS / str(uid), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        try:
+            yield uid
+        finally:
+            os.close(descriptor)
+        return
+    raise SandboxError(f"{len(USERS)} commands run at once; no user id is left")
+
+
+def environment(folder: Path, temporary: Path, cpus: int) -> dict[str, str]:
+    """What a command finds in its environment, and all of it."""
+    threads = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "USER": "student",
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": str(temporary),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        **{f"{name}_NUM_THREADS": str(cpus) for name in threads},
+    }
+
+
+def interpreter_folders() -> list[Path]:
+    """Where the grader's own Python and its packages are."""
+    folders = map(Path, (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()))
+    paths = {path for folder in folders if folder.exists() for path in (folder, folder.resolve())}
+    outer = [p for p in paths if not any(p.is_relative_to(o) for o in paths - {p})]
+    return sorted(p for p in outer if not p.is_relative_to("/usr"))
+
+
+def bubblewrap(command: Command, temporary: Path, limits: Limits, report: int) -> list[str]:
+    """The words that run `command` in namespaces of its own."""
+    words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
+    words += ["--new-session", "--cap-drop", "ALL", "--json-status-fd", str(report)]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/dev/shm", "/tmp"):
+        words += ["--size", str(limits.memory // 2), "--tmpfs", folder]
+    for path in map(Path, SYSTEM):
+        if path.is_symlink():
+            words += ["--symlink", os.readlink(path), str(path)]
+        elif path.exists():
+            words += ["--ro-bind", str(path), str(path)]
+    for name in SYSTEM_FILES:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for path in (*interpreter_folders(), *command.readable):
+        words += ["--ro-bind", str(path), str(path)]
+    for path in command.hidden:
+        words += ["--perms", "0555", "--tmpfs", str(path), "--remount-ro", str(path)]
+    for path in (command.folder, temporary):
+        words += ["--bind", str(path), str(path)]
+    return [*words, "--chdir", str(command.folder), "--", *command.words]
+
+
+def plan(
+    command: Command, limits: Limits, level: Level, uid: int | None, temporary: Path, report: int
+) -> dict[str, Any]:
+    """What the launcher needs to know."""
+    cpus = sorted(os.sched_getaffinity(0))[: limits.cpus]
+    files = [f"/etc/{name}" for name in SYSTEM_FILES]
+    readable = [*SYSTEM, *files, *KERNEL, *interpreter_folders(), *command.readable]
+    words = list(command.words)
+    if level.namespaces:
+        words = bubblewrap(command, temporary, limits, report)
+    processes = limits.processes
+    if not level.other_user:  # the limit counts all that the user runs
+        processes += sum(1 for _ in Path("/proc").glob("[0-9]*/task/*"))
+    return {
+        "parent": os.getpid(),
+        "words": words,
+        "folder": str(command.folder),
+        "environment": environment(command.folder, temporary, len(cpus)),
+        "uid": uid,
+        "namespaces": level.namespaces,
+        "confine": level is Level.CONFINED,
+        "readable": [str(path) for path in readable if Path(path).exists()],
+        "writable": [str(path) for path in (command.folder, temporary, *DEVICES)],
+        "cpus": cpus,
+        "limits": {
+            "AS": limits.memory + ADDRESS_SPACE,
+            "CPU": int(limits.seconds * len(cpus)) + 10,
+            "CORE": 0,
+            "FSIZE": limits.disk,
+            "NOFILE": 1024,
+            "NPROC": processes,
+        },
+    }
+
+
+def give(folder: Path, uid: int) -> None:
+    """Make a user the owner of a folder that the grader filled, and of all in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def usage(folder: Path, limits: Limits) -> tuple[int, int]:
+    """Bytes and entries below a folder, counted no further than to one past the limits."""
+    size = entries = 0
+    folders = [str(folder)]
+    while folders and size <= limits.disk and entries <= limits.files:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    entries += 1
+                    status = entry.stat(follow_symlinks=False)
+                    size += 512 * status.st_blocks
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+                    if entries > limits.files:
+                        break
+        except (FileNotFoundError, PermissionError):  # it changes while it is looked at
+            continue
+        except OSError:  # a path too long to be meant well
+            entries = limits.files + 1
+    return size, entries
+
+
+def memory_of(root: int) -> int:
+    """Bytes of memory of all that descends from a process; pages that are shared count for each."""
+    page, total = os.sysconf("SC_PAGESIZE"), 0
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            total += page * int(Path("/proc", str(pid), "statm").read_text().split()[1])
+    return total
+
+
+def proportional_memory_of(root: int) -> int:
+    """The same with shared pages divided among those that share them: exact, and slow."""
+    total = 0
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+class Watch:
+    """Looks at a running command every few moments: is it still within its limits?"""
+
+    def __init__(
+        self, pid: int, folders: tuple[Path, ...], limits: Limits, groups: ControlGroups
+    ) -> None:
+        self.pid, self.folders, self.limits, self.groups = pid, folders, limits, groups
+        self.started = time.monotonic()
+        self.peak_memory = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def disk_exceeded(self) -> bool:
+        found = [usage(folder, self.limits) for folder in self.folders]
+        size, entries = (sum(column) for column in zip(*found, strict=True))
+        return size > self.limits.disk or entries > self.limits.files
+
+    def exceeded(self) -> Verdict | None:
+        """The limit that is exceeded, if one is."""
+        if self.seconds > self.limits.seconds:
+            return Verdict.TIME_LIMIT
+        if self.disk_exceeded():
+            return Verdict.OUTPUT_LIMIT
+        if self.groups.folders:
+            return None
+        memory = memory_of(self.pid)
+        if memory > self.limits.memory:
+            memory = proportional_memory_of(self.pid)
+        self.peak_memory = max(self.peak_memory, memory)
+        return Verdict.MEMORY_LIMIT if memory > self.limits.memory else None
+
+
+def judge(code: int, output: str) -> Verdict:
+    """The verdict on a command that ended by itself, from its exit status and last words."""
+    if code == 0:
+        return Verdict.OK
+    if "File too large" in output or "No space left on device" in output or code in (-25, 153):
+        return Verdict.OUTPUT_LIMIT
+    if "MemoryError" in output or "allocate memory" in output:
+        return Verdict.MEMORY_LIMIT
+    if code in (-24, 152):  # SIGXCPU
+        return Verdict.TIME_LIMIT
+    return Verdict.RUNTIME_ERROR
+
+
+def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Output]:
+    """Read what the command prints until its launcher ends; end it where it exceeds a limit."""
+    assert process.stdout is not None
+    pipe, output, exceeded = process.stdout.fileno(), Output(), None
+    os.set_blocking(pipe, False)
+    next_look = deadline = 0.0
+    while process.poll() is None:
+        if select.select([pipe], [], [], POLL_SECONDS)[0] and not output.read(pipe):
+            time.sleep(POLL_SECONDS)  # closed by a command that goes on
+        now = time.monotonic()
+        if exceeded is not None and now > deadline:
+            process.kill()
+            raise SandboxError("what the command started could not be killed")
+        if exceeded is None and now >= next_look:
+            next_look = now + POLL_SECONDS
+            exceeded = watch.exceeded()
+            if exceeded is not None:
+                process.terminate()
+                deadline = now + PATIENCE_SECONDS
+    with contextlib.suppress(BlockingIOError):
+        while output.read(pipe):
+            pass
+    return exceeded, output
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which a stranger's program wrote: however deep, whatever its rights."""
+    subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(["rm", "-rf", "--", folder], check=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="vae-grader-"))
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def clear_shared_memory(uid: int) -> None:
+    """Remove what a user left in the machine's shared memory."""
+    for path in Path("/dev/shm").iterdir():
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == uid:
+                remove(path)
+
+
+def start(details: dict[str, Any], report: int) -> subprocess.Popen:
+    """The launcher, at work on its plan."""
+    words = [sys.executable, "-I", "-S", str(LAUNCHER), str(report), json.dumps(details)]
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[report],
+        start_new_session=True,
+        env={},
+    )
+
+
+def run(command: Command, limits: Limits, level: Level) -> Outcome:
+    """Run `command` to its end, or to that of its limits.
+
+    Raises SandboxError where the machine does not give the level.
+    """
+    with contextlib.ExitStack() as stack:
+        uid = stack.enter_context(user_of_its_own()) if level.other_user else None
+        temporary = stack.enter_context(temporary_folder())
+        groups = stack.enter_context(control_groups(limits.memory, limits.processes))
+        if uid is not None:
+            give(command.folder, uid)
+            give(temporary, uid)
+            stack.callback(clear_shared_memory, uid)
+        report_end, command_end = os.pipe()
+        report = stack.enter_context(os.fdopen(report_end, "rb"))
+        details = plan(command, limits, level, uid, temporary, command_end)
+        details["control_groups"] = [str(folder) for folder in groups.folders]
+        with start(details, command_end) as process:
+            os.close(command_end)
+            watch = Watch(process.pid, (command.folder, temporary), limits, groups)
+            try:
+                exceeded, output = follow(process, watch)
+            finally:
+                process.terminate()
+        seconds = watch.seconds
+        facts = {key: value for line in report for key, value in json.loads(line).items()}
+        text, code = output.text(), facts.get("exit-code" if level.namespaces else "code")
+        if exceeded is None and groups.memory_exceeded:
+            exceeded = Verdict.MEMORY_LIMIT
+        if exceeded is None and (code is None or "failure" in facts):
+            found = facts.get("failure") or text.strip() or "the launcher ended early"
+            raise SandboxError(f"level {level}: {found}")
+        return Outcome(
+            verdict=exceeded or judge(code, text),
+            code=None if exceeded else code,
+            seconds=seconds,
+            cpu_seconds=facts.get("cpu_seconds", 0.0),
+            peak_memory=groups.peak_memory or watch.peak_memory,
+            output=text,
+            output_bytes=output.size,
+        )
+
+
+def obstacle(level: Level) -> str | None:
+    """Why this machine does not give `level`; None where it does."""
+    if level.other_user and os.geteuid() != 0:
+        return "needs root"
+    if level is Level.UNPRIVILEGED and os.geteuid() == 0:
+        return "is for users other than root"
+    if level.namespaces and not shutil.which("bwrap"):
+        return "needs bubblewrap (Debian: apt-get install bubblewrap)"
+    with temporary_folder() as folder:
+        try:
+            outcome = run(Command((sys.executable, "-c", "import json"), folder), Limits(), level)
+        except (OSError, SandboxError) as error:
+            return str(error)
+    return None if outcome.verdict is Verdict.OK else outcome.output.strip()
+
+
+@functools.cache
+def best_level() -> Level:
+    """The best level that this machine gives."""
+    return next(level for level in Level if obstacle(level) is None)

@@ -1,0 +1,335 @@
+"""Each test runs at every level that this machine gives; the report's header names them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grader import sandbox
+from grader.sandbox import Command, Level, Limits, Outcome
+from grader.verdicts import Verdict
+
+LEVELS = [level for level in Level if sandbox.obstacle(level) is None]
+SEALED = [level for level in LEVELS if level is not Level.TRUSTED]
+LIMITS = Limits(seconds=20, memory=512 << 20, disk=8 << 20, files=200, processes=50, cpus=1)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder that other users may pass through: pytest's own are closed to them."""
+    with sandbox.temporary_folder() as folder:
+        folder.chmod(0o711)
+        yield folder
+
+
+@pytest.fixture
+def folder(scratch: Path) -> Path:
+    (scratch / "work").mkdir()
+    return scratch / "work"
+
+
+def run(
+    level: Level,
+    folder: Path,
+    program: str,
+    *words: object,
+    limits: Limits = LIMITS,
+    readable: tuple[Path, ...] = (),
+    hidden: tuple[Path, ...] = (),
+) -> Outcome:
+    """Run a Python program, its text given, in the sandbox."""
+    command = (sys.executable, "-c", textwrap.dedent(program), *map(str, words))
+    return sandbox.run(Command(command, folder, readable, hidden), limits, level)
+
+
+def alive(mark: str) -> bool:
+    """Whether a process with `mark` among its words is alive."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in entry.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_command_runs_in_its_folder_and_its_output_is_kept(level: Level, folder: Path) -> None:
+    program = """
+        import pathlib, sys
+        pathlib.Path("made").write_text("x")
+        print("said", sys.stdin.read())
+        print("warned", file=sys.stderr)
+    """
+    outcome = run(level, folder, program)
+    assert outcome.verdict is Verdict.OK
+    assert outcome.code == 0
+    assert sorted(outcome.output.split()) == ["said", "warned"]
+    assert (folder / "made").read_text() == "x"
+    assert 0 < outcome.cpu_seconds < 20
+    assert outcome.peak_memory > 1 << 20
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_failure_is_told_with_its_last_words(level: Level, folder: Path) -> None:
+    outcome = run(level, folder, "raise ValueError('of mine')")
+    assert outcome.verdict is Verdict.RUNTIME_ERROR
+    assert outcome.code == 1
+    assert "ValueError: of mine" in outcome.output
+    assert run(level, folder, "import os; os.kill(os.getpid(), 9)").code != 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_output_without_end_is_cut(level: Level, folder: Path) -> None:
+    program = "for i in range(100_000): print(f'{i:09}' + 'x' * 1000)"
+    outcome = run(level, folder, program)
+    assert outcome.verdict is Verdict.OK
+    assert outcome.output_bytes == 1010 * 100_000
+    assert len(outcome.output) < 3 * sandbox.TAIL
+    assert outcome.output.startswith("000000000x")
+    assert outcome.output.splitlines()[-1].startswith("000099999x")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_time_is_limited_and_a_daemon_dies_with_the_command(level: Level, folder: Path) -> None:
+    mark = uuid.uuid4().hex
+    program = """
+        import subprocess, sys, time
+        daemon = "import os, time; os.setsid(); os.close(1); os.close(2); time.sleep(600)"
+        subprocess.Popen([sys.executable, "-c", daemon, sys.argv[1]])
+        print("begun", flush=True)
+        time.sleep(float(sys.argv[2]))
+    """
+    outcome = run(level, folder, program, mark, 600, limits=Limits(seconds=2, cpus=1))
+    assert outcome.verdict is Verdict.TIME_LIMIT
+    assert outcome.seconds >= 2
+    assert "begun" in outcome.output
+    assert not alive(mark)
+    assert run(level, folder, program, mark, 0).verdict is Verdict.OK
+    assert not alive(mark)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_processor_time_is_that_of_all_processes(level: Level, folder: Path) -> None:
+    program = """
+        import subprocess, sys
+        work = "import time\\nwhile time.process_time() < 1: pass"
+        subprocess.run([sys.executable, "-c", work])
+    """
+    assert run(level, folder, program).cpu_seconds > 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path) -> None:
+    program = """
+        import os, time
+        for _ in range(8):
+            if os.fork() == 0:
+                kept = os.urandom(1 << 20) * 200
+                time.sleep(600)
+        os.wait()
+    """
+    outcome = run(level, folder, program)
+    assert outcome.verdict is Verdict.MEMORY_LIMIT
+    program = "import numpy; numpy.ones(1 << 31)"
+    assert run(level, folder, program).verdict is Verdict.MEMORY_LIMIT
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "program",
+    [
+        "open('large', 'wb').write(bytes(100 << 20))",
+        "for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))\nimport time; time.sleep(9)",
+        "for i in range(1000): open(f'{i}', 'wb')\nimport time; time.sleep(9)",
+        "import os, time\nfor i in range(9000): os.mkdir('d'); os.chdir('d')\ntime.sleep(9)",
+    ],
+)
+def test_what_it_may_write_is_limited(level: Level, folder: Path, program: str) -> None:
+    assert run(level, folder, program).verdict is Verdict.OUTPUT_LIMIT
+    sandbox.remove(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_fork_bomb_ends(level: Level, folder: Path) -> None:
+    mark = uuid.uuid4().hex
+    program = """
+        import os, time
+        while True:
+            try:
+                os.fork()
+            except OSError:
+                time.sleep(0.01)
+    """
+    outcome = run(level, folder, program, mark, limits=Limits(seconds=2, processes=50, cpus=1))
+    assert outcome.verdict in (Verdict.TIME_LIMIT, Verdict.RUNTIME_ERROR)
+    assert not alive(mark)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_environment_is_cleared(
+    level: Level, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "of the grader")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    program = """
+        import os
+        print(dict(os.environ))
+        for pid in os.listdir("/proc"):
+            try:
+                print(open(f"/proc/{pid}/environ", "rb").read())
+            except OSError:
+                pass
+    """
+    outcome = run(level, folder, program)
+    assert "'OMP_NUM_THREADS': '1'" in outcome.output
+    assert "TORCH_FORCE" not in outcome.output
+    if level is not Level.TRUSTED:
+        assert "of the grader" not in outcome.output
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_it_runs_on_no_more_processors_than_it_was_given(level: Level, folder: Path) -> None:
+    assert run(level, folder, "import os; print(len(os.sched_getaffinity(0)))").output == "1\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_open_file_of_the_grader_reaches_it(level: Level, folder: Path) -> None:
+    program = "import os; print([os.readlink(f'/proc/self/fd/{n}') for n in range(3, 100) " + (
+        "if os.path.lexists(f'/proc/self/fd/{n}')])"
+    )
+    with Path(folder, "open").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        assert run(level, folder, program).output == "[]\n"
+
+
+@pytest.mark.parametrize("level", SEALED)
+def test_nothing_but_what_it_is_given_can_be_read_or_written(
+    level: Level, folder: Path, scratch: Path
+) -> None:
+    for name in ("given", "secret"):
+        (scratch / name).mkdir()
+        (scratch / name / "file").write_text(name)
+    program = """
+        import sys
+        from pathlib import Path
+        for name in ("given", "secret"):
+            file = Path(sys.argv[1], name, "file")
+            for act in (file.read_text, lambda: file.write_text("changed")):
+                try:
+                    print(name, act())
+                except OSError as error:
+                    print(name, "refused")
+    """
+    outcome = run(level, folder, program, scratch, readable=(scratch / "given",))
+    assert outcome.output.splitlines() == [
+        "given given", "given refused", "secret refused", "secret refused",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", SEALED)
+def test_there_is_no_network(level: Level, folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        program = f"""
+            import socket
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                try:
+                    with socket.socket(socket.AF_INET, kind) as s:
+                        s.connect(("127.0.0.1", {port}))
+                        s.send(b"labels")
+                    print("sent")
+                except OSError:
+                    print("refused")
+        """
+        outcome = run(level, folder, program)
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert outcome.output.splitlines()[0] == "refused"
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level.namespaces])
+def test_hidden_folders_are_empty(level: Level, folder: Path, scratch: Path) -> None:
+    (scratch / "given" / "inner").mkdir(parents=True)
+    (scratch / "given" / "inner" / "file").write_text("x")
+    program = "import os, sys; print(os.listdir(sys.argv[1])); open(sys.argv[1] + '/new', 'w')"
+    inner = scratch / "given" / "inner"
+    outcome = run(level, folder, program, inner, readable=(scratch / "given",), hidden=(inner,))
+    assert outcome.output.startswith("[]\n")
+    assert "Error" in outcome.output
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_several_workers_share_memory(level: Level, folder: Path) -> None:
+    program = """
+        import multiprocessing.shared_memory, socket
+        first, second = socket.socketpair()
+        kept = multiprocessing.shared_memory.SharedMemory(create=True, size=1 << 20)
+        with multiprocessing.Pool(2) as pool:
+            print(pool.map(abs, [-1, -2]))
+        kept.close(); kept.unlink()
+    """
+    assert run(level, folder, program).output == "[1, 2]\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_outlives_a_grader_that_is_killed(level: Level, folder: Path) -> None:
+    mark = uuid.uuid4().hex
+    inner = "import os, sys, time; os.fork(); os.setsid(); print('up'); time.sleep(600)"
+    program = f"""
+        import sys
+        from pathlib import Path
+        from grader.sandbox import Command, Level, Limits, run
+        words = (sys.executable, "-c", {inner!r}, "{mark}")
+        run(Command(words, Path({str(folder)!r})), Limits(), Level("{level}"))
+    """
+    root = Path(__file__).resolve().parents[2]
+    grader = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=root)
+    deadline = time.monotonic() + 20
+    while not alive(mark) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    grader.send_signal(signal.SIGKILL)
+    grader.wait()
+    while alive(mark) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(mark)
+
+
+def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
+    with pytest.raises(sandbox.SandboxError, match="nowhere"):
+        sandbox.run(Command(("/nowhere",), folder), LIMITS, Level.TRUSTED)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are run by a plain user already")
+@pytest.mark.skipif(Level.FULL not in LEVELS, reason="the interpreter is closed to other users")
+def test_the_unprivileged_level_holds_too(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    home = Path("/tmp", uuid.uuid4().hex)
+    home.mkdir()
+    shutil.chown(home, 51_999, 51_999)
+    words = ["setpriv", "--reuid", "51999", "--regid", "51999", "--clear-groups"]
+    words += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+    run = subprocess.run(
+        words,
+        cwd=root,
+        env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sandbox.remove(home)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "unprivileged" in run.stdout or "passed" in run.stdout
