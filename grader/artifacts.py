@@ -146,31 +146,42 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
     raise ArtifactError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
 
 
-def read_images(path: Path, remarks: Remarks, count: int | None = None) -> np.ndarray:
-    """Images of an .npz file, (N, 28, 28), as they are stored; `count` says how many to expect.
+def read_images(
+    path: Path,
+    remarks: Remarks,
+    count: int | None = None,
+    side: tuple[int, int] | None = (28, 28),
+) -> np.ndarray:
+    """Images of an .npz file, (N, *side), as they are stored; `count` says how many to expect.
+    Without a `side`, they may be of any.
 
     Other array names and layouts leave a remark where only one reading of them makes sense.
     Raises ArtifactError otherwise, and for values that are not finite.
     """
-    expected = f"'data' with {count or 'N'} images of 28 x 28"
+    size = f" of {side[0]} x {side[1]}" if side else ""
+    expected = f"'data' with {count or 'N'} images{size}"
     archive = open_zip(path, read_file(path, expected), expected)
     name = choose_images(path, array_names(archive), remarks)
     data = read_array(path, archive, name, expected)
     number = len(data) if data.ndim else 0
     inner = tuple(size for size in data.shape[1:] if size != 1)
-    if number == 0 or inner not in {(28, 28), (784,)} or number != (count or number):
+    height, width = side or (inner if len(inner) == 2 else (28, 28))
+    if (
+        number == 0
+        or inner not in {(height, width), (height * width,)}
+        or number != (count or number)
+    ):
         raise ArtifactError(path, f"images of shape {data.shape}", expected)
     if not np.isfinite(data).all():
         raise ArtifactError(path, "values that are NaN or infinite", expected)
-    if data.shape[1:] != (28, 28):
-        remarks.add(f"images of shape {data.shape}", f"({number}, 28, 28)")
-    return data.reshape(number, 28, 28)
+    if data.shape[1:] != (height, width):
+        remarks.add(f"images of shape {data.shape}", f"({number}, {height}, {width})")
+    return data.reshape(number, height, width)
 
 
 def read_truth_images(path: Path) -> NDArray[np.float64]:
-    """The images of a data set on the scale 0..1: (N, 28, 28)."""
-    remarks = Remarks(path)
-    images = read_images(path, remarks)
+    """The images of a data set on the scale 0..1: (N, H, W)."""
+    images = read_images(path, Remarks(path), side=None)
     low, high = images.min(), images.max()
     if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
         found = f"values from {low:g} to {high:g}"
@@ -178,12 +189,14 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
     return images / 255 if images.dtype.kind != "f" or high > 1 else images.astype(np.float64)
 
 
-def read_reconstructions(path: Path, remarks: Remarks, count: int) -> NDArray[np.float64]:
-    """A submission's `count` reconstructed images on the scale 0..1: (count, 28, 28).
+def read_reconstructions(
+    path: Path, remarks: Remarks, count: int, side: tuple[int, int] = (28, 28)
+) -> NDArray[np.float64]:
+    """A submission's `count` reconstructed images on the scale 0..1: (count, *side).
 
     Values that can only be of the scale 0..255 are divided; values a little outside 0..1 are kept.
     """
-    images = read_images(path, remarks, count).astype(np.float64)
+    images = read_images(path, remarks, count, side).astype(np.float64)
     low, high = images.min(), images.max()
     if low >= 0 and 2 < high <= 255:
         remarks.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
@@ -227,14 +240,16 @@ def read_truth_labels(path: Path) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int64]:
+def read_predictions(
+    path: Path, remarks: Remarks, count: int, header: str = COLUMN
+) -> NDArray[np.int64]:
     """A submission's `count` predicted labels, (count,).
 
-    The asked form is one column under the header `Predicted_Label`. A header of other spelling, no
+    The asked form is one column under the header `header`. A header of other spelling, no
     header, an index column beside the labels, and whole numbers written as 4.0 leave a remark.
     Raises ArtifactError where it is not certain which numbers are the labels.
     """
-    expected = f"a CSV with the header '{COLUMN}' and {count} labels"
+    expected = f"a CSV with the header '{header}' and {count} labels"
     content = read_file(path, expected, LARGEST_CSV)
     try:
         text = content.decode("utf-8-sig")
@@ -251,7 +266,7 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
         raise ArtifactError(path, f"{width} columns", expected)
 
     spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
-    wanted = re.sub("[^a-z]", "", COLUMN.lower())
+    wanted = re.sub("[^a-z]", "", header.lower())
     if spelled.count(wanted) == 1:
         column = spelled.index(wanted)
     elif width == 1:
@@ -259,10 +274,10 @@ def read_predictions(path: Path, remarks: Remarks, count: int) -> NDArray[np.int
     else:
         raise ArtifactError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
     if not spelled[column]:
-        remarks.add("no header", f"'{COLUMN}'")
+        remarks.add("no header", f"'{header}'")
     else:
-        if rows[0][column] != COLUMN:
-            remarks.add(f"the header {rows[0][column][:40]!r}", f"'{COLUMN}'")
+        if rows[0][column] != header:
+            remarks.add(f"the header {rows[0][column][:40]!r}", f"'{header}'")
         del rows[0]
     if width > 1:
         remarks.add("a second column, which was not read", "one column")

@@ -22,6 +22,11 @@ from grader.artifacts import (
     read_truth_images,
     read_truth_labels,
 )
+from grader.assignment import read_assignment
+from grader.pipeline import assess
+from grader.report import render
+from grader.sandbox import Level, best_level, obstacle
+from grader.stages import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -65,14 +70,82 @@ def score(
     results.show(scores, Console())
 
 
+@app.command()
+def run(
+    submission: Annotated[Path, typer.Argument(help="a zip or a folder")],
+    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
+    assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
+    out: Annotated[Path | None, typer.Option(help="folder for results.json, report.html")] = None,
+    weights_dir: Annotated[Path | None, typer.Option(help="weights fetched beforehand")] = None,
+    train: Annotated[bool, typer.Option("--train", help="train, whatever weights came")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="compare with a training")] = False,
+    stages: Annotated[str, typer.Option(help="only these, with commas between")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="the code is your own")] = False,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="write results.json here")
+    ] = None,
+) -> None:
+    """Assess a submission: unpack it, read its code, run its stages, score what they make."""
+    task = read_assignment(assignment)
+    if train and weights:
+        raise typer.BadParameter("--train and --weights exclude each other")
+    only = tuple(name for name in stages.split(",") if name)
+    for name in only:
+        if name not in (known := [stage.name for stage in task.stage]):
+            raise typer.BadParameter(f"the stage '{name}'; expected some of {','.join(known)}")
+    level = Level.TRUSTED if trust else best_level()
+    if level is Level.TRUSTED and not trust:
+        raise typer.BadParameter(
+            "no sandbox on this machine (python -m grader doctor says why); --trust runs your own code"
+        )
+    if weights:
+        task = task.model_copy(
+            update={"weights": [place for place in task.weights if place != "trained"]}
+        )
+    settings = Settings(
+        data_folder=data.resolve(),
+        level=level,
+        train=train,
+        weights_folder=weights_dir,
+        only=only,
+        retrain=retrain,
+    )
+    console = Console()
+    grade = assess(submission.absolute(), task, settings)
+    if out:
+        write_text(render(grade), out / "report.html")
+    for path in (out / "results.json" if out else None, json_path):
+        if path:
+            write_json(results.to_gradescope(grade), path)
+    results.show_grade(grade, console)
+
+
+@app.command()
+def doctor() -> None:
+    """Say how well this machine can seal submissions off, and what is missing."""
+    console = Console()
+    best = best_level()
+    for level in Level:
+        found = obstacle(level)
+        state = "works" if found is None else f"not here: {found}"
+        console.print(f"{level:13} {state}", markup=False, soft_wrap=True)
+    console.print(f"submissions are run at level {best}", markup=False)
+
+
 def write_json(value: dict[str, Any], path: Path) -> None:
     """Put `value` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
+    write_text(json.dumps(value, indent=2) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Put `text` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         if path.exists() and not path.is_file():
             raise FileExistsError(0, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(text)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

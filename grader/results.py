@@ -1,17 +1,23 @@
-"""What a submission scored, as JSON and as a table on the terminal."""
+"""What a submission scored, as JSON and on the terminal: `Scores` of files, a `Grade` of a program."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from grader.grade import Grade, Mark, Step
 from grader.metrics import CONFIDENCE, ClassScore, Score
+from grader.verdicts import Verdict
 
 PARAMETERS_ALLOWED = 20_000_000
 PARAMETERS_ADVISED = 10_000_000
 
 FEW_IMAGES = 100
+
+OUTPUT_SIZE = 90_000  # characters; Gradescope cuts at 100,000
+PASSING = (Verdict.OK, Verdict.SKIPPED)
 
 
 @dataclass
@@ -107,3 +113,126 @@ def show(scores: Scores, console: Console) -> None:
         )
     for remark in scores.remarks:
         console.print(f"Remark: {remark}", markup=False, highlight=False, soft_wrap=True)
+
+
+def seconds_text(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def step_text(step: Step) -> str:
+    """What a student reads about a step."""
+    lines = [step.message or f"{step.name} went well", f"verdict {step.verdict}"]
+    if step.seconds:
+        lines[1] += (
+            f", {seconds_text(step.seconds)} (processor {seconds_text(step.cpu_seconds)}), "
+            f"{step.peak_memory / 2**20:.0f} MiB of memory at the peak"
+        )
+    if step.show_output and step.output:
+        lines += ["", "What it printed:", step.output]
+    return "\n".join(lines)[:OUTPUT_SIZE]
+
+
+def mark_text(mark: Mark) -> str:
+    """What a student reads about a metric. Rounded, so that resubmitting teaches little of the data."""
+    if mark.value is None:
+        return mark.message
+    parts = ", ".join(f"{LABELS[name]} {score.value:.3f}" for name, score in mark.parts.items())
+    text = f"{mark.title} {mark.value:.3f} ({parts}) of 1, times {mark.possible:g} points"
+    return text + (f", less {mark.penalty:.0%} for the format" if mark.penalty else "")
+
+
+def to_gradescope(grade: Grade) -> dict[str, Any]:
+    """The content of results.json, in the form that Gradescope asks for.
+
+    Flags, exact figures and the record are in `extra_data`, which students do not see.
+    https://gradescope-autograders.readthedocs.io/en/latest/specs/
+    """
+    tests: list[dict[str, Any]] = [
+        {
+            "name": f"Step: {step.name}",
+            "status": "passed" if step.verdict in PASSING else "failed",
+            "output": step_text(step),
+            "output_format": "text",
+        }
+        for step in grade.steps
+    ]
+    tests += [
+        {
+            "name": mark.title,
+            "score": float(mark.points),
+            "max_score": mark.possible,
+            "status": "failed" if mark.value is None else "passed",
+            "output": mark_text(mark),
+            "output_format": "text",
+        }
+        for mark in grade.marks
+    ]
+    return {
+        "score": float(grade.points),
+        "execution_time": round(sum(step.seconds for step in grade.steps), 3),
+        "output": summary_text(grade)[:OUTPUT_SIZE],
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+        "leaderboard": [
+            {"name": mark.title, "value": round(mark.value or 0.0, 3), "order": "desc"}
+            for mark in grade.marks
+        ],
+        "extra_data": {
+            "submission": grade.submission,
+            "sha256": grade.sha256,
+            "members": grade.members,
+            "weights": grade.weights,
+            "numbers": grade.numbers,
+            "verdicts": {step.name: str(step.verdict) for step in grade.steps},
+            "steps": [asdict(step) for step in grade.steps],
+            "metrics": {mark.name: mark_figures(mark) for mark in grade.marks},
+            "flags": [asdict(flag) for flag in grade.flags],
+            "record": grade.record,
+        },
+    }
+
+
+def mark_figures(mark: Mark) -> dict[str, Any]:
+    """A metric's exact figures."""
+    parts = {name: asdict(score) for name, score in mark.parts.items()}
+    return {"value": mark.value, "points": str(mark.points), "parts": parts}
+
+
+def summary_text(grade: Grade) -> str:
+    """The remarks, and what a person still has to mark."""
+    lines = [f"{grade.points} of {grade.possible:g} points"]
+    lines += [f"{title}: up to {points:g} points, marked by hand" for title, points in grade.manual]
+    lines += [f"Remark: {remark}" for remark in grade.remarks]
+    return "\n".join(lines)
+
+
+def show_grade(grade: Grade, console: Console) -> None:
+    """Print a grade for a person."""
+    steps = Table(title=f"{grade.title}: {grade.submission}")
+    for column in ("Step", "Verdict", "Time", "Memory", ""):
+        steps.add_column(column, justify="right" if column in ("Time", "Memory") else "left")
+    for step in grade.steps:
+        ran = step.seconds > 0
+        steps.add_row(
+            step.name,
+            str(step.verdict),
+            seconds_text(step.seconds) if ran else "",
+            f"{step.peak_memory / 2**20:.0f} MiB" if ran else "",
+            Text(step.message),
+        )
+    console.print(steps)
+    marks = Table()
+    for column in ("", "Score", "95% interval", "Points"):
+        marks.add_column(column, justify="right" if column else "left")
+    for mark in grade.marks:
+        for name, score in mark.parts.items():
+            interval = f"{score.low:.4f} .. {score.high:.4f}"
+            marks.add_row(LABELS[name], f"{score.value:.4f}", interval, "")
+        value = "" if mark.value is None else f"{mark.value:.4f}"
+        points = f"{mark.points} of {mark.possible:g}"
+        marks.add_row(mark.title, value, "", points, style="bold", end_section=True)
+    console.print(marks)
+    for flag in grade.flags:
+        console.print(f"Flag: {flag.source}: {flag.evidence}", markup=False, soft_wrap=True)
+    console.print(summary_text(grade), markup=False, highlight=False, soft_wrap=True)

@@ -181,14 +181,14 @@ def interpreter_folders() -> list[Path]:
 
 def bubblewrap(command: Command, temporary: Path, limits: Limits, report: int) -> list[str]:
     """The words that run `command` in namespaces of its own."""
-    words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
+    words: list[str] = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
     words += ["--new-session", "--cap-drop", "ALL", "--json-status-fd", str(report)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp"):
         words += ["--size", str(limits.memory // 2), "--tmpfs", folder]
     for path in map(Path, SYSTEM):
         if path.is_symlink():
-            words += ["--symlink", os.readlink(path), str(path)]
+            words += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             words += ["--ro-bind", str(path), str(path)]
     for name in SYSTEM_FILES:
@@ -208,7 +208,7 @@ def plan(
     """What the launcher needs to know."""
     cpus = sorted(os.sched_getaffinity(0))[: limits.cpus]
     files = [f"/etc/{name}" for name in SYSTEM_FILES]
-    readable = [*SYSTEM, *files, *KERNEL, *interpreter_folders(), *command.readable]
+    readable = [*map(Path, (*SYSTEM, *files, *KERNEL)), *interpreter_folders(), *command.readable]
     words = list(command.words)
     if level.namespaces:
         words = bubblewrap(command, temporary, limits, report)
@@ -223,7 +223,7 @@ def plan(
         "uid": uid,
         "namespaces": level.namespaces,
         "confine": level is Level.CONFINED,
-        "readable": [str(path) for path in readable if Path(path).exists()],
+        "readable": [str(path) for path in readable if path.exists()],
         "writable": [str(path) for path in (command.folder, temporary, *DEVICES)],
         "cpus": cpus,
         "limits": {
@@ -419,14 +419,17 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
                 process.terminate()
         seconds = watch.seconds
         facts = {key: value for line in report for key, value in json.loads(line).items()}
-        text, code = output.text(), facts.get("exit-code" if level.namespaces else "code")
+        text = output.text()
+        code = (
+            None if "failure" in facts else facts.get("exit-code" if level.namespaces else "code")
+        )
         if exceeded is None and groups.memory_exceeded:
             exceeded = Verdict.MEMORY_LIMIT
-        if exceeded is None and (code is None or "failure" in facts):
+        if exceeded is None and code is None:
             found = facts.get("failure") or text.strip() or "the launcher ended early"
             raise SandboxError(f"level {level}: {found}")
         return Outcome(
-            verdict=exceeded or judge(code, text),
+            verdict=exceeded or judge(int(code or 0), text),
             code=None if exceeded else code,
             seconds=seconds,
             cpu_seconds=facts.get("cpu_seconds", 0.0),

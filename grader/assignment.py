@@ -1,0 +1,248 @@
+"""An assignment as data: what is run, what it makes, how that is scored. Read from TOML.
+
+`docs/assignment.md` explains the format; `assignments/a3.toml` is the first of its kind.
+"""
+
+import string
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import field_validator as check_field
+from pydantic import model_validator as check_model
+
+from grader.artifacts import ArtifactError
+from grader.metrics import IMAGE_METRICS, LABEL_METRICS
+
+FOLDER = Path(__file__).parent / "assignments"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Points = Annotated[float, Field(ge=0)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+Places = list[Literal["included", "fetched", "trained"]]
+
+
+class Table(BaseModel):
+    """A table of the TOML file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layout(Table):
+    """What a submission consists of. Patterns are regular expressions for the whole name."""
+
+    zip_name: FileName | None = None
+    files: list[FileName] = []
+    group_file: FileName | None = None
+    entry_number: str | None = None
+    report: bool = False
+    report_pages: PositiveInt | None = None
+
+
+class Rules(Table):
+    """Modules that a submission may import; the longest entry that fits a module decides.
+
+    Packages in `hidden` are empty folders to a submission that runs in namespaces.
+    """
+
+    allowed: list[Module] = []
+    forbidden: list[Module] = []
+    hidden: list[Module] = []
+    seed_call: str | None = None
+    search_remark: bool = False
+
+
+class Data(Table):
+    """A data set: a file of the data folder, and what of it a submission gets to see."""
+
+    file: FileName
+    labels: Literal["real", "dummy", "none"] = "dummy"
+    shuffled: bool = False
+
+
+class Limits(Table):
+    """What a stage may use; past `remark_seconds` it only earns a remark."""
+
+    seconds: PositiveFloat = 300
+    remark_seconds: PositiveFloat | None = None
+    memory_gib: PositiveFloat = 4
+    disk_mib: PositiveFloat = 1024
+    files: PositiveInt = 10_000
+    processes: PositiveInt = 256
+    cpus: PositiveInt = 2
+
+
+class Stage(Table):
+    """A run of the program: its words, the artefacts that it needs and those that it makes."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    words: list[str]
+    needs: list[FileName] = []
+    makes: Annotated[list[FileName], Field(min_length=1)]
+    trains: bool = False
+    show_output: bool = False
+    limits: Limits = Limits()
+
+    def used_data(self) -> list[str]:
+        """The names of the data sets among its words."""
+        fields = (field for word in self.words for _, field, _, _ in string.Formatter().parse(word))
+        return [field for field in fields if field is not None]
+
+
+class Artefact(Table):
+    """A file that a stage makes. `of` is the data set that its images or labels belong to."""
+
+    kind: Literal["weights", "file", "images", "labels"]
+    of: str | None = None
+    column: str | None = None
+    numbers_allowed: PositiveInt | None = None
+    numbers_advised: PositiveInt | None = None
+
+    @check_model(mode="after")
+    def check_kind(self) -> Self:
+        if (self.kind in ("images", "labels")) != (self.of is not None):
+            raise ValueError("a data set under 'of' for images and labels, and only for these")
+        if (self.kind == "labels") != (self.column is not None):
+            raise ValueError("a 'column' for labels, and only for these")
+        if self.kind != "weights" and (self.numbers_allowed or self.numbers_advised):
+            raise ValueError("limits on numbers for weights only")
+        return self
+
+
+class Metric(Table):
+    """Points for an artefact: the weighted sum of `parts`, between 0 and 1, times `points`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    artefact: FileName
+    parts: dict[str, Annotated[float, Field(gt=0)]]
+    points: Points
+
+    @check_field("parts")
+    @classmethod
+    def check_sum(cls, parts: dict[str, float]) -> dict[str, float]:
+        if abs(sum(parts.values()) - 1) > 1e-9:
+            raise ValueError("weights that add up to 1")
+        return parts
+
+
+class Manual(Table):
+    """Points that a person gives."""
+
+    title: str
+    points: Points
+
+
+class Probe(Table):
+    """A question to a suspect: the stage is run again under other conditions.
+
+    noise: on images of noise, whose mean SSIM with what is made of them stays below `limit`;
+    damage: with the weights overwritten, which must change at least the share `limit` of its answer
+    by more than rounding; order: on the data in another order, where at least `limit` of the
+    answers must be the same; retrain: with weights trained anew, which lose at most `limit` of a score.
+    """
+
+    kind: Literal["noise", "damage", "order", "retrain"]
+    stage: str
+    artefact: FileName
+    limit: float
+
+
+class Late(Table):
+    """The share of points that is lost after so many days; past the last, all of it."""
+
+    days: list[Share] = []
+
+
+class Assignment(Table):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: str
+    program: FileName
+    seed: int = 0
+    weights: Places = ["included", "fetched", "trained"]
+    format_penalty: Share = 0
+    submission: Layout = Layout()
+    rules: Rules = Rules()
+    data: dict[str, Data]
+    stage: Annotated[list[Stage], Field(min_length=1)]
+    artefact: dict[FileName, Artefact]
+    metric: Annotated[list[Metric], Field(min_length=1)]
+    manual: list[Manual] = []
+    probe: list[Probe] = []
+    late: Late = Late()
+
+    @check_model(mode="after")
+    def check_names(self) -> Self:
+        """Whether every name that one table uses for another is there."""
+        stages = [stage.name for stage in self.stage]
+        expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
+        made: set[str] = set()
+        for stage in self.stage:
+            expect_known("artefact", (*stage.needs, *stage.makes), self.artefact)
+            expect_known("data", stage.used_data(), self.data)
+            expect_known("artefact that an earlier stage makes", stage.needs, made)
+            made |= set(stage.makes)
+        for probe in self.probe:
+            expect_known("stage", [probe.stage], stages)
+            expect_known("artefact", [probe.artefact], self.stage_named(probe.stage).makes)
+        for metric in self.metric:
+            expect_known("artefact", [metric.artefact], made)
+            known = metrics_for(self.artefact[metric.artefact].kind)
+            expect_known(f"metric of {metric.artefact}", metric.parts, known)
+        for names in (stages, [metric.name for metric in self.metric]):
+            if len(set(names)) < len(names):
+                raise ValueError("a name of its own for each stage and each metric")
+        return self
+
+    def stage_named(self, name: str) -> Stage:
+        return next(stage for stage in self.stage if stage.name == name)
+
+    def trained_artefacts(self) -> list[str]:
+        """What may come with a submission in place of training."""
+        return [name for stage in self.stage if stage.trains for name in stage.makes]
+
+
+def metrics_for(kind: str) -> list[str]:
+    """The metrics that there are for a kind of artefact."""
+    return {"images": list(IMAGE_METRICS), "labels": list(LABEL_METRICS)}.get(kind, [])
+
+
+def expect_known(what: str, names: Any, known: Any) -> None:
+    for name in names:
+        if name not in known:
+            found = ", ".join(f"'{k}'" for k in sorted(known)) or "none"
+            raise ValueError(f"a known {what} in place of '{name}': {found}")
+
+
+def explain(path: Path, error: ValidationError) -> ArtifactError:
+    """The first mistake that pydantic found, as one line: file, key, what was expected."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"])) or "the whole file"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "missing":
+        return ArtifactError(path, f"no key {key}", "one")
+    if first["type"] == "extra_forbidden":
+        return ArtifactError(path, f"the unknown key {key}", "one of docs/assignment.md")
+    found = "" if isinstance(first["input"], dict | BaseModel) else f" = {first['input']!r:.60}"
+    return ArtifactError(path, f"{key}{found}", message)
+
+
+def read_assignment(name: str) -> Assignment:
+    """The assignment called `name`, or the one in the file of that path.
+
+    Raises ArtifactError, which names the file, the key and what was expected.
+    """
+    path = Path(name) if PurePosixPath(name).suffix else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise ArtifactError(path, "no such file", f"the path of a TOML file, or one of: {known}")
+    try:
+        return Assignment.model_validate(tomllib.loads(path.read_text()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(path, f"not TOML ({error})", "a file in the TOML format") from error
+    except ValidationError as error:
+        raise explain(path, error) from error

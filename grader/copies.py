@@ -1,0 +1,92 @@
+"""The data sets as a submission gets to see them: labels replaced, private ones in another order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grader.artifacts import (
+    ArtifactError,
+    Remarks,
+    array_names,
+    open_zip,
+    read_array,
+    read_file,
+    read_images,
+    read_truth_images,
+    read_truth_labels,
+)
+from grader.assignment import Data
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the grader's: images on the scale 0..1, and as stored, (N, H, W); labels (N,).
+
+    `order` is that of the copies: their image i is image `order[i]` here.
+    """
+
+    name: str
+    images: NDArray[np.float64]
+    stored: np.ndarray
+    labels: NDArray[np.int64] | None
+    label_type: np.dtype
+    order: NDArray[np.int64]
+    settings: Data
+
+    @property
+    def side(self) -> tuple[int, int]:
+        return self.images.shape[1], self.images.shape[2]
+
+    def restore(self, answers: np.ndarray) -> np.ndarray:
+        """Answers for a copy, (N, ...), in the order of the data set."""
+        restored = np.empty_like(answers)
+        restored[self.order] = answers
+        return restored
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
+    """The labels of a data set, if it has any, and the type in which they are stored."""
+    archive = open_zip(path, read_file(path, "a data set"), "a data set")
+    if "labels.npy" not in array_names(archive):
+        return None, np.dtype(np.int64)
+    return read_truth_labels(path), read_array(path, archive, "labels.npy", "labels").dtype
+
+
+def read_data_set(
+    name: str, settings: Data, folder: Path, generator: np.random.Generator
+) -> DataSet:
+    """The data set of an assignment, from the grader's data folder. Raises ArtifactError."""
+    path = folder / settings.file
+    if not path.is_file():
+        raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+    images, stored = read_truth_images(path), read_images(path, Remarks(path), side=None)
+    labels, label_type = read_labels(path)
+    count = len(images)
+    if labels is not None and len(labels) != count:
+        raise ArtifactError(path, f"{len(labels)} labels for {count} images", "one for each")
+    order = generator.permutation(count) if settings.shuffled else np.arange(count)
+    return DataSet(name, images, stored, labels, label_type, order, settings)
+
+
+def write_copy(
+    data: DataSet,
+    path: Path,
+    generator: np.random.Generator,
+    images: np.ndarray | None = None,
+) -> None:
+    """The .npz file that a submission reads: `images`, or else the data set's in its order.
+
+    Labels that are not for it are drawn at random from those that there are: right in type and in
+    range, for programs that read them, and worth nothing.
+    """
+    arrays: dict[str, Any] = {"data": data.stored[data.order] if images is None else images}
+    if data.labels is not None and data.settings.labels != "none":
+        shown = data.labels[data.order]
+        if data.settings.labels == "dummy" or images is not None:
+            shown = generator.choice(np.unique(data.labels), len(arrays["data"]))
+        arrays["labels"] = shown.astype(data.label_type)
+    np.savez(path, **arrays)
+    path.chmod(0o644)

@@ -1,0 +1,229 @@
+"""unpack -> rules -> the assignment's stages -> probes -> score: a submission in, a Grade out."""
+
+import hashlib
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from grader import rules, sandbox
+from grader.artifacts import ArtifactError, count_numbers
+from grader.assignment import Assignment, Metric, Stage
+from grader.copies import read_data_set, write_copy
+from grader.grade import Flag, Grade, Mark, Step
+from grader.metrics import classification_scores, reconstruction_scores
+from grader.probes import run_probes
+from grader.sandbox import Level, SandboxError
+from grader.stages import Bench, Settings, carried_files, limits_of, plain, run_stage
+from grader.submission import open_submission
+from grader.verdicts import Verdict
+
+PICTURES = 10  # images shown in a report
+
+
+def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
+    """The files called `names` in a folder, if all are there."""
+    found = {name: folder / name for name in names if (folder / name).is_file()}
+    return found if len(found) == len(names) else {}
+
+
+def find_weights(bench: Bench) -> None:
+    """Take the weights from the first place, in the assignment's order, that has them."""
+    names = bench.assignment.trained_artefacts()
+    places = {"included": bench.submission.folder, "fetched": bench.settings.weights_folder}
+    for place in () if bench.settings.train else bench.assignment.weights:
+        folder = places.get(place)
+        if place == "trained":
+            break
+        if folder is not None and (found := weights_in(folder, names)):
+            bench.made |= found
+            bench.grade.weights = place
+            return
+    bench.grade.weights = "trained"
+
+
+def check_size(bench: Bench) -> Step | None:
+    """Whether the numbers in all trained artefacts are within the limit; None where none is set."""
+    allowed = advised = None
+    for name in bench.assignment.trained_artefacts():
+        artefact = bench.assignment.artefact[name]
+        allowed = artefact.numbers_allowed or allowed
+        advised = artefact.numbers_advised or advised
+        if name not in bench.made:
+            continue
+        size = bench.made[name].stat().st_size
+        try:
+            weights = artefact.kind == "weights"
+            numbers = count_numbers(bench.made[name]) if weights else math.ceil(size / 8)
+        except ArtifactError as error:
+            numbers = size // 4
+            text = plain(error, bench.made[name].parent)
+            bench.grade.remarks.append(f"{text}; taken for {numbers:,} numbers")
+        bench.grade.numbers[name] = numbers
+    if allowed is None or not bench.grade.numbers:
+        return None
+    total = sum(bench.grade.numbers.values())
+    message = f"{total:,} numbers; {allowed:,} are allowed"
+    if total > allowed:
+        return Step("size", Verdict.FORBIDDEN, message)
+    if advised is not None and total > advised:
+        bench.grade.remarks.append(f"the model has {total:,} numbers; {advised:,} are advised")
+    return Step("size", Verdict.OK, message)
+
+
+def check_rules(bench: Bench) -> Step:
+    """Read the code. What the assignment forbids ends the assessment, unless it is one's own."""
+    home, grade = bench.submission.folder, bench.grade
+    findings = rules.check(home, bench.assignment.rules)
+    _, left_out = carried_files(home, set(bench.assignment.artefact))
+    for path in left_out:
+        size = path.stat().st_size >> 20
+        grade.remarks.append(f"{path.name} ({size} MiB) is left out: no stage needs it")
+    forbidden = []
+    for finding in findings:
+        if finding.kind in (rules.Kind.FORBIDDEN, rules.Kind.BROKEN):
+            forbidden.append(str(finding))
+        elif finding.kind is rules.Kind.SUSPICIOUS:
+            grade.flags.append(Flag("rules", str(finding)))
+        else:
+            grade.remarks.append(str(finding))
+    if not forbidden:
+        return Step("rules", Verdict.OK)
+    if bench.settings.level is Level.TRUSTED:
+        grade.remarks += forbidden
+        return Step("rules", Verdict.OK, f"{len(forbidden)} findings, let pass for trusted code")
+    return Step("rules", Verdict.FORBIDDEN, "; ".join(forbidden[:5]))
+
+
+def score(bench: Bench, metric: Metric) -> Mark:
+    """The marks for one metric."""
+    mark = Mark(metric.name, metric.title, metric.points)
+    artefact = bench.assignment.artefact[metric.artefact]
+    assert artefact.of is not None
+    data = bench.data[artefact.of]
+    if metric.artefact not in bench.answers:
+        mark.message = f"no {metric.artefact} that could be scored"
+        return mark
+    answers, pictures = bench.answers[metric.artefact], bench.grade.pictures
+    if artefact.kind == "images":
+        scores = reconstruction_scores(data.images, answers, metric.parts)
+        total = scores.pop("reconstruction")
+        pictures.originals, pictures.reconstructions = data.images[:PICTURES], answers[:PICTURES]
+    else:
+        if data.labels is None:
+            mark.message = f"the data set '{data.name}' has no labels to compare with"
+            return mark
+        scores = classification_scores(data.labels, answers, metric.parts)
+        total = scores.pop("classification")
+        pictures.classes, pictures.confusion = confusion(data.labels, answers)
+    mark.value, mark.parts = total.value, {name: scores[name] for name in metric.parts}
+    deviates = any(text.startswith(f"{metric.artefact}:") for text in bench.grade.remarks)
+    mark.penalty = bench.assignment.format_penalty if deviates else 0.0
+    return mark
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The classes of `truth`, and how often each (a row) was taken for each of all predicted."""
+    classes = np.union1d(truth, predicted)
+    rows, columns = np.searchsorted(classes, truth), np.searchsorted(classes, predicted)
+    table = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return [int(label) for label in classes], table
+
+
+def stopped(stage: Stage, error: SandboxError) -> Step:
+    """The step of a stage that this machine could not run."""
+    message = "the grader could not run this stage; that is no fault of the submission"
+    return Step(stage.name, Verdict.INTERNAL, message, output=str(error))
+
+
+def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
+    """All stages in their order; those that train only where no weights came with the submission."""
+    find_weights(bench)
+    only = bench.settings.only
+    for stage in bench.assignment.stage:
+        if only and stage.name not in only:
+            done(Step(stage.name, Verdict.SKIPPED, "not asked for"))
+        elif stage.trains and bench.grade.weights != "trained":
+            message = f"the {bench.grade.weights} weights are graded"
+            done(Step(stage.name, Verdict.SKIPPED, message))
+        elif stage.trains and "trained" not in bench.assignment.weights:
+            done(Step(stage.name, Verdict.SKIPPED, "the assignment asks for weights; none came"))
+        else:
+            try:
+                done(run_stage(bench, stage))
+            except SandboxError as error:
+                done(stopped(stage, error))
+        if stage.trains and (size := check_size(bench)):
+            if done(size).verdict is Verdict.FORBIDDEN:
+                bench.made.clear()
+
+
+def record(bench: Bench) -> dict:
+    """What another assessment has to have in common with this one to come to the same."""
+    assignment, settings = bench.assignment, bench.settings
+    return {
+        "seed": assignment.seed,
+        "level": str(settings.level),
+        "python": sys.version.split()[0],
+        "packages": rules.versions(assignment.rules.allowed),
+        "assignment": hashlib.sha256(assignment.model_dump_json().encode()).hexdigest(),
+        "data": {
+            name: hashlib.sha256(
+                (settings.data_folder / data.settings.file).read_bytes()
+            ).hexdigest()
+            for name, data in bench.data.items()
+        },
+        "limits": {stage.name: asdict(limits_of(stage)) for stage in assignment.stage},
+    }
+
+
+def assess(
+    path: Path,
+    assignment: Assignment,
+    settings: Settings,
+    progress: Callable[[Grade], None] = lambda grade: None,
+) -> Grade:
+    """Assess the submission, a zip or a folder, at `path`; `progress` hears of each step.
+
+    Raises ArtifactError where the grader's own data is missing or damaged.
+    """
+    grade = Grade(assignment.name, assignment.title, path.name)
+    grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
+    generator = np.random.default_rng(assignment.seed)
+    data = {
+        name: read_data_set(name, part, settings.data_folder, generator)
+        for name, part in assignment.data.items()
+    }
+
+    def done(step: Step) -> Step:
+        grade.steps.append(step)
+        progress(grade)
+        return step
+
+    with sandbox.temporary_folder() as scratch:
+        scratch.chmod(0o711)
+        copies = {name: scratch / f"{name}.npz" for name in data}
+        for name, copy in copies.items():
+            write_copy(data[name], copy, generator)
+        (scratch / "submission").mkdir()
+        try:
+            submission = open_submission(path, assignment, scratch / "submission")
+        except ArtifactError as error:
+            done(Step("unpack", Verdict.WRONG_FORMAT, plain(error, path.parent)))
+            grade.marks = [Mark(m.name, m.title, m.points) for m in assignment.metric]
+            return grade
+        bench = Bench(assignment, settings, submission, scratch, data, copies, grade)
+        grade.sha256, grade.members = submission.sha256, submission.members
+        grade.remarks += submission.remarks
+        grade.record = record(bench)
+        done(Step("unpack", Verdict.OK))
+        if done(check_rules(bench)).verdict is Verdict.OK:
+            run_stages(bench, done)
+            done(run_probes(bench))
+        grade.marks = [score(bench, metric) for metric in assignment.metric]
+        progress(grade)
+    return grade

@@ -1,0 +1,150 @@
+"""Questions to a submission that works: is it what it seems? A failed one is for a person to judge.
+
+Each runs a stage once more under other conditions; `Probe` in assignment.py says which there are.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from grader.artifacts import ArtifactError, Remarks
+from grader.assignment import Assignment, Probe
+from grader.copies import DataSet, write_copy
+from grader.grade import Flag, Step
+from grader.metrics import classification_scores, reconstruction_scores, ssim
+from grader.stages import Bench, collect, read_answers, stage_run
+from grader.verdicts import Verdict
+
+SAME = 0.01  # grey levels on the scale 0..1 that two runs of one program may differ by
+
+
+def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) -> np.ndarray | None:
+    """The answers of the probe's stage on other copies or artefacts; None where it has none."""
+    stage = bench.assignment.stage_named(probe.stage)
+    artefact = bench.assignment.artefact[probe.artefact]
+    assert artefact.of is not None
+    with stage_run(bench, stage, bench.copies | copies, given) as (step, folder):
+        made = collect(bench, step, stage, folder, scratch / f"made-{probe.kind}")
+        if probe.artefact not in made:
+            return None
+        path = made[probe.artefact]
+        try:
+            return read_answers(artefact, path, bench.data[artefact.of], Remarks(path))
+        except ArtifactError:
+            return None
+
+
+def changed_share(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of images whose answers differ, by more than rounding."""
+    different = np.abs(one - other) > (SAME if one.ndim > 1 else 0)
+    return float(different.reshape(len(one), -1).any(axis=1).mean())
+
+
+def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
+    """A bottleneck cannot reconstruct noise; a program that copies its input can."""
+    generator = np.random.default_rng(bench.assignment.seed)
+    images = generator.random(data.images.shape)
+    whole = data.stored.dtype.kind != "f"
+    stored = np.round(images * 255).astype(data.stored.dtype) if whole else images
+    copy = scratch / "noise.npz"
+    write_copy(data, copy, generator, stored)
+    answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
+    if answers is None:
+        return None
+    similarity = float(ssim(images, answers).mean())
+    if similarity < probe.limit:
+        return None
+    return f"reconstructs noise with an SSIM of {similarity:.2f}, as if it copied its input"
+
+
+def zeroed(path: Path, copy: Path) -> None:
+    """A state dict with every number 0."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            target.writestr(entry, bytes(len(content)) if "/data/" in entry.filename else content)
+
+
+def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
+    """Other weights give other answers, unless the answers come from elsewhere."""
+    given = dict(bench.made)
+    for name in bench.assignment.stage_named(probe.stage).needs:
+        if bench.assignment.artefact[name].kind == "weights" and zipfile.is_zipfile(given[name]):
+            copy = scratch / f"zeroed-{name}"
+            zeroed(given[name], copy)
+            given[name] = copy
+    answers = ask(bench, probe, scratch, {}, given)
+    if answers is None:
+        return None
+    changed = changed_share(data.restore(answers), bench.answers[probe.artefact])
+    if changed >= probe.limit:
+        return None
+    return f"answers the same for {1 - changed:.0%} of the images when all weights are 0"
+
+
+def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
+    """An answer belongs to its image, wherever in the file that is."""
+    copy = scratch / "order.npz"
+    generator = np.random.default_rng(bench.assignment.seed)
+    write_copy(data, copy, generator, data.stored[::-1])
+    answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
+    if answers is None:
+        return "gives no answers when the images come in another order"
+    changed = changed_share(answers[::-1], bench.answers[probe.artefact])
+    if 1 - changed >= probe.limit:
+        return None
+    return f"answers otherwise for {changed:.1%} of the images when their order is another"
+
+
+def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
+    """Weights that hold the answers score better than those that the same code trains."""
+    given = dict(bench.made)
+    for stage in bench.assignment.stage:
+        if stage.trains:
+            with stage_run(bench, stage, bench.copies, given) as (step, folder):
+                given |= collect(bench, step, stage, folder, scratch / "retrained")
+            if step.verdict is not Verdict.OK:
+                return f"training anew failed ({step.verdict}: {step.message})"
+    answers = ask(bench, probe, scratch, {}, given)
+    if answers is None:
+        return "gives no answers with weights trained anew"
+    before, after = (
+        score_of(bench.assignment, probe, data, kept)
+        for kept in (bench.answers[probe.artefact], data.restore(answers))
+    )
+    if before - after <= probe.limit:
+        return None
+    return f"scores {before:.3f} with its weights, and {after:.3f} with weights trained anew"
+
+
+def score_of(assignment: Assignment, probe: Probe, data: DataSet, answers: np.ndarray) -> float:
+    """The weighted score of answers, as the assignment combines it."""
+    metric = next(m for m in assignment.metric if m.artefact == probe.artefact)
+    if assignment.artefact[probe.artefact].kind == "images":
+        return reconstruction_scores(data.images, answers, metric.parts)["reconstruction"].value
+    assert data.labels is not None
+    return classification_scores(data.labels, answers, metric.parts)["classification"].value
+
+
+KINDS = {"noise": noise, "damage": damage, "order": order, "retrain": retrain}
+
+
+def run_probes(bench: Bench) -> Step:
+    """Ask all the assignment's probes about the artefacts that there are; flag what they find."""
+    asked = 0
+    for probe in bench.assignment.probe:
+        if probe.artefact not in bench.answers or (
+            probe.kind == "retrain" and not bench.settings.retrain
+        ):
+            continue
+        asked += 1
+        of = bench.assignment.artefact[probe.artefact].of
+        assert of is not None
+        scratch = bench.scratch / f"probe-{asked}"
+        scratch.mkdir(mode=0o711)
+        evidence = KINDS[probe.kind](bench, probe, bench.data[of], scratch)
+        if evidence:
+            bench.grade.flags.append(Flag(f"{probe.kind} of {probe.stage}", evidence))
+    found = f"{asked} asked" if asked else "nothing to ask about"
+    return Step("probe", Verdict.OK if asked else Verdict.SKIPPED, found)

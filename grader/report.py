@@ -1,0 +1,55 @@
+"""A Grade -> one HTML page that needs nothing else: scores, pictures, verdicts, what was printed."""
+
+import base64
+import io
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+import figures
+from grader.grade import Grade
+from grader.results import LABELS, mark_text, seconds_text, summary_text
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("grader", "templates"),
+    autoescape=True,  # names, messages and outputs are a stranger's
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def embedded(figure: Figure) -> str:
+    """A figure as the address of a picture within the page."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def pictures(grade: Grade) -> dict[str, str]:
+    """The pictures that there is something for, under their captions."""
+    kept = grade.pictures
+    found = {}
+    if kept.originals is not None and kept.reconstructions is not None:
+        recon = np.clip(kept.reconstructions, 0, 1)
+        figure = figures.reconstruction_rows(kept.originals, recon)
+        found["Originals and their reconstructions"] = embedded(figure)
+    if kept.confusion is not None:
+        figure = figures.confusion_matrix(kept.confusion, np.array(kept.classes))
+        found["True class (row) by predicted class (column)"] = embedded(figure)
+    return found
+
+
+def render(grade: Grade) -> str:
+    """The page."""
+    template = ENVIRONMENT.get_template("report.html")
+    helpers: dict[str, Any] = {
+        "labels": LABELS,
+        "seconds_text": seconds_text,
+        "mark_text": mark_text,
+        "summary": summary_text(grade).splitlines(),
+        "pictures": pictures(grade),
+    }
+    return template.render(grade=grade, **helpers)

@@ -1,0 +1,256 @@
+"""What a submission's code imports and does, read from its syntax trees, never by running it.
+
+A reader of syntax sees what is written, not what happens: code that hides its imports is told apart
+(`suspicious`), and the sandbox is what keeps it from using them.
+"""
+
+import ast
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from grader.artifacts import printable
+from grader.assignment import Rules
+
+LARGEST_SOURCE = 2 << 20  # bytes
+
+# What runs or finds code by names that only show when it runs.
+DYNAMIC_NAMES = {"__import__", "exec", "eval", "compile", "breakpoint"}
+DYNAMIC_MODULES = {
+    "importlib",
+    "runpy",
+    "builtins",
+    "ctypes",
+    "code",
+    "imp",
+    "pkgutil",
+    "zipimport",
+}
+OUTSIDE_MODULES = {
+    "socket", "urllib", "http", "requests", "ftplib", "subprocess", "pty", "gc", "inspect", "dill",
+}  # fmt: skip
+OUTSIDE_CALLS = {
+    "os.system",
+    "os.popen",
+    "os.fork",
+    "os.kill",
+    "os.execv",
+    "os.execve",
+    "os.setsid",
+}
+SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"}
+TRAIN_WORDS = ("train", "fit")
+
+HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # of the standard library; nobody needs them
+START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
+
+
+class Kind(StrEnum):
+    FORBIDDEN = "forbidden"  # breaks a rule of the assignment
+    BROKEN = "broken"  # cannot be read as Python
+    SUSPICIOUS = "suspicious"  # for a person to look at
+    MISSING = "missing"  # allowed, and not installed here
+    REMARK = "remark"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule has to say about a line of a file."""
+
+    kind: Kind
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.file}:{self.line}: {self.message}")
+
+
+def decide(module: str, rules: Rules) -> bool | None:
+    """Whether a module may be imported: by the longest rule that fits it; None where none does."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        if prefix in rules.allowed or prefix in rules.forbidden:
+            return prefix in rules.allowed
+    return None
+
+
+def installed(module: str) -> bool:
+    """Whether a top-level module is there for a submission to import."""
+    return module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None
+
+
+def package_folders(modules: list[str]) -> Iterator[Path]:
+    """The folders of those of the modules that are installed."""
+    for module in modules:
+        top, *inner = module.split(".")
+        found = importlib.util.find_spec(top)
+        for place in (found.submodule_search_locations or []) if found else []:
+            folder = Path(place, *inner)
+            if folder.is_dir():
+                yield folder
+
+
+def versions(modules: list[str]) -> dict[str, str]:
+    """The installed versions of the packages that hold these modules."""
+    owners = importlib.metadata.packages_distributions()
+    packages = {p for module in modules for p in owners.get(module.split(".")[0], [])}
+    return {package: importlib.metadata.version(package) for package in sorted(packages)}
+
+
+class Reader(ast.NodeVisitor):
+    """Collects findings on one file. `names` says which module each name stands for."""
+
+    def __init__(self, file: str, rules: Rules, own: set[str]) -> None:
+        self.file, self.rules, self.own = file, rules, own
+        self.names: dict[str, str] = {}
+        self.calls: set[str] = set()
+        self.findings: list[Finding] = []
+
+    def find(self, kind: Kind, node: ast.AST, message: str) -> None:
+        self.findings.append(Finding(kind, self.file, getattr(node, "lineno", 1), message))
+
+    def imported(self, node: ast.AST, module: str) -> None:
+        """Judge the import of `module`, which may also be a name within a module."""
+        top = module.split(".")[0]
+        if top in self.own:
+            return
+        allowed = decide(module, self.rules)
+        if allowed is False:
+            self.find(Kind.FORBIDDEN, node, f"imports {module}, which the assignment forbids")
+        elif top in DYNAMIC_MODULES | OUTSIDE_MODULES:
+            self.find(Kind.SUSPICIOUS, node, f"imports {module}")
+        elif top in sys.stdlib_module_names:
+            return
+        elif allowed is None:
+            self.find(Kind.REMARK, node, f"imports {module}, which the assignment does not name")
+        if allowed is not False and not installed(top):
+            self.find(Kind.MISSING, node, f"imports {top}, which is not installed here")
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.imported(node, alias.name)
+            top = alias.name.split(".")[0]
+            self.names[alias.asname or top] = alias.name if alias.asname else top
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.level:
+            return
+        module = node.module or ""
+        for alias in node.names:
+            name = f"{module}.{alias.name}"
+            self.imported(node, module if alias.name == "*" else name)
+            self.names[alias.asname or alias.name] = name
+
+    def dotted(self, node: ast.expr) -> str | None:
+        """The module path that a chain of attributes spells, if it begins with an import."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self.names:
+            return None
+        return ".".join([self.names[node.id], *reversed(parts)])
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        path = self.dotted(node)
+        if path is None:
+            self.generic_visit(node)
+        elif path.split(".")[0] not in self.own and decide(path, self.rules) is False:
+            self.find(Kind.FORBIDDEN, node, f"uses {path}, which the assignment forbids")
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = node.func
+        name = function.id if isinstance(function, ast.Name) else None
+        path = self.dotted(function) or name or ""
+        self.calls.add(path)
+        literal = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else 0
+        if path in ("__import__", "importlib.import_module") and isinstance(literal, str):
+            self.imported(node, literal)
+        if name in DYNAMIC_NAMES and name not in self.names:
+            self.find(Kind.SUSPICIOUS, node, f"calls {name}")
+        elif path in OUTSIDE_CALLS or path.split(".")[0] in DYNAMIC_MODULES:
+            self.find(Kind.SUSPICIOUS, node, f"calls {path}")
+        if path.endswith("load") and any(
+            k.arg == "weights_only" and getattr(k.value, "value", None) is False
+            for k in node.keywords
+        ):
+            self.find(Kind.REMARK, node, "loads weights with weights_only=False")
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        if self.rules.search_remark and is_search(node):
+            self.find(Kind.REMARK, node, "trains in a loop over settings; no search is expected")
+        self.generic_visit(node)
+
+
+def called_names(node: ast.AST) -> Iterator[str]:
+    """The last part of the name of each function that is called below a node."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Call):
+            function = child.func
+            if isinstance(function, ast.Name | ast.Attribute):
+                yield function.id if isinstance(function, ast.Name) else function.attr
+
+
+def is_search(loop: ast.For) -> bool:
+    """Whether a loop goes through written-out settings, or their product, and trains in each."""
+    literal = isinstance(loop.iter, ast.List | ast.Tuple) and len(loop.iter.elts) > 1
+    product = bool(SEARCH_CALLS & set(called_names(loop.iter)))
+    body = ast.Module(loop.body, [])
+    names = {name.lower() for name in called_names(body)} - {"train"}  # model.train() sets a mode
+    trains = any(word in name for name in names for word in TRAIN_WORDS)
+    return (literal or product) and trains
+
+
+def parse(path: Path, file: str) -> ast.Module | Finding:
+    """The syntax tree of a file, or why there is none."""
+    try:
+        content = path.read_bytes()
+        if len(content) > LARGEST_SOURCE:
+            return Finding(Kind.SUSPICIOUS, file, 1, f"{len(content) >> 20} MiB of source")
+        return ast.parse(content, file)
+    except SyntaxError as error:
+        return Finding(Kind.BROKEN, file, error.lineno or 1, f"is no Python: {error.msg}")
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Finding(Kind.BROKEN, file, 1, f"is no Python: {error}")
+
+
+def check_names(folder: Path, rules: Rules) -> Iterator[Finding]:
+    """Files and folders that take the place of a module of Python's or of the assignment's."""
+    packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
+    reserved = (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
+    for path in sorted(folder.iterdir()):
+        is_code = path.is_dir() or path.suffix in (".py", ".pyc", ".so", ".pth")
+        name = path.name.split(".")[0]
+        if is_code and name in reserved:
+            message = f"takes the place of the module {name}"
+            yield Finding(Kind.FORBIDDEN, path.name, 1, message)
+
+
+def check(folder: Path, rules: Rules) -> list[Finding]:
+    """What all rules have to say about the Python files below `folder`, in the order of the files."""
+    findings = list(check_names(folder, rules))
+    own = {path.name.split(".")[0] for path in folder.iterdir()}
+    calls: set[str] = set()
+    for path in sorted(folder.rglob("*.py")):
+        file = path.relative_to(folder).as_posix()
+        tree = parse(path, file)
+        if isinstance(tree, Finding):
+            findings.append(tree)
+            continue
+        reader = Reader(file, rules, own)
+        try:
+            reader.visit(tree)
+        except RecursionError:
+            reader.find(Kind.SUSPICIOUS, tree, "is nested too deep to be read")
+        findings += reader.findings
+        calls |= reader.calls
+    if rules.seed_call and rules.seed_call not in calls:
+        findings.append(Finding(Kind.REMARK, "*.py", 1, f"no call of {rules.seed_call}"))
+    return findings

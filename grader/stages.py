@@ -1,0 +1,233 @@
+"""One run of the submitted program, as a stage of the assignment asks: in a folder of its own.
+
+The folder holds a fresh copy of the submission and the artefacts that the assignment hands on; of
+what the run leaves in it only the named files are looked at.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from grader import rules, sandbox
+from grader.artifacts import (
+    ArtifactError,
+    Remarks,
+    printable,
+    read_file,
+    read_predictions,
+    read_reconstructions,
+)
+from grader.assignment import Artefact, Assignment, Stage
+from grader.copies import DataSet
+from grader.grade import Grade, Step
+from grader.sandbox import Command, Level, Limits
+from grader.submission import Submission
+from grader.verdicts import Verdict
+
+CARRIED_BYTES = 8 << 20  # of a submission's files, weights apart; larger ones hide weights
+NEW_FILES = 6  # named in a message
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a submission is assessed: where data and weights lie, what is run, and how sealed off."""
+
+    data_folder: Path
+    level: Level
+    train: bool = False
+    weights_folder: Path | None = None
+    only: tuple[str, ...] = ()
+    retrain: bool = False
+
+
+@dataclass
+class Bench:
+    """What the steps of one assessment share. `made` has the artefacts so far, `answers` what is
+    in those that are scored, in the order of the data set."""
+
+    assignment: Assignment
+    settings: Settings
+    submission: Submission
+    scratch: Path
+    data: dict[str, DataSet]
+    copies: dict[str, Path]
+    grade: Grade
+    made: dict[str, Path] = field(default_factory=dict)
+    answers: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
+    """A submission's files that its runs get, small ones first, and those beyond the room there is."""
+    kept: list[Path] = []
+    rest: list[Path] = []
+    room = CARRIED_BYTES
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in left_out]
+    for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
+        room -= path.stat().st_size
+        (kept if room >= 0 else rest).append(path)
+    return kept, rest
+
+
+def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
+    """A fresh copy of the submission in `folder`, with the artefacts that the stage needs."""
+    home = bench.submission.folder
+    kept, _ = carried_files(home, set(bench.assignment.artefact))
+    for path in kept:
+        target = folder / path.relative_to(home)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    for name in stage.needs:
+        shutil.copyfile(given[name], folder / name)
+
+
+def limits_of(stage: Stage) -> Limits:
+    return Limits(
+        seconds=stage.limits.seconds,
+        memory=int(stage.limits.memory_gib * 2**30),
+        disk=int(stage.limits.disk_mib * 2**20),
+        files=stage.limits.files,
+        processes=stage.limits.processes,
+        cpus=stage.limits.cpus,
+    )
+
+
+def last_words(output: str) -> str:
+    """The last line that says anything, as a traceback's does."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return printable(lines[-1][:200]) if lines else "nothing was printed"
+
+
+def missing_module(output: str, bench: Bench) -> str | None:
+    """The allowed module whose absence here ended a program, if one did."""
+    found = re.search(r"ModuleNotFoundError: No module named '([A-Za-z_]\w*)", output)
+    allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
+    return found[1] if found and found[1] in allowed and not rules.installed(found[1]) else None
+
+
+def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> str:
+    """What happened, in words for the student."""
+    limits = stage.limits
+    return {
+        Verdict.OK: "",
+        Verdict.RUNTIME_ERROR: f"the program ended with an error: {last_words(output)}",
+        Verdict.TIME_LIMIT: f"the program ran longer than {limits.seconds:g} s",
+        Verdict.MEMORY_LIMIT: f"the program needed more than {limits.memory_gib:g} GiB of memory",
+        Verdict.OUTPUT_LIMIT: (
+            f"the program wrote more than {limits.disk_mib:g} MiB or {limits.files} files"
+        ),
+        Verdict.ENVIRONMENT: f"the package {module} is allowed, but not installed on this machine",
+    }[verdict]
+
+
+@contextmanager
+def stage_run(
+    bench: Bench, stage: Stage, copies: dict[str, Path], given: dict[str, Path]
+) -> Iterator[tuple[Step, Path]]:
+    """Run a stage on these copies and artefacts; its step, and the folder it leaves behind."""
+    with sandbox.temporary_folder() as scratch:
+        scratch.chmod(0o711)
+        folder = scratch / "work"
+        folder.mkdir()
+        lay_out(bench, stage, folder, given)
+        words = [word.format(**copies) for word in stage.words]
+        command = Command(
+            words=(sys.executable, bench.assignment.program, *words),
+            folder=folder,
+            readable=tuple(copies[name] for name in stage.used_data()),
+            hidden=tuple(rules.package_folders(bench.assignment.rules.hidden)),
+        )
+        outcome = sandbox.run(command, limits_of(stage), bench.settings.level)
+        verdict, module = outcome.verdict, missing_module(outcome.output, bench)
+        if verdict is Verdict.RUNTIME_ERROR and module:
+            verdict = Verdict.ENVIRONMENT
+        yield (
+            Step(
+                stage.name,
+                verdict,
+                explain(verdict, stage, outcome.output, module),
+                outcome.seconds,
+                outcome.cpu_seconds,
+                outcome.peak_memory,
+                outcome.output,
+                stage.show_output,
+            ),
+            folder,
+        )
+
+
+def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) -> dict[str, Path]:
+    """Copy what the stage made out of its folder. A file that is missing makes the format wrong."""
+    into.mkdir(exist_ok=True)
+    made = {}
+    for name in stage.makes:
+        try:
+            content = read_file(folder / name, "a file that the stage writes")
+        except ArtifactError as error:
+            if step.verdict is Verdict.OK:
+                step.verdict = Verdict.WRONG_FORMAT
+                step.message = f"{plain(error, folder)}; {new_files(bench, stage, folder)}"
+            continue
+        (into / name).write_bytes(content)
+        made[name] = into / name
+    return made
+
+
+def plain(error: ArtifactError, folder: Path) -> str:
+    """An error's text without the grader's own folders."""
+    return str(error).replace(f"{folder}/", "")
+
+
+def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
+    """What a stage wrote, for a student who looks for a file that is not there."""
+    old = {path.name for path in bench.submission.folder.iterdir()} | set(stage.needs)
+    names = sorted({path.name for path in folder.iterdir()} - old)[:NEW_FILES]
+    return printable(f"the stage wrote {', '.join(names)}" if names else "the stage wrote no file")
+
+
+def read_answers(artefact: Artefact, path: Path, data: DataSet, remarks: Remarks) -> np.ndarray:
+    """What an artefact says of each image of the copy. Raises ArtifactError."""
+    if artefact.kind == "images":
+        return read_reconstructions(path, remarks, len(data.images), data.side)
+    assert artefact.column is not None
+    return read_predictions(path, remarks, len(data.images), artefact.column)
+
+
+def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
+    """Read the artefacts that are scored; what they deviate in becomes the step's message."""
+    for name, path in made.items():
+        artefact = bench.assignment.artefact[name]
+        if artefact.of is None:
+            continue
+        data, remarks = bench.data[artefact.of], Remarks(path)
+        try:
+            bench.answers[name] = data.restore(read_answers(artefact, path, data, remarks))
+        except ArtifactError as error:
+            step.verdict = Verdict.WRONG_FORMAT
+            step.message = plain(error, path.parent)
+        bench.grade.remarks += [text.replace(f"{path.parent}/", "") for text in remarks.texts]
+
+
+def run_stage(bench: Bench, stage: Stage) -> Step:
+    """Run a stage for the record: its artefacts count, unless it was stopped at a limit."""
+    missing = [name for name in stage.needs if name not in bench.made]
+    if missing:
+        message = f"there is no {' and no '.join(missing)} to go on with"
+        return Step(stage.name, Verdict.SKIPPED, message)
+    with stage_run(bench, stage, bench.copies, bench.made) as (step, folder):
+        if step.verdict in (Verdict.OK, Verdict.RUNTIME_ERROR):
+            made = collect(bench, step, stage, folder, bench.scratch / "made")
+            bench.made |= made
+            check_answers(bench, step, made)
+    late = stage.limits.remark_seconds
+    if late is not None and step.seconds > late:
+        bench.grade.remarks.append(
+            f"{stage.name} took {step.seconds / 60:.0f} minutes; "
+            f"the assignment expects {late / 60:.0f}"
+        )
+    return step

@@ -1,0 +1,210 @@
+"""A zip or a folder that a student handed in -> a checked tree of plain files.
+
+Nothing of it is run or followed: an archive is unpacked by this module's own rules, because the
+usual tools make the links and the paths that an archive asks for.
+"""
+
+import hashlib
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from grader.artifacts import ArtifactError
+from grader.assignment import Assignment, Layout
+
+MOST_ENTRIES = 2_000
+MOST_BYTES = 512 << 20  # unpacked
+CHUNK = 1 << 20
+DEEPEST = 20  # folders
+IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
+LINK_SIZE = 4_000  # bytes of model_path.txt that are read
+TEXT_SIZE = 64 << 10
+
+
+@dataclass
+class Submission:
+    """A submission that can be run: `folder` holds the program; `remarks` are for the student."""
+
+    name: str
+    folder: Path
+    sha256: str
+    members: list[str] = field(default_factory=list)
+    report: Path | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def ignored(path: PurePosixPath) -> bool:
+    """Whether a file is left by a system or a tool, and no part of the work."""
+    return bool(set(path.parts) & IGNORED) or path.name.startswith("._")
+
+
+def safe_path(archive: Path, name: str) -> PurePosixPath:
+    """The path of an archive's entry. Raises ArtifactError where it could lead elsewhere."""
+    path = PurePosixPath(name)
+    expected = "paths within the submission, with / between folders"
+    if "\\" in name:
+        raise ArtifactError(archive, f"the entry '{name}' with a backslash", expected)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise ArtifactError(archive, f"the entry '{name}', which leads outside", expected)
+    if len(path.parts) > DEEPEST or any(len(part.encode()) > 200 for part in path.parts):
+        raise ArtifactError(archive, f"the entry '{name:.60}', deep or long beyond use", expected)
+    if not name.isprintable():
+        raise ArtifactError(archive, f"the entry '{name}' with control characters", expected)
+    return path
+
+
+def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The files of an archive that may be unpacked. Raises ArtifactError for a suspicious one."""
+    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    if len(archive.infolist()) > MOST_ENTRIES:
+        raise ArtifactError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
+    spelled: dict[str, str] = {}
+    for entry in archive.infolist():
+        name = safe_path(path, entry.filename)
+        mode = entry.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ArtifactError(path, f"'{name}', a link or a device", "plain files and folders")
+        if entry.flag_bits & 1:
+            raise ArtifactError(path, f"'{name}', which is encrypted", "no password")
+        if entry.is_dir() or ignored(name):
+            continue
+        other = spelled.setdefault(str(name).casefold(), str(name))
+        if name in entries or other != str(name):
+            raise ArtifactError(path, f"both '{other}' and '{name}'", "each name once")
+        entries[name] = entry
+    for name in entries:
+        if any(parent in entries for parent in name.parents):
+            raise ArtifactError(path, f"'{name}' below a file", "each name once")
+    return entries
+
+
+def unpack(path: Path, destination: Path) -> None:
+    """Write the files of the zip archive at `path` below `destination`.
+
+    Raises ArtifactError for what is no archive, leads outside, or unpacks to too much.
+    """
+    left = MOST_BYTES
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, entry in checked_entries(path, archive).items():
+                target = destination / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(entry) as source, target.open("xb") as copy:
+                    while chunk := source.read(CHUNK):
+                        left -= len(chunk)
+                        if left < 0:
+                            found = f"more than {MOST_BYTES >> 20} MiB when unpacked"
+                            raise ArtifactError(path, found, "the code, and weights at most")
+                        copy.write(chunk)
+    except ArtifactError:
+        raise
+    except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more
+        raise ArtifactError(path, f"not a sound zip archive ({error})", "a .zip file") from error
+
+
+def copy_folder(path: Path, destination: Path) -> None:
+    """Copy the plain files of a folder, hidden ones and builds left out. Raises ArtifactError."""
+    left = MOST_BYTES
+    for entries, source in enumerate(plain_files(path), 1):
+        left -= source.stat().st_size
+        if left < 0 or entries > MOST_ENTRIES:
+            found = f"more than {MOST_BYTES >> 20} MiB or {MOST_ENTRIES} files"
+            raise ArtifactError(path, found, "the code, and weights at most")
+        target = destination / source.relative_to(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def plain_files(folder: Path) -> Iterator[Path]:
+    """The files below `folder` in order of their names. Raises ArtifactError for a link."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or ignored(PurePosixPath(path.name)) or path.name == "build":
+            continue
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise ArtifactError(path, "a link or a device", "plain files and folders")
+        if path.is_dir():
+            yield from plain_files(path)
+        else:
+            yield path
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files below `folder`."""
+    total = hashlib.sha256()
+    for path in plain_files(folder):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> Path:
+    """The folder that holds the program: asked for is one folder with everything in it."""
+    found = sorted(folder.rglob(program), key=lambda p: len(p.parts))
+    if not found:
+        raise ArtifactError(path, f"no {program}", f"one folder with {program} in it")
+    if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
+        raise ArtifactError(path, f"{len(found)} files called {program}", "one")
+    home = found[0].parent
+    depth = len(home.relative_to(folder).parts)
+    if path.is_file() and depth != 1:
+        where = "at the top of the zip" if depth == 0 else f"{depth} folders deep"
+        remarks.append(f"{program} lies {where}; expected one folder with everything in it")
+    return home
+
+
+def read_text(path: Path, remarks: list[str]) -> list[str]:
+    """The lines of a small text file that are not empty; a remark where it is no such file."""
+    content = path.read_bytes()[: TEXT_SIZE + 1]
+    try:
+        if len(content) > TEXT_SIZE:
+            raise ValueError(f"more than {TEXT_SIZE >> 10} KiB")
+        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+    except ValueError as error:
+        remarks.append(f"{path.name} is no short UTF-8 text ({error})")
+        return []
+    return [line for line in lines if line]
+
+
+def check_layout(home: Path, layout: Layout, remarks: list[str]) -> tuple[list[str], Path | None]:
+    """The entry numbers and the report of a submission; what deviates becomes a remark."""
+    remarks += [f"{name} is missing" for name in layout.files if not (home / name).is_file()]
+    members: list[str] = []
+    if layout.group_file and (home / layout.group_file).is_file():
+        for line in read_text(home / layout.group_file, remarks):
+            if layout.entry_number and not re.fullmatch(layout.entry_number, line):
+                remarks.append(f"{layout.group_file}: {line[:40]!r} is no entry number")
+            else:
+                members.append(line)
+    if not layout.report:
+        return members, None
+    reports = sorted(home.glob("*.pdf"))
+    wanted = "_".join(members) + ".pdf"
+    if not reports:
+        remarks.append(f"the report is missing; expected {wanted if members else 'a PDF'}")
+    elif members and reports[0].name != wanted:
+        remarks.append(f"the report is called {reports[0].name}; expected {wanted}")
+    return members, reports[0] if reports else None
+
+
+def open_submission(path: Path, assignment: Assignment, destination: Path) -> Submission:
+    """Unpack the zip, or copy the folder, at `path` to the empty folder `destination`; check it.
+
+    Raises ArtifactError where there is nothing that could be run.
+    """
+    remarks: list[str] = []
+    layout = assignment.submission
+    if path.is_dir():
+        copy_folder(path, destination)
+    elif path.is_file():
+        if layout.zip_name and path.name != layout.zip_name:
+            remarks.append(f"the zip is called {path.name}; expected {layout.zip_name}")
+        unpack(path, destination)
+    else:
+        raise ArtifactError(path, "no such file or folder", "a submission's zip or folder")
+    home = find_program(path, destination, assignment.program, remarks)
+    members, report = check_layout(home, layout, remarks)
+    return Submission(path.name, home, digest(destination), members, report, remarks)
