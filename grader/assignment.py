@@ -141,7 +141,8 @@ class Probe(Table):
     noise: on images of noise, whose mean SSIM with what is made of them stays below `limit`;
     damage: with the weights overwritten, which must change at least the share `limit` of its answer
     by more than rounding; order: on the data in another order, where at least `limit` of the
-    answers must be the same; retrain: with weights trained anew, which lose at most `limit` of a score.
+    answers must be the same; retrain: with weights trained anew, which lose at most `limit` of a
+    score.
     """
 
     kind: Literal["noise", "damage", "order", "retrain"]

@@ -97,7 +97,8 @@ def run(
     level = Level.TRUSTED if trust else best_level()
     if level is Level.TRUSTED and not trust:
         raise typer.BadParameter(
-            "no sandbox on this machine (python -m grader doctor says why); --trust runs your own code"
+            "this machine has no sandbox (python -m grader doctor says why); "
+            "--trust runs code of your own without one"
         )
     if weights:
         task = task.model_copy(

@@ -1,4 +1,4 @@
-"""The data sets as a submission gets to see them: labels replaced, private ones in another order."""
+"""The data sets as a submission gets to see them: no labels, and private ones in another order."""
 
 from dataclasses import dataclass
 from pathlib import Path

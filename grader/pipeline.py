@@ -141,7 +141,7 @@ def stopped(stage: Stage, error: SandboxError) -> Step:
 
 
 def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
-    """All stages in their order; those that train only where no weights came with the submission."""
+    """All stages in their order; one that trains, only where no weights came."""
     find_weights(bench)
     only = bench.settings.only
     for stage in bench.assignment.stage:
@@ -157,9 +157,9 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
                 done(run_stage(bench, stage))
             except SandboxError as error:
                 done(stopped(stage, error))
-        if stage.trains and (size := check_size(bench)):
-            if done(size).verdict is Verdict.FORBIDDEN:
-                bench.made.clear()
+        size = check_size(bench) if stage.trains else None
+        if size is not None and done(size).verdict is Verdict.FORBIDDEN:
+            bench.made.clear()
 
 
 def record(bench: Bench) -> dict:
@@ -185,7 +185,7 @@ def assess(
     path: Path,
     assignment: Assignment,
     settings: Settings,
-    progress: Callable[[Grade], None] = lambda grade: None,
+    progress: Callable[[Grade], object] = id,
 ) -> Grade:
     """Assess the submission, a zip or a folder, at `path`; `progress` hears of each step.
 

@@ -1,4 +1,4 @@
-"""A Grade -> one HTML page that needs nothing else: scores, pictures, verdicts, what was printed."""
+"""A Grade -> one HTML page that needs nothing else: scores, pictures, verdicts, outputs."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What a submission scored, as JSON and on the terminal: `Scores` of files, a `Grade` of a program."""
+"""As JSON and on the terminal: the `Scores` of files, and the `Grade` of a program."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -133,7 +133,7 @@ def step_text(step: Step) -> str:
 
 
 def mark_text(mark: Mark) -> str:
-    """What a student reads about a metric. Rounded, so that resubmitting teaches little of the data."""
+    """What a student reads about a metric: rounded, so that another try tells little of the data."""
     if mark.value is None:
         return mark.message
     parts = ", ".join(f"{LABELS[name]} {score.value:.3f}" for name, score in mark.parts.items())

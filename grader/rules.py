@@ -234,7 +234,7 @@ def check_names(folder: Path, rules: Rules) -> Iterator[Finding]:
 
 
 def check(folder: Path, rules: Rules) -> list[Finding]:
-    """What all rules have to say about the Python files below `folder`, in the order of the files."""
+    """What all rules have to say about the Python files below `folder`, file by file."""
     findings = list(check_names(folder, rules))
     own = {path.name.split(".")[0] for path in folder.iterdir()}
     calls: set[str] = set()

@@ -63,7 +63,7 @@ class Bench:
 
 
 def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
-    """A submission's files that its runs get, small ones first, and those beyond the room there is."""
+    """A submission's files that its runs get, small ones first, and those beyond the room."""
     kept: list[Path] = []
     rest: list[Path] = []
     room = CARRIED_BYTES
