@@ -27,7 +27,7 @@ Places = list[Literal["included", "fetched", "trained"]]
 class Table(BaseModel):
     """A table of the TOML file: unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Layout(Table):
@@ -181,6 +181,9 @@ class Assignment(Table):
         """Whether every name that one table uses for another is there."""
         stages = [stage.name for stage in self.stage]
         expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
+        for names in (stages, [metric.name for metric in self.metric]):
+            if len(set(names)) < len(names):
+                raise ValueError("a name of its own for each stage and each metric")
         made: set[str] = set()
         for stage in self.stage:
             expect_known("artefact", (*stage.needs, *stage.makes), self.artefact)
@@ -194,9 +197,6 @@ class Assignment(Table):
             expect_known("artefact", [metric.artefact], made)
             known = metrics_for(self.artefact[metric.artefact].kind)
             expect_known(f"metric of {metric.artefact}", metric.parts, known)
-        for names in (stages, [metric.name for metric in self.metric]):
-            if len(set(names)) < len(names):
-                raise ValueError("a name of its own for each stage and each metric")
         return self
 
     def stage_named(self, name: str) -> Stage:
@@ -221,7 +221,8 @@ def expect_known(what: str, names: Any, known: Any) -> None:
 
 def explain(path: Path, error: ValidationError) -> ArtifactError:
     """The first mistake that pydantic found, as one line: file, key, what was expected."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"])) or "the whole file"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "missing":

@@ -59,11 +59,16 @@ def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
 
 
 def zeroed(path: Path, copy: Path) -> None:
-    """A state dict with every number 0."""
+    """A copy of PyTorch's state dict, or of NumPy's .npz, with every number 0."""
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
         for entry in source.infolist():
             content = source.read(entry)
-            target.writestr(entry, bytes(len(content)) if "/data/" in entry.filename else content)
+            if "/data/" in entry.filename:
+                content = bytes(len(content))
+            elif entry.filename.endswith(".npy"):
+                header = content[: content.find(b"\n") + 1]
+                content = header + bytes(len(content) - len(header))
+            target.writestr(entry, content)
 
 
 def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:

@@ -133,7 +133,7 @@ def step_text(step: Step) -> str:
 
 
 def mark_text(mark: Mark) -> str:
-    """What a student reads about a metric: rounded, so that another try tells little of the data."""
+    """What a student reads about a metric: rounded, so that another try tells little."""
     if mark.value is None:
         return mark.message
     parts = ", ".join(f"{LABELS[name]} {score.value:.3f}" for name, score in mark.parts.items())

@@ -1,0 +1,55 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grader import sandbox
+from grader.assignment import Assignment, Limits, read_assignment
+from grader.sandbox import Level
+from tests.conftest import shapes
+
+A3_FILES = {"train": 120, "val": 15, "test_recon": 10, "test": 60}
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small data sets under the names of A3's. Not to be written to."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, (name, count) in enumerate(A3_FILES.items()):
+        images, labels = shapes(count, seed)
+        np.savez(folder / f"mnist_1_4_8_{name}.npz", data=images, labels=labels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def a3() -> Assignment:
+    """A3 with limits for programs that are over in a moment."""
+    full = read_assignment("a3")
+    limits = Limits(seconds=10, memory_gib=1, disk_mib=4, files=50, processes=64, cpus=1)
+    stages = [stage.model_copy(update={"limits": limits}) for stage in full.stage]
+    return full.model_copy(update={"stage": stages})
+
+
+@pytest.fixture(scope="session")
+def level() -> Level:
+    """The best level that this machine gives to a stranger's code."""
+    best = sandbox.best_level()
+    if best is Level.TRUSTED:
+        pytest.skip(f"no sandbox here: {sandbox.obstacle(Level.FULL)}")
+    return best
+
+
+@pytest.fixture
+def submit(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a submission's folder: file names and their contents in, its path out."""
+
+    def write(files: dict[str, str | bytes], name: str = "submission") -> Path:
+        folder = tmp_path / name
+        for file, content in files.items():
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return folder
+
+    return write

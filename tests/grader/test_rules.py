@@ -1,0 +1,167 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.assignment import read_assignment
+from grader.rules import Kind, check, decide, package_folders
+from tests.mutations import damaged
+
+RULES = read_assignment("a3").rules
+SEED = "import torch\ntorch.manual_seed(0)\n"
+ROOT = Path(__file__).resolve().parents[2]
+
+Submit = Callable[..., Path]
+
+
+def kinds(submit: Submit, text: str | bytes, **more: str) -> list[tuple[Kind, int]]:
+    """Kind and line of the findings on a program, told without the line of its seed call."""
+    start = SEED if isinstance(text, str) else b"import torch\ntorch.manual_seed(0)\n"
+    folder = submit({"vae.py": start + text, **more})  # type: ignore[operator]
+    return [(finding.kind, finding.line - 2) for finding in check(folder, RULES)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("import sklearn", Kind.FORBIDDEN),
+        ("import sklearn.mixture as m", Kind.FORBIDDEN),
+        ("from sklearn import mixture", Kind.FORBIDDEN),
+        ("from sklearn.mixture import GaussianMixture", Kind.FORBIDDEN),
+        ("from sklearn.cluster import *", Kind.FORBIDDEN),
+        ("import importlib\nimportlib.import_module('sklearn.mixture')", Kind.FORBIDDEN),
+        ("__import__('timm')", Kind.FORBIDDEN),
+        ("def f():\n    from torchvision import models", Kind.FORBIDDEN),
+        ("import torchvision as tv\nnet = tv.models.resnet18()", Kind.FORBIDDEN),
+        ("import sklearn.metrics\nsklearn.mixture.GaussianMixture(3)", Kind.FORBIDDEN),
+        ("try:\n    import transformers\nexcept ImportError:\n    pass", Kind.FORBIDDEN),
+        ("exec('import os')", Kind.SUSPICIOUS),
+        ("eval('1')", Kind.SUSPICIOUS),
+        ("import ctypes", Kind.SUSPICIOUS),
+        ("from importlib import import_module as im\nim('skle' + 'arn')", Kind.SUSPICIOUS),
+        ("import os\nos.system('id')", Kind.SUSPICIOUS),
+        ("from os import system\nsystem('id')", Kind.SUSPICIOUS),
+        ("import socket", Kind.SUSPICIOUS),
+        ("import subprocess", Kind.SUSPICIOUS),
+        ("def f(:", Kind.BROKEN),
+        ("x = 1\n  y = 2", Kind.BROKEN),
+        ("x = '\0'", Kind.BROKEN),
+        (b"# coding: nonsense\n", Kind.BROKEN),
+        ("import torch\nsaved = torch.load('x', weights_only=False)", Kind.REMARK),
+        ("for lr in [1, 2]:\n    train_model(lr)", Kind.REMARK),
+        (
+            "import itertools\nfor a, b in itertools.product(x, y):\n    model.fit(a, b)",
+            Kind.REMARK,
+        ),
+        ("import lightgbm", Kind.REMARK),
+    ],
+)
+def test_what_breaks_a_rule_is_found(submit: Submit, text: str | bytes, kind: Kind) -> None:
+    if text == b"# coding: nonsense\n":
+        folder = submit({"vae.py": text})
+        found = [finding.kind for finding in check(folder, RULES)]
+    else:
+        found = [kind for kind, _ in kinds(submit, text)]
+    assert kind in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from sklearn.metrics import f1_score, accuracy_score",
+        "from sklearn import metrics\nmetrics.f1_score",
+        "import sklearn.metrics\nsklearn.metrics.f1_score([1], [1])",
+        "import numpy as np, pandas as pd, matplotlib.pyplot as plt",
+        "from skimage.metrics import structural_similarity as ssim",
+        "import os, sys, pickle, argparse, time\nos.path.join('a', 'b')",
+        "model.eval()\nmodel.train()",
+        "import re\nre.compile('x')",
+        "import torch\ntorch.compile(model)",
+        "for epoch in range(10):\n    train(epoch)",
+        "for x in [a, b]:\n    model.train()\n    print(x)",
+        "from . import helpers",
+        "def evaluate(model):\n    pass",
+    ],
+)
+def test_what_is_allowed_leaves_nothing(submit: Submit, text: str) -> None:
+    assert kinds(submit, text) == []
+
+
+def test_a_finding_names_file_and_line(submit: Submit) -> None:
+    folder = submit({"vae.py": SEED + "x = 1\nimport timm\n", "inner/net.py": "import timm"})
+    texts = [str(finding) for finding in check(folder, RULES) if finding.kind is Kind.FORBIDDEN]
+    assert texts == [
+        "inner/net.py:1: imports timm, which the assignment forbids",
+        "vae.py:4: imports timm, which the assignment forbids",
+    ]
+
+
+def test_modules_of_the_submission_itself_are_its_own(submit: Submit) -> None:
+    text = "import helpers\nfrom nets.vae import VAE\nhelpers.models.resnet18()"
+    assert kinds(submit, text, **{"helpers.py": "", "nets/vae.py": ""}) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["torch.py", "numpy/__init__.py", "sitecustomize.py", "json.py", "sklearn/x.py"]
+)
+def test_a_file_that_takes_the_place_of_a_module_is_found(submit: Submit, name: str) -> None:
+    folder = submit({"vae.py": SEED, name: ""})
+    (finding,) = check(folder, RULES)
+    assert finding.kind is Kind.FORBIDDEN
+    assert "takes the place" in finding.message
+
+
+def test_a_missing_seed_is_remarked_upon(submit: Submit) -> None:
+    (finding,) = check(submit({"vae.py": "import torch"}), RULES)
+    assert finding.kind is Kind.REMARK
+    assert "torch.manual_seed" in finding.message
+    text = "from torch import manual_seed\nmanual_seed(0)"
+    assert check(submit({"vae.py": text}, "other"), RULES) == []
+
+
+def test_an_allowed_package_that_is_not_installed_is_told(submit: Submit) -> None:
+    found = kinds(submit, "import cv2")
+    assert found in ([], [(Kind.MISSING, 1)])
+    rules = RULES.model_copy(update={"allowed": ["torch", "not_a_package"]})
+    (finding,) = check(submit({"vae.py": SEED + "import not_a_package"}, "other"), rules)
+    assert finding.kind is Kind.MISSING
+
+
+def test_depth_beyond_reason_is_no_crash(submit: Submit) -> None:
+    for i, text in enumerate(["(" * 5000, "-" * 50_000 + "1", "x" + ".y" * 20_000]):
+        assert check(submit({"vae.py": text}, str(i)), RULES)
+
+
+def test_the_longest_rule_decides() -> None:
+    assert decide("sklearn.metrics.cluster", RULES) is True
+    assert decide("sklearn.cluster", RULES) is False
+    assert decide("torchvision.transforms", RULES) is True
+    assert decide("lightgbm", RULES) is None
+
+
+def test_folders_to_hide_are_those_that_are_there() -> None:
+    folders = list(package_folders(["sklearn.mixture", "not_a_package", "sklearn.nothing"]))
+    assert [folder.name for folder in folders] == ["mixture"]
+
+
+def test_the_graded_files_of_this_project_break_no_rule(tmp_path: Path) -> None:
+    names = ["graded", "recipe", "models", "losses", "training", "inference", "gmm", "data"]
+    for name in (*names, "storage", "vae"):
+        (tmp_path / f"{name}.py").write_text((ROOT / f"{name}.py").read_text())
+    found = check(tmp_path, RULES)
+    assert [str(f) for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)] == []
+
+
+PROGRAM = (Path(__file__).parents[1] / "wild" / "plain" / "vae.py").read_bytes()
+
+
+@settings(deadline=None)
+@given(content=damaged(PROGRAM) | st.binary())
+def test_any_file_is_read_or_found_broken(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "vae.py").write_bytes(content)
+    check(folder, RULES)

@@ -1,0 +1,178 @@
+import io
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from grader import submission
+from grader.artifacts import ArtifactError
+from grader.assignment import read_assignment
+from grader.submission import Submission, open_submission
+from tests.mutations import damaged
+
+A3 = read_assignment("a3")
+GROUP = "2020CSZ1234\n2020CSZ5678\n"
+GOOD = {
+    "work/vae.py": "print(1)",
+    "work/group.txt": GROUP,
+    "work/model_path.txt": "https://example.org/model",
+    "work/2020CSZ1234_2020CSZ5678.pdf": "%PDF-1.4",
+}
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+def open_zip(tmp_path: Path, content: bytes, name: str = "submission.zip") -> Submission:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "tree").mkdir()
+    return open_submission(tmp_path / name, A3, tmp_path / "tree")
+
+
+def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path) -> None:
+    found = open_zip(tmp_path, zipped(GOOD))
+    assert found.remarks == []
+    assert found.members == ["2020CSZ1234", "2020CSZ5678"]
+    assert found.report == found.folder / "2020CSZ1234_2020CSZ5678.pdf"
+    assert (found.folder / "vae.py").read_text() == "print(1)"
+
+
+@pytest.mark.parametrize(
+    ("change", "remark"),
+    [
+        ({"work/group.txt": None}, "group.txt is missing"),
+        ({"work/group.txt": "Ann\n" + GROUP}, "'Ann' is no entry number"),
+        ({"work/group.txt": GROUP.replace("\n", "\r\n")}, None),
+        ({"work/group.txt": "\ufeff" + GROUP}, None),
+        ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt is no short UTF-8 text"),
+        ({"work/group.txt": "2020CSZ1234"}, "expected 2020CSZ1234.pdf"),
+        ({"work/2020CSZ1234_2020CSZ5678.pdf": None}, "the report is missing"),
+        ({"__MACOSX/work/._vae.py": "x", "work/.DS_Store": "x"}, None),
+    ],
+)
+def test_what_deviates_becomes_a_remark(
+    tmp_path: Path, change: dict[str, str | bytes | None], remark: str | None
+) -> None:
+    files = {name: text for name, text in (GOOD | change).items() if text is not None}
+    found = open_zip(tmp_path, zipped(files))
+    assert len(found.remarks) == (remark is not None)
+    assert all(remark in text for text in found.remarks if remark)
+
+
+def test_where_the_program_lies_is_found_and_remarked_upon(tmp_path: Path) -> None:
+    flat = {name.removeprefix("work/"): text for name, text in GOOD.items()}
+    (found,) = open_zip(tmp_path, zipped(flat)).remarks
+    assert "at the top of the zip" in found
+
+
+def test_another_zip_name_is_remarked_upon(tmp_path: Path) -> None:
+    (found,) = open_zip(tmp_path, zipped(GOOD), "mine.zip").remarks
+    assert "mine.zip; expected submission.zip" in found
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ("../outside", "leads outside"),
+        ("work/../../outside", "leads outside"),
+        ("/etc/outside", "leads outside"),
+        ("work\\vae.py", "a backslash"),
+        ("C:\\vae.py", "a backslash"),
+        ("work/VAE.py", "both 'work/vae.py' and 'work/VAE.py'"),
+        ("work/vae.py", "both 'work/vae.py' and 'work/vae.py'"),
+        ("work/vae.py/inner", "below a file"),
+        ("a/" * 30 + "b", "deep or long"),
+        ("work/\x1b[2J", "control characters"),
+        (link("work/link"), "a link or a device"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_that_could_write_elsewhere_is_refused(
+    tmp_path: Path, entry: str | zipfile.ZipInfo, found: str
+) -> None:
+    content = io.BytesIO(zipped(GOOD))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr(entry, "/etc/passwd")
+    with pytest.raises(ArtifactError, match=found):
+        open_zip(tmp_path, content.getvalue())
+    outside = [path for path in tmp_path.iterdir() if path.name not in ("submission.zip", "tree")]
+    assert outside == []
+
+
+def test_an_archive_without_the_program_or_with_two_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no vae\.py"):
+        open_zip(tmp_path, zipped({"work/main.py": ""}))
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(ArtifactError, match=r"2 files called vae\.py"):
+        open_zip(other, zipped({"one/vae.py": "", "two/vae.py": ""}))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip", b"Rar!\x1a\x07\x00" * 9])
+def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ArtifactError, match="zip"):
+        open_zip(tmp_path, content)
+
+
+def test_a_bomb_is_stopped_while_it_unpacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "MOST_BYTES", 4 << 20)
+    with pytest.raises(ArtifactError, match="more than 4 MiB"):
+        open_zip(tmp_path, zipped({"work/vae.py": "", "work/zeros": bytes(64 << 20)}))
+    size = sum(path.stat().st_size for path in (tmp_path / "tree").rglob("*"))
+    assert size <= 5 << 20
+
+
+def test_too_many_entries_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="2001 entries"):
+        open_zip(tmp_path, zipped({f"work/{i}": "" for i in range(2001)}))
+
+
+def test_a_folder_is_copied_without_hidden_files_and_links_are_refused(
+    tmp_path: Path, submit: Callable[..., Path]
+) -> None:
+    folder = submit({"vae.py": "print(1)", ".git/config": "x", "inner/data.json": "{}"})
+    (tmp_path / "tree").mkdir()
+    found = open_submission(folder, A3, tmp_path / "tree")
+    copied = sorted(p.relative_to(found.folder).as_posix() for p in found.folder.rglob("*"))
+    assert copied == ["inner", "inner/data.json", "vae.py"]
+    (folder / "link").symlink_to("/etc/passwd")
+    with pytest.raises(ArtifactError, match="a link"):
+        open_submission(folder, A3, tmp_path / "tree2")
+
+
+def test_the_same_content_has_the_same_digest_however_packed(tmp_path: Path) -> None:
+    first = open_zip(tmp_path, zipped(GOOD)).sha256
+    other = tmp_path / "other"
+    other.mkdir()
+    backwards = dict(reversed(GOOD.items()))
+    assert open_zip(other, zipped(backwards)).sha256 == first
+    third = tmp_path / "third"
+    third.mkdir()
+    assert open_zip(third, zipped(GOOD | {"work/vae.py": "print(2)"})).sha256 != first
+
+
+@settings(deadline=None)
+@given(content=damaged(zipped(GOOD)))
+def test_a_damaged_archive_is_read_or_refused(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        open_zip(tmp_path_factory.mktemp("damaged"), content)
+    except ArtifactError:
+        return
