@@ -59,7 +59,10 @@ def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
 
 
 def zeroed(path: Path, copy: Path) -> None:
-    """A copy of PyTorch's state dict, or of NumPy's .npz, with every number 0."""
+    """A copy of PyTorch's state dict, or of NumPy's .npz, with every number 0; else zeros alone."""
+    if not zipfile.is_zipfile(path):
+        copy.write_bytes(bytes(path.stat().st_size))
+        return
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
         for entry in source.infolist():
             content = source.read(entry)
@@ -75,7 +78,7 @@ def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | No
     """Other weights give other answers, unless the answers come from elsewhere."""
     given = dict(bench.made)
     for name in bench.assignment.stage_named(probe.stage).needs:
-        if bench.assignment.artefact[name].kind == "weights" and zipfile.is_zipfile(given[name]):
+        if bench.assignment.artefact[name].kind == "weights":
             copy = scratch / f"zeroed-{name}"
             zeroed(given[name], copy)
             given[name] = copy

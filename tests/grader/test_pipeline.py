@@ -1,0 +1,321 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from grader import metrics, report, results, sandbox
+from grader.artifacts import ArtifactError, Remarks, read_predictions, read_reconstructions
+from grader.assignment import Assignment, read_assignment
+from grader.copies import read_data_set, write_copy
+from grader.grade import Grade, Mark
+from grader.pipeline import assess
+from grader.sandbox import Level
+from grader.stages import Settings
+from grader.verdicts import Verdict
+from tests.grader.test_exploits import program
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
+CORE = ("graded", "recipe", "models", "losses", "training", "inference", "gmm", "data", "storage")
+
+Submit = Callable[..., Path]
+
+
+def check_results(grade: Grade) -> dict:
+    content = json.loads(json.dumps(results.to_gradescope(grade)))
+    jsonschema.validate(content, SCHEMA)
+    return content
+
+
+@pytest.fixture(scope="module")
+def honest(
+    data_folder: Path, a3: Assignment, level: Level, tmp_path_factory: pytest.TempPathFactory
+) -> Grade:
+    folder = tmp_path_factory.mktemp("honest")
+    (folder / "vae.py").write_text(program())
+    return assess(folder, a3, Settings(data_folder, level))
+
+
+def test_an_honest_submission_gets_a_result_that_explains_itself(honest: Grade) -> None:
+    content = check_results(honest)
+    names = ["unpack", "rules", "train", "size", "reconstruct", "classify", "probe"]
+    assert [step.name for step in honest.steps] == names
+    by_name = {test["name"]: test for test in content["tests"]}
+    for name in ("Reconstruction", "Classification"):
+        assert by_name[name]["max_score"] == 40
+        assert 0 < by_name[name]["score"] <= 40
+    assert content["score"] == float(sum(mark.points for mark in honest.marks))
+    assert "Report: up to 20 points, marked by hand" in content["output"]
+    page = report.render(honest)
+    assert page.count("data:image/png;base64") == 2
+    assert "http://" not in page.replace("http-equiv", "")
+
+
+def test_an_appeal_comes_to_the_same(
+    honest: Grade, data_folder: Path, a3: Assignment, level: Level, submit: Submit
+) -> None:
+    again = assess(submit({"vae.py": program()}), a3, Settings(data_folder, level))
+    assert again.record == honest.record
+    assert again.sha256 == honest.sha256
+    assert again.marks == honest.marks
+    assert [step.verdict for step in again.steps] == [step.verdict for step in honest.steps]
+
+
+def test_the_score_is_that_of_the_files_scored_by_themselves(
+    trained: Path, data_folder: Path, a3: Assignment, level: Level, tmp_path: Path
+) -> None:
+    """This project's own program, graded and run by hand."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in (*CORE, "vae"):
+        shutil.copy(ROOT / f"{name}.py", folder)
+    for name in ("vae.pth", "gmm_params.pkl"):
+        shutil.copy(trained / name, folder)
+    limits = a3.stage[1].limits.model_copy(update={"memory_gib": 4, "seconds": 120})
+    roomy = [stage.model_copy(update={"limits": limits}) for stage in a3.stage]
+    grade = assess(folder, a3.model_copy(update={"stage": roomy}), Settings(data_folder, level))
+    assert {flag.source for flag in grade.flags} <= {"rules"}
+    assert [str(step.verdict) for step in grade.steps if step.name != "train"] == ["OK"] * 6
+
+    recon, test = (data_folder / f"mnist_1_4_8_{name}.npz" for name in ("test_recon", "test"))
+    for words in ([recon, "test_reconstruction"], [test, "test_classifier"]):
+        subprocess.run([sys.executable, "vae.py", *words, "vae.pth"], cwd=folder, check=True)
+    images = np.load(recon)["data"] / 255
+    path = folder / "vae_reconstructed.npz"
+    expected = metrics.reconstruction_scores(images, read_reconstructions(path, Remarks(path), 10))
+    for name, score in grade.marks[0].parts.items():
+        assert score.value == pytest.approx(expected[name].value, abs=1e-6)
+    path = folder / "vae.csv"
+    predicted = read_predictions(path, Remarks(path), 60)
+    expected = metrics.classification_scores(np.load(test)["labels"], predicted)
+    assert grade.marks[1].value == pytest.approx(expected["classification"].value, abs=1e-12)
+
+
+OTHER = """
+name = "stripes"
+title = "Upright or lying"
+program = "main.py"
+manual = [{ title = "Poster", points = 5.5 }]
+
+[data.pictures]
+file = "pictures.npz"
+shuffled = true
+
+[[stage]]
+name = "tell"
+words = ["--input", "{pictures}", "--output=answer.csv"]
+makes = ["answer.csv"]
+
+[artefact."answer.csv"]
+kind = "labels"
+of = "pictures"
+column = "upright"
+
+[[metric]]
+name = "told"
+title = "Told apart"
+artefact = "answer.csv"
+parts = { accuracy = 1 }
+points = 12.5
+
+[[probe]]
+kind = "order"
+stage = "tell"
+artefact = "answer.csv"
+limit = 1
+"""
+
+TELLER = """
+import argparse
+import numpy as np
+parser = argparse.ArgumentParser()
+parser.add_argument("--input")
+parser.add_argument("--output")
+words = parser.parse_args()
+x = np.load(words.input)["data"]
+upright = x.std(axis=2).mean(axis=1) > x.std(axis=1).mean(axis=1)
+np.savetxt(words.output, upright, fmt="%d", header="upright", comments="")
+"""
+
+
+def test_another_assignment_needs_no_other_grader(
+    tmp_path: Path, submit: Submit, level: Level
+) -> None:
+    """One stage, another program and command line, images of another size, another metric."""
+    (tmp_path / "stripes.toml").write_text(OTHER)
+    images, labels = np.zeros((40, 12, 16), np.uint8), np.arange(40) % 2
+    images[labels == 1, :, 3:5], images[labels == 0, 5:7, :] = 255, 255
+    np.savez(tmp_path / "pictures.npz", data=images, labels=labels)
+    assignment = read_assignment(str(tmp_path / "stripes.toml"))
+    grade = assess(submit({"main.py": TELLER}), assignment, Settings(tmp_path, level))
+    assert [str(step.verdict) for step in grade.steps] == ["OK"] * 4
+    assert grade.points == Decimal("12.50")
+    assert check_results(grade)["tests"][-1]["max_score"] == 12.5
+    assert report.render(grade)
+
+
+def test_weights_are_taken_from_the_first_place_that_has_them(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level, tmp_path: Path
+) -> None:
+    settings = Settings(data_folder, level, only=("train",))
+    plain = submit({"vae.py": program()})
+    assert assess(plain, a3, settings).step("train").verdict is Verdict.OK
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    for name in ("vae.pth", "gmm_params.pkl"):
+        (fetched / name).write_bytes(b"weights")
+    with_weights = Settings(data_folder, level, weights_folder=fetched)
+    assert assess(plain, a3, with_weights).weights == "fetched"
+    included = submit({"vae.py": program(), "vae.pth": b"x", "gmm_params.pkl": b"y"}, "included")
+    grade = assess(included, a3, with_weights)
+    assert grade.weights == "included"
+    assert grade.step("train").verdict is Verdict.SKIPPED
+    assert grade.step("reconstruct").verdict is Verdict.RUNTIME_ERROR
+    assert grade.points == 0
+    again = assess(included, a3, Settings(data_folder, level, train=True))
+    assert again.weights == "trained"
+    assert again.points > 0
+    half = submit({"vae.py": program(), "vae.pth": b"x"}, "half")
+    assert assess(half, a3, Settings(data_folder, level)).weights == "trained"
+
+
+def test_a_failed_stage_leaves_the_marks_of_the_others(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level
+) -> None:
+    after = "def reconstruct(test_path, model_path):\n    raise KeyError('mu')"
+    grade = assess(submit({"vae.py": program(after=after)}), a3, Settings(data_folder, level))
+    assert grade.step("reconstruct").verdict is Verdict.RUNTIME_ERROR
+    assert grade.step("reconstruct").message.endswith("KeyError: 'mu'")
+    assert grade.marks[0].points == 0
+    assert grade.marks[1].points > 20
+    check_results(grade)
+
+
+def test_a_submission_that_cannot_be_opened_gets_a_result_too(
+    tmp_path: Path, data_folder: Path, a3: Assignment, level: Level
+) -> None:
+    (tmp_path / "submission.zip").write_bytes(b"no zip")
+    grade = assess(tmp_path / "submission.zip", a3, Settings(data_folder, level))
+    assert grade.step("unpack").verdict is Verdict.WRONG_FORMAT
+    content = check_results(grade)
+    assert content["score"] == 0
+    assert str(tmp_path) not in json.dumps(content)
+    assert report.render(grade)
+
+
+def test_a_format_penalty_is_taken_where_the_assignment_says_so(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level
+) -> None:
+    text = program().replace('"Predicted_Label"', '"label"').replace("[label]", "[float(label)]")
+    folder = submit({"vae.py": text.replace('["label"]', '["predicted label"]')})
+    settings = Settings(data_folder, level)
+    lenient = assess(folder, a3, settings)
+    strict = assess(folder, a3.model_copy(update={"format_penalty": 0.1}), settings)
+    assert lenient.marks[1].value == strict.marks[1].value
+    assert float(strict.marks[1].points) == pytest.approx(
+        0.9 * float(lenient.marks[1].points), abs=0.01
+    )
+    assert strict.marks[0].points == lenient.marks[0].points
+
+
+def test_a_stage_that_took_long_earns_a_remark(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level
+) -> None:
+    limits = a3.stage[0].limits.model_copy(update={"remark_seconds": 0.01})
+    slow = [a3.stage[0].model_copy(update={"limits": limits}), *a3.stage[1:]]
+    task = a3.model_copy(update={"stage": slow})
+    grade = assess(submit({"vae.py": program()}), task, Settings(data_folder, level))
+    assert any("train took 0 minutes" in remark for remark in grade.remarks)
+
+
+def test_points_are_rounded_once_and_to_the_nearest_cent() -> None:
+    assert Mark("a", "A", 40, value=0.745).points == Decimal("29.80")
+    assert Mark("a", "A", 1, value=0.005).points == Decimal("0.01")
+    assert Mark("a", "A", 1, value=1.005).points == Decimal("1.00")
+    assert Mark("a", "A", 3, value=-0.2).points == 0
+    assert Mark("a", "A", 3).points == 0
+
+
+def test_missing_data_is_the_graders_mistake(
+    submit: Submit, a3: Assignment, tmp_path: Path, level: Level
+) -> None:
+    with pytest.raises(ArtifactError, match=r"mnist_1_4_8_train\.npz: no such file"):
+        assess(submit({"vae.py": program()}), a3, Settings(tmp_path, level))
+
+
+def test_a_copy_shows_no_label_and_answers_come_back_in_order(
+    data_folder: Path, a3: Assignment, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    data = read_data_set("test", a3.data["test"], data_folder, generator)
+    assert data.labels is not None
+    write_copy(data, tmp_path / "copy.npz", generator)
+    original = np.load(data_folder / "mnist_1_4_8_test.npz")
+    with np.load(tmp_path / "copy.npz") as copy:
+        assert copy["data"].dtype == original["data"].dtype
+        assert copy["labels"].dtype == original["labels"].dtype
+        assert set(copy["labels"]) <= {1, 4, 8}
+        assert (copy["labels"] == data.labels[data.order]).mean() < 0.6
+        assert not np.array_equal(copy["data"], original["data"])
+        assert np.array_equal(data.restore(copy["data"]), original["data"])
+    val = read_data_set("val", a3.data["val"], data_folder, generator)
+    write_copy(val, tmp_path / "val.npz", generator)
+    with np.load(tmp_path / "val.npz") as copy:
+        assert np.array_equal(copy["labels"], val.labels)
+
+
+SLEEPER = "import sys, time\nprint('{mark}')\ntime.sleep(1 if '{word}' in sys.argv else 0)\n"
+
+
+@pytest.mark.parametrize("word", ["train", "test_reconstruction", "test_classifier"])
+def test_a_grader_that_is_killed_leaves_nothing_behind(
+    submit: Submit, data_folder: Path, tmp_path: Path, level: Level, word: str
+) -> None:
+    folder = submit({"vae.py": program(SLEEPER.format(mark=tmp_path.name, word=word))})
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "grader", "run", folder, "--data", data_folder, "--out", out]
+    grader = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not running(word):
+        assert grader.poll() is None
+        time.sleep(0.01)
+    grader.send_signal(signal.SIGKILL)
+    grader.wait()
+    deadline = time.monotonic() + 10
+    while running(word) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not running(word)
+    assert not out.exists()
+    subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    jsonschema.validate(json.loads((out / "results.json").read_text()), SCHEMA)
+
+
+def running(word: str) -> bool:
+    """Whether a submission is at work at a stage."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"vae.py" in words[1:2] and word.encode() in words:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("other", [Level.CONFINED, Level.TRUSTED])
+def test_every_level_comes_to_the_same_marks(
+    honest: Grade, submit: Submit, data_folder: Path, a3: Assignment, other: Level
+) -> None:
+    if (why := sandbox.obstacle(other)) is not None:
+        pytest.skip(why)
+    grade = assess(submit({"vae.py": program()}), a3, Settings(data_folder, other))
+    assert grade.marks == honest.marks
+    assert grade.record["level"] == str(other)

@@ -1,0 +1,2 @@
+import torchsummary
+print(torchsummary.summary)

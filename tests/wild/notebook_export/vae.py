@@ -1,0 +1,4 @@
+# In[1]:
+!pip install tqdm
+%matplotlib inline
+import sys
