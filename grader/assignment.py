@@ -55,9 +55,13 @@ class Rules(Table):
 
 
 class Data(Table):
-    """A data set: a file of the data folder, and what of it a submission gets to see."""
+    """A data set: a file of the data folder, and what of it a submission gets to see.
+
+    Where its labels are not at hand, `stand_in` takes its place for trusted code.
+    """
 
     file: FileName
+    stand_in: str | None = None
     labels: Literal["real", "dummy", "none"] = "dummy"
     shuffled: bool = False
 
@@ -184,6 +188,7 @@ class Assignment(Table):
         for names in (stages, [metric.name for metric in self.metric]):
             if len(set(names)) < len(names):
                 raise ValueError("a name of its own for each stage and each metric")
+        expect_known("data", (d.stand_in for d in self.data.values() if d.stand_in), self.data)
         made: set[str] = set()
         for stage in self.stage:
             expect_known("artefact", (*stage.needs, *stage.makes), self.artefact)

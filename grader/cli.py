@@ -23,10 +23,12 @@ from grader.artifacts import (
     read_truth_labels,
 )
 from grader.assignment import read_assignment
-from grader.pipeline import assess
+from grader.pipeline import assess, weights_in
 from grader.report import render
-from grader.sandbox import Level, best_level, obstacle
+from grader.rules import check
+from grader.sandbox import Level, best_level, obstacle, temporary_folder
 from grader.stages import Settings
+from grader.submission import open_submission
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -120,6 +122,20 @@ def run(
         if path:
             write_json(results.to_gradescope(grade), path)
     results.show_grade(grade, console)
+
+
+@app.command()
+def dry_run(
+    assignment: Annotated[str, typer.Argument(help="a name, or the path of a TOML file")],
+    submission: Annotated[Path, typer.Argument(help="a zip or a folder to try it on")],
+) -> None:
+    """Say what an assignment would do with a submission, and run nothing of it."""
+    task = read_assignment(assignment)
+    with temporary_folder() as folder:
+        opened = open_submission(submission.absolute(), task, folder)
+        findings = [str(finding) for finding in check(opened.folder, task.rules)]
+        included = weights_in(opened.folder, task.trained_artefacts())
+    print(results.plan_text(task, bool(included), opened.remarks + findings))
 
 
 @app.command()

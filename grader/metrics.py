@@ -12,7 +12,7 @@ RECONSTRUCTION_WEIGHTS = {"one_minus_mse": 0.5, "ssim": 0.5}
 CLASSIFICATION_WEIGHTS = {"macro_f1": 0.5, "micro_f1": 0.5}
 
 SSIM_WINDOW = 7
-SSIM_BATCH = 64  # images
+SSIM_BATCH = 16  # images, that their products fit a processor cache
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -51,11 +51,11 @@ def ssim(truth: NDArray[np.float64], recon: NDArray[np.float64]) -> NDArray[np.f
     covariance. A window's sum is a product with a band of ones on either side, so that many images
     are one matrix product.
     """
-    height, width = truth.shape[1:]
-    down, right = (band(size) for size in (height, width))
+    down, right = (band(size) for size in truth.shape[1:])
+    parts = range(0, len(truth), SSIM_BATCH)
     values = [
-        ssim_map(t, r, down, right).mean(axis=(1, 2))
-        for t, r in zip(batches(truth), batches(recon), strict=True)
+        window_ssim(truth[i : i + SSIM_BATCH], recon[i : i + SSIM_BATCH], down, right)
+        for i in parts
     ]
     return np.concatenate(values)
 
@@ -66,28 +66,30 @@ def band(size: int) -> NDArray[np.float64]:
     return np.sum([np.eye(rows, size, k) for k in range(SSIM_WINDOW)], axis=0) / SSIM_WINDOW
 
 
-def batches(images: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Images in parts that fit a processor's cache."""
-    return [images[i : i + SSIM_BATCH] for i in range(0, len(images), SSIM_BATCH)]
-
-
-def ssim_map(
+def window_ssim(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     down: NDArray[np.float64],
     right: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The similarity of every window, (N, H - 6, W - 6)."""
-    products = np.stack([x, y, x * x, y * y, x * y])
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (products @ right.T)
+    """The mean similarity over all windows of each of (N, H, W) pairs: (N,)."""
+    count, height, width = x.shape
+    rows, columns = len(down), len(right)
+    products = np.empty((height, 4, count, width))  # rows first, so that both steps are one product
+    x, y = x.transpose(1, 0, 2), y.transpose(1, 0, 2)
+    products[:, 0], products[:, 1] = x, y
+    np.multiply(x, y, out=products[:, 2])
+    np.add(x * x, y * y, out=products[:, 3])
+    across = (products.reshape(-1, width) @ right.T).reshape(height, -1)
+    means = (down @ across).reshape(rows, 4, count, columns)
+    mean_x, mean_y, mean_xy, mean_squares = means.transpose(1, 0, 2, 3)
     correction = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)  # of a covariance, for a sample's
-    variance_x = correction * (mean_xx - mean_x**2)
-    variance_y = correction * (mean_yy - mean_y**2)
-    covariance = correction * (mean_xy - mean_x * mean_y)
     c1, c2 = 0.01**2, 0.03**2
-    return ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    )
+    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
+    covariance = correction * (mean_xy - product)
+    variances = correction * (mean_squares - squares)
+    similarity = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+    return similarity.mean(axis=(0, 2))
 
 
 IMAGE_METRICS = {"one_minus_mse": one_minus_mse, "ssim": ssim}

@@ -11,8 +11,8 @@ import numpy as np
 
 from grader import rules, sandbox
 from grader.artifacts import ArtifactError, count_numbers
-from grader.assignment import Assignment, Metric, Stage
-from grader.copies import read_data_set, write_copy
+from grader.assignment import Assignment, Data, Metric, Stage
+from grader.copies import read_data_set, read_labels, write_copy
 from grader.grade import Flag, Grade, Mark, Step
 from grader.metrics import classification_scores, reconstruction_scores
 from grader.probes import run_probes
@@ -181,6 +181,24 @@ def record(bench: Bench) -> dict:
     }
 
 
+def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> dict[str, Data]:
+    """The data sets; for a student who has no test set, one that says what to expect of it."""
+    labelled = {a.of for a in assignment.artefact.values() if a.kind == "labels"}
+    found = {}
+    for name, part in assignment.data.items():
+        path = settings.data_folder / part.file
+        missing = not path.is_file() or (name in labelled and read_labels(path)[0] is None)
+        if missing and part.stand_in and settings.level is Level.TRUSTED:
+            other = assignment.data[part.stand_in].file
+            grade.remarks.append(
+                f"{part.file} is not there, or has no labels: {other} stands in for it, "
+                "which says little about unseen images"
+            )
+            part = part.model_copy(update={"file": other})
+        found[name] = part
+    return found
+
+
 def assess(
     path: Path,
     assignment: Assignment,
@@ -196,7 +214,7 @@ def assess(
     generator = np.random.default_rng(assignment.seed)
     data = {
         name: read_data_set(name, part, settings.data_folder, generator)
-        for name, part in assignment.data.items()
+        for name, part in with_stand_ins(assignment, settings, grade).items()
     }
 
     def done(step: Step) -> Step:

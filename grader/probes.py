@@ -140,7 +140,7 @@ KINDS = {"noise": noise, "damage": damage, "order": order, "retrain": retrain}
 
 def run_probes(bench: Bench) -> Step:
     """Ask all the assignment's probes about the artefacts that there are; flag what they find."""
-    asked = 0
+    asked, before = 0, bench.program_seconds
     for probe in bench.assignment.probe:
         if probe.artefact not in bench.answers or (
             probe.kind == "retrain" and not bench.settings.retrain
@@ -154,5 +154,6 @@ def run_probes(bench: Bench) -> Step:
         evidence = KINDS[probe.kind](bench, probe, bench.data[of], scratch)
         if evidence:
             bench.grade.flags.append(Flag(f"{probe.kind} of {probe.stage}", evidence))
-    found = f"{asked} asked" if asked else "nothing to ask about"
-    return Step("probe", Verdict.OK if asked else Verdict.SKIPPED, found)
+    if not asked:
+        return Step("probe", Verdict.SKIPPED, "nothing to ask about")
+    return Step("probe", Verdict.OK, f"{asked} asked", bench.program_seconds - before)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grader.assignment import Assignment
 from grader.grade import Grade, Mark, Step
 from grader.metrics import CONFIDENCE, ClassScore, Score
 from grader.verdicts import Verdict
@@ -122,7 +123,7 @@ def seconds_text(seconds: float) -> str:
 def step_text(step: Step) -> str:
     """What a student reads about a step."""
     lines = [step.message or f"{step.name} went well", f"verdict {step.verdict}"]
-    if step.seconds:
+    if step.peak_memory:
         lines[1] += (
             f", {seconds_text(step.seconds)} (processor {seconds_text(step.cpu_seconds)}), "
             f"{step.peak_memory / 2**20:.0f} MiB of memory at the peak"
@@ -207,6 +208,33 @@ def summary_text(grade: Grade) -> str:
     return "\n".join(lines)
 
 
+def plan_text(task: Assignment, included: bool, remarks: list[str]) -> str:
+    """What an assignment would do with a submission that leaves these remarks."""
+    lines = [f"{task.title} ({task.name})"]
+    for name, data in task.data.items():
+        order = "in another order" if data.shuffled else "in its order"
+        lines.append(f"Data {name}: {data.file}, labels {data.labels}, {order}")
+    for stage in task.stage:
+        limits = stage.limits
+        lines += [
+            f"Stage {stage.name}: python {' '.join([task.program, *stage.words])}",
+            f"  needs {', '.join(stage.needs) or 'nothing'}; makes {', '.join(stage.makes)}",
+            f"  at most {seconds_text(limits.seconds)}, {limits.memory_gib:g} GiB of memory, "
+            f"{limits.disk_mib:g} MiB in {limits.files} files, {limits.processes} processes, "
+            f"{limits.cpus} CPUs",
+        ]
+        if stage.trains and included and task.weights[0] == "included":
+            lines.append("  skipped for this submission, which includes weights")
+    for metric in task.metric:
+        parts = " + ".join(f"{weight:g} {LABELS[name]}" for name, weight in metric.parts.items())
+        lines.append(
+            f"Metric {metric.title}: {parts}, of {metric.artefact}: {metric.points:g} points"
+        )
+    lines += [f"By hand {manual.title}: {manual.points:g} points" for manual in task.manual]
+    lines += [f"Probe {probe.kind} of {probe.stage}: limit {probe.limit:g}" for probe in task.probe]
+    return "\n".join(lines + [f"Remark: {remark}" for remark in remarks])
+
+
 def show_grade(grade: Grade, console: Console) -> None:
     """Print a grade for a person."""
     steps = Table(title=f"{grade.title}: {grade.submission}")
@@ -218,7 +246,7 @@ def show_grade(grade: Grade, console: Console) -> None:
             step.name,
             str(step.verdict),
             seconds_text(step.seconds) if ran else "",
-            f"{step.peak_memory / 2**20:.0f} MiB" if ran else "",
+            f"{step.peak_memory / 2**20:.0f} MiB" if step.peak_memory else "",
             Text(step.message),
         )
     console.print(steps)

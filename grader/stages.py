@@ -60,6 +60,7 @@ class Bench:
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, np.ndarray] = field(default_factory=dict)
+    program_seconds: float = 0.0  # that the submission has run so far
 
 
 def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
@@ -143,6 +144,7 @@ def stage_run(
             hidden=tuple(rules.package_folders(bench.assignment.rules.hidden)),
         )
         outcome = sandbox.run(command, limits_of(stage), bench.settings.level)
+        bench.program_seconds += outcome.seconds
         verdict, module = outcome.verdict, missing_module(outcome.output, bench)
         if verdict is Verdict.RUNTIME_ERROR and module:
             verdict = Verdict.ENVIRONMENT

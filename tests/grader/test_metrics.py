@@ -10,6 +10,7 @@ from grader.metrics import (
     classification_scores,
     confusion_scores,
     reconstruction_scores,
+    ssim,
 )
 
 GENERATOR = np.random.default_rng(0)
@@ -18,8 +19,8 @@ GENERATOR = np.random.default_rng(0)
 def test_reconstruction_scores_are_means_over_images() -> None:
     truth, recon = GENERATOR.random((2, 40, 28, 28))
     scores = reconstruction_scores(truth, recon)
-    ssim = [structural_similarity(t, r, data_range=1) for t, r in zip(truth, recon, strict=True)]
-    assert scores["ssim"].value == pytest.approx(np.mean(ssim))
+    each = [structural_similarity(t, r, data_range=1) for t, r in zip(truth, recon, strict=True)]
+    assert scores["ssim"].value == pytest.approx(np.mean(each))
     assert scores["one_minus_mse"].value == pytest.approx(1 - np.mean((truth - recon) ** 2))
     half = (scores["ssim"].value + scores["one_minus_mse"].value) / 2
     assert scores["reconstruction"].value == pytest.approx(half)
@@ -93,3 +94,14 @@ def test_class_scores_are_of_the_true_classes() -> None:
 def test_the_same_files_give_the_same_intervals() -> None:
     truth, recon = GENERATOR.random((2, 10, 28, 28))
     assert reconstruction_scores(truth, recon) == reconstruction_scores(truth, recon)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (7, 7), (12, 31)])
+def test_ssim_is_that_of_scikit_image(shape: tuple[int, int]) -> None:
+    generator = np.random.default_rng(0)
+    for truth in (generator.random((70, *shape)), (generator.random((70, *shape)) > 0.8) * 1.0):
+        for recon in (truth, 1 - truth, truth * 0.5, generator.random((70, *shape)), truth * 0):
+            expected = [
+                structural_similarity(t, r, data_range=1) for t, r in zip(truth, recon, strict=True)
+            ]
+            assert ssim(truth, recon) == pytest.approx(np.array(expected), abs=1e-10)

@@ -1,0 +1,88 @@
+"""What the grader itself costs: its SSIM against scikit-image's, and a submission's overhead.
+
+python -m benchmarks.grading: SSIM over 10,000 images, alternating with scikit-image's function in a
+loop, as the median time of each, their ratio and the largest difference; and the time of a whole
+assessment of a small submission, less the time that its own program ran. The data are made up.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from benchmarks.common import ROOT, save
+from grader.assignment import read_assignment
+from grader.metrics import ssim
+from grader.pipeline import assess
+from grader.report import render
+from grader.results import to_gradescope
+from grader.sandbox import best_level
+from grader.stages import Settings
+
+ROUNDS = 5
+IMAGES = 10_000
+SIZES = {"train": 14_748, "val": 15, "test_recon": 10, "test": 1_512}  # as in the course
+
+
+def measure_ssim() -> dict[str, float]:
+    generator = np.random.default_rng(0)
+    truth, recon = generator.random((2, IMAGES, 28, 28))
+    own_seconds, reference_seconds = [], []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        own = ssim(truth, recon)
+        own_seconds.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        reference = np.array(
+            [structural_similarity(t, r, data_range=1) for t, r in zip(truth, recon, strict=True)]
+        )
+        reference_seconds.append(time.perf_counter() - started)
+    own_median, reference_median = map(statistics.median, (own_seconds, reference_seconds))
+    return {
+        "seconds": own_median,
+        "scikit_image_seconds": reference_median,
+        "ratio": reference_median / own_median,
+        "largest_difference": float(np.abs(own - reference).max()),
+    }
+
+
+def measure_overhead(folder: Path) -> dict[str, float | str]:
+    """Of the honest part of the hostile submissions, which imports NumPy alone."""
+    generator = np.random.default_rng(0)
+    for name, count in SIZES.items():
+        images = generator.integers(0, 256, (count, 28, 28), np.uint8)
+        labels = np.array([1, 4, 8])[np.arange(count) % 3]
+        np.savez(folder / f"mnist_1_4_8_{name}.npz", data=images, labels=labels)
+    program = (ROOT / "tests" / "hostile" / "honest.py").read_text()
+    (folder / "submission").mkdir()
+    (folder / "submission" / "vae.py").write_text(f"{program}\n\nmain()\n")
+    assignment, settings = read_assignment("a3"), Settings(folder, best_level())
+    totals, own = [], []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        grade = assess(folder / "submission", assignment, settings)
+        render(grade)
+        to_gradescope(grade)
+        totals.append(time.perf_counter() - started)
+        own.append(totals[-1] - sum(step.seconds for step in grade.steps))
+    return {
+        "level": str(settings.level),
+        "assessment_seconds": statistics.median(totals),
+        "overhead_seconds": statistics.median(own),
+    }
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        results = {"ssim": measure_ssim(), "overhead": measure_overhead(Path(folder))}
+    for name, figures in results.items():
+        texts = (f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
+        print(f"{name:9}", "  ".join(texts))
+    save("grading", results)
+
+
+if __name__ == "__main__":
+    main()
