@@ -3,6 +3,7 @@
 python -m benchmarks.ablations: for each variant and two seeds, half of the default epochs on
 VAE_DATA's training file; the scores of reconstructions of the test file with the search and with
 the encoder alone, and the classification score over 20 draws of the validation set, of both models.
+A variant that is in build/benchmarks/ablations.json already is not repeated.
 """
 
 import functools
@@ -18,7 +19,7 @@ import torch
 import losses
 import models
 import recipe
-from benchmarks.common import course_file, save
+from benchmarks.common import course_file, load, save
 from benchmarks.draws import draw, score
 from data import load_labelled_images
 from grader.metrics import reconstruction_scores
@@ -84,12 +85,13 @@ def measure() -> dict[str, float]:
 
 
 def main() -> None:
-    results = {}
+    results = load("ablations")
     for name, changes in VARIANTS.items():
-        with changed(changes):
-            results[name] = measure()
+        if name not in results:
+            with changed(changes):
+                results[name] = measure()
+            save("ablations", results)
         print(f"{name:44}", "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
-    save("ablations", results)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ def run_vae(*words: Path | str, cwd: Path) -> None:
     subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
+def load(name: str) -> dict[str, Any]:
+    """What build/benchmarks/NAME.json holds from an earlier run; nothing where there is none."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def save(name: str, results: dict[str, Any]) -> None:
     """Write build/benchmarks/NAME.json."""
     RESULTS.mkdir(parents=True, exist_ok=True)

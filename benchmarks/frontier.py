@@ -6,7 +6,6 @@ build/benchmarks/frontier_NAME.json already is not repeated. Draws docs/frontier
 """
 
 import functools
-import json
 import math
 import sys
 import time
@@ -15,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 import recipe
-from benchmarks.common import RESULTS, ROOT, course_file, save
+from benchmarks.common import ROOT, course_file, load, save
 from data import load_labelled_images
 from graded import fit_mixture
 from grader.metrics import classification_scores, reconstruction_scores
@@ -64,18 +63,18 @@ def draw(rows: list[dict[str, float]], abscissa: str) -> Figure:
 
 def main() -> None:
     name = sys.argv[1]
-    path = RESULTS / f"frontier_{name}.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
+    title = f"frontier_{name}"
+    results = load(title)
     for point in POINTS[name]:
         if str(point) not in results:
             epochs, width = (point, 512) if name == "time" else (recipe.EPOCHS, point)
             results[str(point)] = measure(epochs, width)
-            save(path.stem, results)
+            save(title, results)
         row = results[str(point)]
         print(f"{point:>5}", "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     rows = [results[key] for key in sorted(results, key=int)]
     figure = draw(rows, "seconds" if name == "time" else "parameters")
-    figure.savefig(ROOT / "docs" / f"{path.stem}.png", dpi=100)
+    figure.savefig(ROOT / "docs" / f"{title}.png", dpi=100)
 
 
 if __name__ == "__main__":

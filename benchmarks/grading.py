@@ -8,6 +8,7 @@ assessment of a small submission, less the time that its own program ran. The da
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ def measure_overhead(folder: Path) -> dict[str, float | str]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
+        results: dict[str, Mapping[str, float | str]]
         results = {"ssim": measure_ssim(), "overhead": measure_overhead(Path(folder))}
     for name, figures in results.items():
         texts = (f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())

@@ -84,6 +84,7 @@ def run(
     retrain: Annotated[bool, typer.Option("--retrain", help="compare with a training")] = False,
     stages: Annotated[str, typer.Option(help="only these, with commas between")] = "",
     trust: Annotated[bool, typer.Option("--trust", help="the code is your own")] = False,
+    against: Annotated[Path | None, typer.Option(help="an earlier results.json")] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="write results.json here")
     ] = None,
@@ -106,6 +107,13 @@ def run(
         task = task.model_copy(
             update={"weights": [place for place in task.weights if place != "trained"]}
         )
+    if weights_dir and not weights_dir.is_dir():
+        raise ArtifactError(weights_dir, "no such folder", "the folder of fetched weights")
+    if not submission.exists():
+        raise ArtifactError(submission, "no such file or folder", "a submission's zip or folder")
+    if out and out.exists() and not out.is_dir():
+        raise ArtifactError(out, "no folder", "the name of one for results.json and report.html")
+    earlier = read_results(against) if against else None
     settings = Settings(
         data_folder=data.resolve(),
         level=level,
@@ -122,6 +130,19 @@ def run(
         if path:
             write_json(results.to_gradescope(grade), path)
     results.show_grade(grade, console)
+    if earlier is not None:
+        differences = results.differences(earlier, results.to_gradescope(grade)["extra_data"])
+        for line in differences or [f"the same as in {against}"]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The `extra_data` of an earlier results.json. Raises ArtifactError."""
+    try:
+        return dict(json.loads(path.read_bytes())["extra_data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"not a results.json ({type(error).__name__})"
+        raise ArtifactError(path, found, "what an earlier run wrote") from error
 
 
 @app.command()

@@ -194,6 +194,29 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
     }
 
 
+# What a repetition has in common with the first assessment; times and memory vary.
+REPEATED = ("sha256", "weights", "numbers", "verdicts", "metrics", "record")
+
+
+def flat(value: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of nested dictionaries, under their keys with dots between."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, inner in value.items() for k, v in flat(inner, f"{key}.{name}").items()}
+
+
+def differences(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
+    """How two `extra_data` differ in what a repetition should have in common, a line each."""
+    before, after = (
+        flat({name: extra.get(name) for name in REPEATED}) for extra in (earlier, later)
+    )
+    return [
+        f"{key[1:]} was {before.get(key)}, is {after.get(key)}"
+        for key in sorted(before | after)
+        if before.get(key) != after.get(key)
+    ]
+
+
 def mark_figures(mark: Mark) -> dict[str, Any]:
     """A metric's exact figures."""
     parts = {name: asdict(score) for name, score in mark.parts.items()}

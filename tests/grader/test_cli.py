@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from grader.cli import main
+from grader.sandbox import best_level
+from tests.grader.test_exploits import program
 
 Score = Callable[..., tuple[int, str, str]]
 
@@ -129,3 +131,114 @@ def test_help_names_the_commands(
     monkeypatch.setattr(sys, "argv", ["grader", "--help"])
     assert main() == 0
     assert "score" in capsys.readouterr().out
+
+
+@pytest.fixture
+def grader(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `python -m grader` with these words."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["grader", *map(str, words)])
+        return main(), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def honest(submit: Callable[..., Path]) -> Path:
+    return submit({"vae.py": program()})
+
+
+def test_one_command_takes_a_student_through_all_stages(
+    grader: Score, honest: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, shown, err = grader("run", honest, "--trust", "--data", data_folder, "--out", out)
+    assert (code, err) == (0, "")
+    for text in ("reconstruct", "Classification", "80 points", "Report: up to 20 points"):
+        assert text in shown
+    results = json.loads((out / "results.json").read_text())
+    assert results["extra_data"]["record"]["level"] == "trusted"
+    assert "<html" in (out / "report.html").read_text()
+
+
+def test_without_a_test_set_another_stands_in_and_is_named(
+    grader: Score, honest: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("train", "val"):
+        (tmp_path / f"mnist_1_4_8_{name}.npz").write_bytes(
+            (data_folder / f"mnist_1_4_8_{name}.npz").read_bytes()
+        )
+    code, shown, _ = grader("run", honest, "--trust", "--data", tmp_path)
+    assert code == 0
+    assert "mnist_1_4_8_train.npz stands in for it" in shown.replace("\n", " ")
+
+
+def test_an_earlier_result_is_confirmed_or_the_differences_are_named(
+    grader: Score, honest: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    words = ["run", honest, "--trust", "--data", data_folder, "--json", tmp_path / "first.json"]
+    assert grader(*words)[0] == 0
+    again = [*words[:-1], tmp_path / "second.json", "--against", tmp_path / "first.json"]
+    code, shown, _ = grader(*again)
+    assert code == 0
+    assert "the same as in" in shown
+    text = (honest / "vae.py").read_text().replace("[:2]", "[:1]")
+    (honest / "vae.py").write_text(text)
+    shown = grader(*again)[1]
+    assert "sha256 was" in shown
+    assert "metrics.reconstruction.value was" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["nowhere", "--data", "{data}"], "nowhere: no such file or folder"),
+        (["{honest}", "--data", "nowhere"], "no such file"),
+        (["{honest}"], "--data"),
+        (["{honest}", "--data", "{data}", "--assignment", "a9"], "one of: a3"),
+        (["{honest}", "--data", "{data}", "--assignment", "{honest}/vae.py"], "not TOML"),
+        (["{honest}", "--data", "{data}", "--stages", "train,test"], "the stage 'test'"),
+        (["{honest}", "--data", "{data}", "--train", "--weights"], "exclude each other"),
+        (["{honest}", "--data", "{data}", "--weights-dir", "nowhere"], "nowhere"),
+        (["{honest}", "--data", "{data}", "--out", "{honest}/vae.py"], "vae.py"),
+        (["{honest}", "--data", "{data}", "--against", "{honest}/vae.py"], "not a results.json"),
+        (["{empty}", "--data", "{data}"], "no vae.py"),
+    ],
+)
+def test_a_mistake_in_the_command_line_of_run_is_one_line(
+    grader: Score,
+    honest: Path,
+    data_folder: Path,
+    tmp_path: Path,
+    words: list[str],
+    found: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"honest": honest, "data": data_folder, "empty": tmp_path / "empty"}
+    before = (honest / "vae.py").read_bytes()
+    code, shown, err = grader("run", "--trust", *(word.format(**places) for word in words))
+    if words[0] == "{empty}":  # a submission's fault gets a result
+        assert code == 0
+        assert found in shown
+        return
+    assert code == 2
+    assert found in err
+    assert err.count("\n") == 1
+    assert (honest / "vae.py").read_bytes() == before
+
+
+def test_a_dry_run_names_stages_limits_and_findings(grader: Score, honest: Path) -> None:
+    code, shown, _ = grader("dry-run", "a3", honest)
+    assert code == 0
+    assert "Stage train: python vae.py {train} {val} train vae.pth gmm_params.pkl" in shown
+    assert "at most 120.0 min, 8 GiB of memory" in shown
+    assert "no call of torch.manual_seed" in shown
+
+
+def test_the_doctor_names_the_level_of_this_machine(grader: Score) -> None:
+    code, shown, _ = grader("doctor")
+    assert code == 0
+    assert f"submissions are run at level {best_level()}" in shown

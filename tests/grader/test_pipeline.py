@@ -87,8 +87,8 @@ def test_the_score_is_that_of_the_files_scored_by_themselves(
     assert [str(step.verdict) for step in grade.steps if step.name != "train"] == ["OK"] * 6
 
     recon, test = (data_folder / f"mnist_1_4_8_{name}.npz" for name in ("test_recon", "test"))
-    for words in ([recon, "test_reconstruction"], [test, "test_classifier"]):
-        subprocess.run([sys.executable, "vae.py", *words, "vae.pth"], cwd=folder, check=True)
+    for path, mode in ((recon, "test_reconstruction"), (test, "test_classifier")):
+        subprocess.run([sys.executable, "vae.py", path, mode, "vae.pth"], cwd=folder, check=True)
     images = np.load(recon)["data"] / 255
     path = folder / "vae_reconstructed.npz"
     expected = metrics.reconstruction_scores(images, read_reconstructions(path, Remarks(path), 10))
@@ -268,6 +268,7 @@ def test_a_copy_shows_no_label_and_answers_come_back_in_order(
         assert not np.array_equal(copy["data"], original["data"])
         assert np.array_equal(data.restore(copy["data"]), original["data"])
     val = read_data_set("val", a3.data["val"], data_folder, generator)
+    assert val.labels is not None
     write_copy(val, tmp_path / "val.npz", generator)
     with np.load(tmp_path / "val.npz") as copy:
         assert np.array_equal(copy["labels"], val.labels)
@@ -282,7 +283,8 @@ def test_a_grader_that_is_killed_leaves_nothing_behind(
 ) -> None:
     folder = submit({"vae.py": program(SLEEPER.format(mark=tmp_path.name, word=word))})
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "grader", "run", folder, "--data", data_folder, "--out", out]
+    options = ["--data", str(data_folder), "--out", str(out)]
+    words = [sys.executable, "-m", "grader", "run", str(folder), *options]
     grader = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     while not running(word):
         assert grader.poll() is None
