@@ -44,6 +44,9 @@ SYSTEM_FILES = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswi
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 KERNEL = ("/proc", "/sys/devices/system/cpu")
 
+PREFIX = "vae-grader-"  # of temporary folders
+ABANDONED_SECONDS = 60.0  # so old is one whose grader has had the time to lock it
+
 TAIL = 64 << 10  # bytes of output kept from its beginning, and from its end
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 20.0  # for the launcher to end, once told to
@@ -135,16 +138,24 @@ class Output:
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
+def lock(path: Path, flags: int) -> int | None:
+    """An open descriptor of `path`, locked until it is closed; None where it is locked already."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 @contextlib.contextmanager
 def user_of_its_own() -> Iterator[int]:
     """A user id that no other command of any grader on this machine has meanwhile."""
     LOCKS.mkdir(mode=0o700, exist_ok=True)
     for uid in USERS:
-        descriptor = os.open(LOCKS / str(uid), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        descriptor = lock(LOCKS / str(uid), os.O_CREAT | os.O_RDWR)
+        if descriptor is None:
             continue
         try:
             yield uid
@@ -258,9 +269,9 @@ def usage(folder: Path, limits: Limits) -> tuple[int, int]:
                         folders.append(entry.path)
                     if entries > limits.files:
                         break
-        except (FileNotFoundError, PermissionError):  # it changes while it is looked at
+        except FileNotFoundError:  # it changes while it is looked at
             continue
-        except OSError:  # a path too long to be meant well
+        except OSError:  # closed to the grader, or too deep: not meant well
             entries = limits.files + 1
     return size, entries
 
@@ -362,13 +373,30 @@ def remove(folder: Path) -> None:
     subprocess.run(["rm", "-rf", "--", folder], check=True)
 
 
+def remove_abandoned(parent: Path) -> None:
+    """Remove the temporary folders of graders that were killed: old, and no longer locked."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.lstat().st_mtime < ABANDONED_SECONDS:
+                continue
+            descriptor = lock(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+            if descriptor is not None:
+                remove(folder)
+                os.close(descriptor)
+
+
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="vae-grader-"))
+    """A folder for as long as it is needed; those of graders that were killed are removed."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    descriptor = lock(folder, os.O_DIRECTORY)
+    remove_abandoned(folder.parent)
     try:
         yield folder
     finally:
         remove(folder)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def clear_shared_memory(uid: int) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -151,6 +152,8 @@ def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path
         "open('large', 'wb').write(bytes(100 << 20))",
         "for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))\nimport time; time.sleep(9)",
         "for i in range(1000): open(f'{i}', 'wb')\nimport time; time.sleep(9)",
+        "import os, time\nos.mkdir('d')\nopen('d/f', 'wb').write(bytes(7 << 20))\n"
+        "open('g', 'wb').write(bytes(7 << 20))\nos.chmod('d', 0)\ntime.sleep(9)",
         "import os, time\nfor i in range(9000): os.mkdir('d'); os.chdir('d')\ntime.sleep(9)",
     ],
 )
@@ -305,6 +308,21 @@ def test_nothing_outlives_a_grader_that_is_killed(level: Level, folder: Path) ->
     while alive(mark) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not alive(mark)
+
+
+def test_temporary_folders_of_dead_graders_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old = tmp_path / "vae-grader-old"
+    (old / "deep").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    (tmp_path / "other").mkdir()
+    with sandbox.temporary_folder() as first:
+        os.utime(first, (0, 0))
+        with sandbox.temporary_folder() as second:
+            assert sorted(tmp_path.iterdir()) == sorted([first, second, tmp_path / "other"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
 
 
 def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
