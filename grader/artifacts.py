@@ -5,6 +5,7 @@ is not certain, ArtifactError says what was found and what was expected.
 """
 
 import csv
+import errno
 import io
 import math
 import os
@@ -20,10 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
-LARGEST_CSV = 64 << 20
+SMALL_CSV = 1 << 20  # however few rows are asked for
+ENTRY_SIZE = 1 << 10  # bytes that describe a record of a zip, or fill it up, at most
 LARGEST_GRAPH = 16 << 20  # bytes of a state dict's description, its weights apart
 
 COLUMN = "Predicted_Label"
+ROW_SIZE = 100  # bytes of a CSV's row that are plenty for a label and an index
+LABELS = 100  # different ones in a file of predictions
+
+# Of what a file calls its parts no more is repeated: names could carry what a student must not see.
+NAME_SIZE, NAMES = 30, 3
 
 ITEM_BYTES = {
     "DoubleStorage": 8,
@@ -73,7 +80,9 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
         # Not blocking: a named pipe must not hold the grader up.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        found = "a symbolic link" if path.is_symlink() else f"cannot be opened ({error.strerror})"
+        found = f"cannot be opened ({error.strerror})"
+        if error.errno == errno.ELOOP:
+            found = "a symbolic link"
         raise ArtifactError(path, found, expected) from error
     try:
         status = os.fstat(descriptor)
@@ -100,6 +109,10 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception as error:  # a damaged directory can fail in struct, in codecs and more
         raise ArtifactError(path, f"not a zip archive ({error})", expected) from error
+    for entry in archive.infolist():
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # The others inflate a chunk as a whole, however large it grows.
+            raise ArtifactError(path, "an unusual method of compression", expected)
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
         found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
@@ -140,9 +153,9 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
     likely = [name for name in names if "recon" in name.lower()]
     for candidates in (names, likely):
         if len(candidates) == 1:
-            remarks.add(f"the images are called '{candidates[0][:-4]}'", "'data'")
+            remarks.add(f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'", "'data'")
             return candidates[0]
-    found = ", ".join(f"'{name[:-4]}'" for name in names) or "nothing"
+    found = ", ".join(f"'{name[:-4][:NAME_SIZE]}'" for name in names[:NAMES]) or "nothing"
     raise ArtifactError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
 
 
@@ -250,7 +263,7 @@ def read_predictions(
     Raises ArtifactError where it is not certain which numbers are the labels.
     """
     expected = f"a CSV with the header '{header}' and {count} labels"
-    content = read_file(path, expected, LARGEST_CSV)
+    content = read_file(path, expected, max(SMALL_CSV, ROW_SIZE * count))
     try:
         text = content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
@@ -284,6 +297,8 @@ def read_predictions(
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
         raise ArtifactError(path, f"{len(labels)} labels", expected)
+    if (different := len(np.unique(labels))) > LABELS:
+        raise ArtifactError(path, f"{different} different labels", "those of the data set")
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
         remarks.add("labels such as 4.0", "whole numbers")
     return labels
@@ -311,7 +326,7 @@ def number_sizes(graph: bytes) -> dict[str, int]:
         elif name in ("BINGET", "LONG_BINGET"):
             pushed.append(memo.get(argument))
         elif name == "STACK_GLOBAL":
-            pushed[-2:] = [" ".join(map(str, pushed[-2:]))]
+            pushed[-2:] = [str(pushed[-1])[:NAME_SIZE]] if pushed else []
         elif name == "BINPERSID" and len(pushed) >= 5 and pushed[-5] == "storage":
             key, size = str(pushed[-3]), ITEM_BYTES.get(str(pushed[-4]).split()[-1], 1)
             sizes[key] = min(size, sizes.get(key, size))
@@ -339,6 +354,10 @@ def count_numbers(path: Path) -> int:
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
     if not records:
         raise ArtifactError(path, "no tensors", expected)
-    return sum(
+    numbers = sum(
         entry.file_size // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
     )
+    # What else the file holds is no part of the state dict, and could be numbers all the same.
+    known = sum(entry.compress_size for entry in (*records, *graphs))
+    rest = path.stat().st_size - known - ENTRY_SIZE * len(archive.infolist())
+    return numbers + (rest // 4 if rest > 0 else 0)

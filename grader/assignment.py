@@ -38,7 +38,6 @@ class Layout(Table):
     group_file: FileName | None = None
     entry_number: str | None = None
     report: bool = False
-    report_pages: PositiveInt | None = None
 
 
 class Rules(Table):

@@ -27,7 +27,7 @@ from grader.pipeline import assess, weights_in
 from grader.report import render
 from grader.rules import check
 from grader.sandbox import Level, best_level, obstacle, temporary_folder
-from grader.stages import Settings
+from grader.stages import Settings, carried_files
 from grader.submission import open_submission
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -154,7 +154,9 @@ def dry_run(
     task = read_assignment(assignment)
     with temporary_folder() as folder:
         opened = open_submission(submission.absolute(), task, folder)
-        findings = [str(finding) for finding in check(opened.folder, task.rules)]
+        files, _ = carried_files(opened.folder, set(task.artefact))
+        found = check(opened.folder, files, task.program, task.rules)
+        findings = [str(finding) for finding in found]
         included = weights_in(opened.folder, task.trained_artefacts())
     print(results.plan_text(task, bool(included), opened.remarks + findings))
 

@@ -1,5 +1,6 @@
 """The data sets as a submission gets to see them: no labels, and private ones in another order."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,15 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
     return read_truth_labels(path), read_array(path, archive, "labels.npy", "labels").dtype
 
 
-def read_data_set(
-    name: str, settings: Data, folder: Path, generator: np.random.Generator
-) -> DataSet:
-    """The data set of an assignment, from the grader's data folder. Raises ArtifactError."""
+def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
+    """The data set of an assignment, from the grader's data folder. Raises ArtifactError.
+
+    The order depends on the content too: it is as secret as the labels are.
+    """
     path = folder / settings.file
     if not path.is_file():
         raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+    generator = np.random.default_rng([seed, *hashlib.sha256(path.read_bytes()).digest()])
     images, stored = read_truth_images(path), read_images(path, Remarks(path), side=None)
     labels, label_type = read_labels(path)
     count = len(images)

@@ -45,7 +45,12 @@ LANDLOCK_TCP = 0b11  # bind, connect
 LANDLOCK_SCOPES = 0b11  # abstract sockets, signals
 
 SECCOMP_MODE_FILTER = 2
-ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # audit id, socket()
+# The audit id, the number of socket(), and those of calls whose effects outlive a process: shmget,
+# semget, msgget, mq_open, add_key, request_key, keyctl.
+ARCHITECTURES = {
+    "x86_64": (0xC000003E, 41, [29, 64, 68, 240, 248, 249, 250]),
+    "aarch64": (0xC00000B7, 198, [194, 190, 186, 180, 217, 218, 219]),
+}
 X32_BIT = 0x40000000
 IO_URING_SETUP = 425
 BPF_LOAD, BPF_EQUAL, BPF_AT_LEAST, BPF_RETURN = 0x20, 0x15, 0x35, 0x06
@@ -78,7 +83,7 @@ def restrict_files(readable: list[str], writable: list[str]) -> None:
     """Allow this process and its children nothing but these paths and what lies beneath them."""
     version = landlock_version()
     if not version:
-        return
+        raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     handled = LANDLOCK_RIGHTS[max(known for known in LANDLOCK_RIGHTS if known <= version)]
     tcp = LANDLOCK_TCP if version >= 4 else 0
     scopes = LANDLOCK_SCOPES if version >= 6 else 0
@@ -103,18 +108,24 @@ def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> b
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
-def restrict_sockets() -> None:
-    """Allow this process and its children no socket that leaves the machine."""
+def restrict_calls() -> None:
+    """Allow this process and its children no socket that leaves the machine, and no kernel objects
+    that would outlive them: another command could find these."""
     if platform.machine() not in ARCHITECTURES:
-        return
-    architecture, socket_call = ARCHITECTURES[platform.machine()]
+        raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}")
+    architecture, socket_call, refused = ARCHITECTURES[platform.machine()]
+    refused = [*refused, IO_URING_SETUP]
+    after = len(refused)
     program = b"".join(
         [
             instruction(BPF_LOAD, 4),  # the architecture
-            instruction(BPF_EQUAL, architecture, 0, 8),
+            instruction(BPF_EQUAL, architecture, 0, after + 7),
             instruction(BPF_LOAD, 0),  # the call's number
-            instruction(BPF_AT_LEAST, X32_BIT, 6, 0),
-            instruction(BPF_EQUAL, IO_URING_SETUP, 3, 0),
+            instruction(BPF_AT_LEAST, X32_BIT, after + 5, 0),
+            *(
+                instruction(BPF_EQUAL, number, len(refused) - i + 2, 0)
+                for i, number in enumerate(refused)
+            ),
             instruction(BPF_EQUAL, socket_call, 0, 3),
             instruction(BPF_LOAD, 16),  # its first argument, the address family
             instruction(BPF_EQUAL, AF_UNIX, 1, 0),
@@ -151,7 +162,7 @@ def become(plan: dict[str, Any], report: int) -> NoReturn:
         os.chdir(plan["folder"])
         if plan["confine"]:
             restrict_files(plan["readable"], plan["writable"])
-            restrict_sockets()
+            restrict_calls()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(plan["words"][0], plan["words"], plan["environment"])
     except OSError as error:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -77,8 +78,8 @@ def check_size(bench: Bench) -> Step | None:
 def check_rules(bench: Bench) -> Step:
     """Read the code. What the assignment forbids ends the assessment, unless it is one's own."""
     home, grade = bench.submission.folder, bench.grade
-    findings = rules.check(home, bench.assignment.rules)
-    _, left_out = carried_files(home, set(bench.assignment.artefact))
+    kept, left_out = carried_files(home, set(bench.assignment.artefact))
+    findings = rules.check(home, kept, bench.assignment.program, bench.assignment.rules)
     for path in left_out:
         size = path.stat().st_size >> 20
         grade.remarks.append(f"{path.name} ({size} MiB) is left out: no stage needs it")
@@ -213,7 +214,7 @@ def assess(
     grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
     generator = np.random.default_rng(assignment.seed)
     data = {
-        name: read_data_set(name, part, settings.data_folder, generator)
+        name: read_data_set(name, part, settings.data_folder, assignment.seed)
         for name, part in with_stand_ins(assignment, settings, grade).items()
     }
 
@@ -239,9 +240,14 @@ def assess(
         grade.remarks += submission.remarks
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
-        if done(check_rules(bench)).verdict is Verdict.OK:
-            run_stages(bench, done)
-            done(run_probes(bench))
+        try:
+            if done(check_rules(bench)).verdict is Verdict.OK:
+                run_stages(bench, done)
+                done(run_probes(bench))
+        except Exception:  # a student gets a result whatever a submission found to break
+            message = "the grader failed here, and a person has to look at it"
+            done(Step("grader", Verdict.INTERNAL, message, output=traceback.format_exc()))
+            grade.flags.append(Flag("grader", "an error of the grader's own ended the assessment"))
         grade.marks = [score(bench, metric) for metric in assignment.metric]
         progress(grade)
     return grade

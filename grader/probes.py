@@ -4,15 +4,17 @@ Each runs a stage once more under other conditions; `Probe` in assignment.py say
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from grader.artifacts import ArtifactError, Remarks
+from grader.artifacts import ArtifactError, Remarks, open_zip, read_file
 from grader.assignment import Assignment, Probe
 from grader.copies import DataSet, write_copy
 from grader.grade import Flag, Step
 from grader.metrics import classification_scores, reconstruction_scores, ssim
+from grader.sandbox import SandboxError
 from grader.stages import Bench, collect, read_answers, stage_run
 from grader.verdicts import Verdict
 
@@ -51,7 +53,7 @@ def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
     write_copy(data, copy, generator, stored)
     answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
     if answers is None:
-        return None
+        return "gives no answers for images of noise"
     similarity = float(ssim(images, answers).mean())
     if similarity < probe.limit:
         return None
@@ -60,18 +62,19 @@ def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
 
 def zeroed(path: Path, copy: Path) -> None:
     """A copy of PyTorch's state dict, or of NumPy's .npz, with every number 0; else zeros alone."""
-    if not zipfile.is_zipfile(path):
+    try:
+        source = open_zip(path, read_file(path, "weights"), "weights")
+        with zipfile.ZipFile(copy, "w") as target:
+            for entry in source.infolist():
+                content = source.read(entry)
+                if "/data/" in entry.filename:
+                    content = bytes(len(content))
+                elif entry.filename.endswith(".npy"):
+                    header = content[: content.find(b"\n") + 1]
+                    content = header + bytes(len(content) - len(header))
+                target.writestr(entry, content)
+    except (ArtifactError, zipfile.BadZipFile, zlib.error, OSError):
         copy.write_bytes(bytes(path.stat().st_size))
-        return
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
-        for entry in source.infolist():
-            content = source.read(entry)
-            if "/data/" in entry.filename:
-                content = bytes(len(content))
-            elif entry.filename.endswith(".npy"):
-                header = content[: content.find(b"\n") + 1]
-                content = header + bytes(len(content) - len(header))
-            target.writestr(entry, content)
 
 
 def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
@@ -94,12 +97,13 @@ def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | No
 def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
     """An answer belongs to its image, wherever in the file that is."""
     copy = scratch / "order.npz"
-    generator = np.random.default_rng(bench.assignment.seed)
-    write_copy(data, copy, generator, data.stored[::-1])
+    generator = np.random.default_rng([bench.assignment.seed, *data.order])
+    other = generator.permutation(len(data.order))
+    write_copy(data, copy, generator, data.stored[other])
     answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
     if answers is None:
         return "gives no answers when the images come in another order"
-    changed = changed_share(answers[::-1], bench.answers[probe.artefact])
+    changed = changed_share(answers, bench.answers[probe.artefact][other])
     if 1 - changed >= probe.limit:
         return None
     return f"answers otherwise for {changed:.1%} of the images when their order is another"
@@ -151,7 +155,10 @@ def run_probes(bench: Bench) -> Step:
         assert of is not None
         scratch = bench.scratch / f"probe-{asked}"
         scratch.mkdir(mode=0o711)
-        evidence = KINDS[probe.kind](bench, probe, bench.data[of], scratch)
+        try:
+            evidence = KINDS[probe.kind](bench, probe, bench.data[of], scratch)
+        except SandboxError as error:
+            evidence = f"could not be asked: {error}"
         if evidence:
             bench.grade.flags.append(Flag(f"{probe.kind} of {probe.stage}", evidence))
     if not asked:

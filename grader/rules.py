@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from grader.assignment import Rules
 LARGEST_SOURCE = 2 << 20  # bytes
 
 # What runs or finds code by names that only show when it runs.
-DYNAMIC_NAMES = {"__import__", "exec", "eval", "compile", "breakpoint"}
+DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
 DYNAMIC_MODULES = {
     "importlib",
     "runpy",
@@ -46,6 +46,7 @@ SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"
 TRAIN_WORDS = ("train", "fit")
 
 HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # of the standard library; nobody needs them
+COMPILED = {".pyc", ".so", ".pyd", ".pth"}
 START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
 
 
@@ -109,6 +110,7 @@ class Reader(ast.NodeVisitor):
     def __init__(self, file: str, rules: Rules, own: set[str]) -> None:
         self.file, self.rules, self.own = file, rules, own
         self.names: dict[str, str] = {}
+        self.defined: dict[str, ast.FunctionDef] = {}
         self.calls: set[str] = set()
         self.findings: list[Finding] = []
 
@@ -172,15 +174,21 @@ class Reader(ast.NodeVisitor):
         literal = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else 0
         if path in ("__import__", "importlib.import_module") and isinstance(literal, str):
             self.imported(node, literal)
-        if name in DYNAMIC_NAMES and name not in self.names:
-            self.find(Kind.SUSPICIOUS, node, f"calls {name}")
-        elif path in OUTSIDE_CALLS or path.split(".")[0] in DYNAMIC_MODULES:
+        if path in OUTSIDE_CALLS or path.split(".")[0] in DYNAMIC_MODULES:
             self.find(Kind.SUSPICIOUS, node, f"calls {path}")
         if path.endswith("load") and any(
             k.arg == "weights_only" and getattr(k.value, "value", None) is False
             for k in node.keywords
         ):
             self.find(Kind.REMARK, node, "loads weights with weights_only=False")
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if node.id in DYNAMIC_NAMES and node.id not in self.names | self.defined.keys():
+            self.find(Kind.SUSPICIOUS, node, f"uses {node.id}")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.defined[node.name] = node
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
@@ -221,28 +229,38 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
         return Finding(Kind.BROKEN, file, 1, f"is no Python: {error}")
 
 
-def check_names(folder: Path, rules: Rules) -> Iterator[Finding]:
-    """Files and folders that take the place of a module of Python's or of the assignment's."""
+def reserved_names(rules: Rules) -> set[str]:
+    """The modules whose place no file of a submission may take."""
     packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
-    reserved = (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
-    for path in sorted(folder.iterdir()):
-        is_code = path.is_dir() or path.suffix in (".py", ".pyc", ".so", ".pth")
-        name = path.name.split(".")[0]
-        if is_code and name in reserved:
-            message = f"takes the place of the module {name}"
-            yield Finding(Kind.FORBIDDEN, path.name, 1, message)
+    return (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
 
 
-def check(folder: Path, rules: Rules) -> list[Finding]:
-    """What all rules have to say about the Python files below `folder`, file by file."""
-    findings = list(check_names(folder, rules))
-    own = {path.name.split(".")[0] for path in folder.iterdir()}
+def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
+    """What all rules have to say about `files` below `folder`, of which `program` is run."""
+    findings: list[Finding] = []
+    own: set[str] = set()
+    reserved = reserved_names(rules)
+    for path in sorted(files):
+        file = path.relative_to(folder).as_posix()
+        first, _, inner = file.partition("/")
+        # A folder comes before an installed module only as a package.
+        module = first.split(".")[0]
+        if path.suffix in COMPILED:
+            findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is compiled code"))
+        elif path.suffix != ".py":
+            continue
+        if module in reserved and (not inner or inner.startswith("__init__.")):
+            message = f"takes the place of the module {module}"
+            findings.append(Finding(Kind.FORBIDDEN, file, 1, message))
+        elif module not in reserved:
+            own.add(module)
     calls: set[str] = set()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for path in files if path.suffix == ".py"):
         file = path.relative_to(folder).as_posix()
         tree = parse(path, file)
         if isinstance(tree, Finding):
-            findings.append(tree)
+            unused = tree.kind is Kind.BROKEN and file != program
+            findings.append(replace(tree, kind=Kind.REMARK) if unused else tree)
             continue
         reader = Reader(file, rules, own)
         try:

@@ -295,6 +295,19 @@ def proportional_memory_of(root: int) -> int:
     return total
 
 
+def unlinked_size(root: int) -> int:
+    """Bytes of files without a name that what descends from a process holds open."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        sizes[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    return sum(sizes.values())
+
+
 class Watch:
     """Looks at a running command every few moments: is it still within its limits?"""
 
@@ -312,6 +325,7 @@ class Watch:
     def disk_exceeded(self) -> bool:
         found = [usage(folder, self.limits) for folder in self.folders]
         size, entries = (sum(column) for column in zip(*found, strict=True))
+        size += unlinked_size(self.pid)
         return size > self.limits.disk or entries > self.limits.files
 
     def exceeded(self) -> Verdict | None:
@@ -320,7 +334,7 @@ class Watch:
             return Verdict.TIME_LIMIT
         if self.disk_exceeded():
             return Verdict.OUTPUT_LIMIT
-        if self.groups.folders:
+        if self.groups.peak_memory is not None:
             return None
         memory = memory_of(self.pid)
         if memory > self.limits.memory:
@@ -333,9 +347,10 @@ def judge(code: int, output: str) -> Verdict:
     """The verdict on a command that ended by itself, from its exit status and last words."""
     if code == 0:
         return Verdict.OK
-    if "File too large" in output or "No space left on device" in output or code in (-25, 153):
+    last = output.rstrip().rpartition("\n")[2]
+    if "File too large" in last or "No space left on device" in last or code in (-25, 153):
         return Verdict.OUTPUT_LIMIT
-    if "MemoryError" in output or "allocate memory" in output:
+    if "MemoryError" in last or "allocate memory" in last:
         return Verdict.MEMORY_LIMIT
     if code in (-24, 152):  # SIGXCPU
         return Verdict.TIME_LIMIT

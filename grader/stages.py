@@ -4,6 +4,7 @@ The folder holds a fresh copy of the submission and the artefacts that the assig
 what the run leaves in it only the named files are looked at.
 """
 
+import builtins
 import re
 import shutil
 import sys
@@ -16,6 +17,8 @@ import numpy as np
 
 from grader import rules, sandbox
 from grader.artifacts import (
+    NAME_SIZE,
+    NAMES,
     ArtifactError,
     Remarks,
     printable,
@@ -31,7 +34,7 @@ from grader.submission import Submission
 from grader.verdicts import Verdict
 
 CARRIED_BYTES = 8 << 20  # of a submission's files, weights apart; larger ones hide weights
-NEW_FILES = 6  # named in a message
+LINE_SIZE = 200  # characters of a program's last line
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,11 @@ def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Pa
     kept: list[Path] = []
     rest: list[Path] = []
     room = CARRIED_BYTES
-    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in left_out]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not left_out & set(path.relative_to(folder).parts)
+    ]
     for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
         room -= path.stat().st_size
         (kept if room >= 0 else rest).append(path)
@@ -98,10 +105,20 @@ def limits_of(stage: Stage) -> Limits:
     )
 
 
-def last_words(output: str) -> str:
-    """The last line that says anything, as a traceback's does."""
+def last_words(output: str, whole: bool) -> str:
+    """The last line that says anything, as a traceback's does.
+
+    Unless `whole`, only the kind of error and where it arose: the text could carry test images.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return printable(lines[-1][:200]) if lines else "nothing was printed"
+    if not lines:
+        return "nothing was printed"
+    if whole:
+        return printable(lines[-1][:LINE_SIZE])
+    kind = lines[-1].split(":")[0]
+    error = kind if isinstance(getattr(builtins, kind, None), type) else "an error of its own"
+    places = re.findall(r'File "[^"]*?(\w{1,30}\.py)", line (\d{1,5})', output)
+    return f"{error} in {places[-1][0]}, line {places[-1][1]}" if places else error
 
 
 def missing_module(output: str, bench: Bench) -> str | None:
@@ -116,7 +133,9 @@ def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> 
     limits = stage.limits
     return {
         Verdict.OK: "",
-        Verdict.RUNTIME_ERROR: f"the program ended with an error: {last_words(output)}",
+        Verdict.RUNTIME_ERROR: (
+            f"the program ended with an error: {last_words(output, stage.show_output)}"
+        ),
         Verdict.TIME_LIMIT: f"the program ran longer than {limits.seconds:g} s",
         Verdict.MEMORY_LIMIT: f"the program needed more than {limits.memory_gib:g} GiB of memory",
         Verdict.OUTPUT_LIMIT: (
@@ -188,7 +207,10 @@ def plain(error: ArtifactError, folder: Path) -> str:
 def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
     """What a stage wrote, for a student who looks for a file that is not there."""
     old = {path.name for path in bench.submission.folder.iterdir()} | set(stage.needs)
-    names = sorted({path.name for path in folder.iterdir()} - old)[:NEW_FILES]
+    try:
+        names = sorted({path.name[:NAME_SIZE] for path in folder.iterdir()} - old)[:NAMES]
+    except OSError:
+        return "the stage closed its folder"
     return printable(f"the stage wrote {', '.join(names)}" if names else "the stage wrote no file")
 
 

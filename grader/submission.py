@@ -50,7 +50,7 @@ def safe_path(archive: Path, name: str) -> PurePosixPath:
         raise ArtifactError(archive, f"the entry '{name}' with a backslash", expected)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise ArtifactError(archive, f"the entry '{name}', which leads outside", expected)
-    if len(path.parts) > DEEPEST or any(len(part.encode()) > 200 for part in path.parts):
+    if len(path.parts) > DEEPEST or any(len(part) > 150 for part in path.parts):
         raise ArtifactError(archive, f"the entry '{name:.60}', deep or long beyond use", expected)
     if not name.isprintable():
         raise ArtifactError(archive, f"the entry '{name}' with control characters", expected)
@@ -68,6 +68,9 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ArtifactError(path, f"'{name}', a link or a device", "plain files and folders")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # The others inflate a chunk as a whole, however large it grows.
+            raise ArtifactError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
             raise ArtifactError(path, f"'{name}', which is encrypted", "no password")
         if entry.is_dir() or ignored(name):
@@ -110,6 +113,7 @@ def copy_folder(path: Path, destination: Path) -> None:
     """Copy the plain files of a folder, hidden ones and builds left out. Raises ArtifactError."""
     left = MOST_BYTES
     for entries, source in enumerate(plain_files(path), 1):
+        safe_path(path, source.relative_to(path).as_posix())
         left -= source.stat().st_size
         if left < 0 or entries > MOST_ENTRIES:
             found = f"more than {MOST_BYTES >> 20} MiB or {MOST_ENTRIES} files"
@@ -119,15 +123,17 @@ def copy_folder(path: Path, destination: Path) -> None:
         shutil.copyfile(source, target, follow_symlinks=False)
 
 
-def plain_files(folder: Path) -> Iterator[Path]:
+def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
     """The files below `folder` in order of their names. Raises ArtifactError for a link."""
+    if depth > DEEPEST:
+        raise ArtifactError(folder, "folders deep beyond use", f"at most {DEEPEST}")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or ignored(PurePosixPath(path.name)) or path.name == "build":
             continue
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise ArtifactError(path, "a link or a device", "plain files and folders")
         if path.is_dir():
-            yield from plain_files(path)
+            yield from plain_files(path, depth + 1)
         else:
             yield path
 
@@ -143,7 +149,8 @@ def digest(folder: Path) -> str:
 
 def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> Path:
     """The folder that holds the program: asked for is one folder with everything in it."""
-    found = sorted(folder.rglob(program), key=lambda p: len(p.parts))
+    programs = (path for path in folder.rglob(program) if path.is_file())
+    found = sorted(programs, key=lambda p: len(p.parts))
     if not found:
         raise ArtifactError(path, f"no {program}", f"one folder with {program} in it")
     if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
@@ -181,7 +188,7 @@ def check_layout(home: Path, layout: Layout, remarks: list[str]) -> tuple[list[s
                 members.append(line)
     if not layout.report:
         return members, None
-    reports = sorted(home.glob("*.pdf"))
+    reports = sorted(path for path in home.glob("*.pdf") if path.is_file())
     wanted = "_".join(members) + ".pdf"
     if not reports:
         remarks.append(f"the report is missing; expected {wanted if members else 'a PDF'}")

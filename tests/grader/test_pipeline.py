@@ -194,7 +194,9 @@ def test_a_failed_stage_leaves_the_marks_of_the_others(
     after = "def reconstruct(test_path, model_path):\n    raise KeyError('mu')"
     grade = assess(submit({"vae.py": program(after=after)}), a3, Settings(data_folder, level))
     assert grade.step("reconstruct").verdict is Verdict.RUNTIME_ERROR
-    assert grade.step("reconstruct").message.endswith("KeyError: 'mu'")
+    assert grade.step("reconstruct").message.startswith(
+        "the program ended with an error: KeyError in vae.py, line "
+    )
     assert grade.marks[0].points == 0
     assert grade.marks[1].points > 20
     check_results(grade)
@@ -256,7 +258,7 @@ def test_a_copy_shows_no_label_and_answers_come_back_in_order(
     data_folder: Path, a3: Assignment, tmp_path: Path
 ) -> None:
     generator = np.random.default_rng(0)
-    data = read_data_set("test", a3.data["test"], data_folder, generator)
+    data = read_data_set("test", a3.data["test"], data_folder, 0)
     assert data.labels is not None
     write_copy(data, tmp_path / "copy.npz", generator)
     original = np.load(data_folder / "mnist_1_4_8_test.npz")
@@ -267,7 +269,7 @@ def test_a_copy_shows_no_label_and_answers_come_back_in_order(
         assert (copy["labels"] == data.labels[data.order]).mean() < 0.6
         assert not np.array_equal(copy["data"], original["data"])
         assert np.array_equal(data.restore(copy["data"]), original["data"])
-    val = read_data_set("val", a3.data["val"], data_folder, generator)
+    val = read_data_set("val", a3.data["val"], data_folder, 0)
     assert val.labels is not None
     write_copy(val, tmp_path / "val.npz", generator)
     with np.load(tmp_path / "val.npz") as copy:

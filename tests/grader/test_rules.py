@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.assignment import read_assignment
-from grader.rules import Kind, check, decide, package_folders
+from grader.assignment import Rules, read_assignment
+from grader.rules import Finding, Kind, decide, package_folders
+from grader.rules import check as check_files
 from tests.mutations import damaged
 
 RULES = read_assignment("a3").rules
@@ -14,6 +15,11 @@ SEED = "import torch\ntorch.manual_seed(0)\n"
 ROOT = Path(__file__).resolve().parents[2]
 
 Submit = Callable[..., Path]
+
+
+def check(folder: Path, rules: Rules) -> list[Finding]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return check_files(folder, files, "vae.py", rules)
 
 
 def kinds(submit: Submit, text: str | bytes, **more: str) -> list[tuple[Kind, int]]:
@@ -39,6 +45,8 @@ def kinds(submit: Submit, text: str | bytes, **more: str) -> list[tuple[Kind, in
         ("try:\n    import transformers\nexcept ImportError:\n    pass", Kind.FORBIDDEN),
         ("exec('import os')", Kind.SUSPICIOUS),
         ("eval('1')", Kind.SUSPICIOUS),
+        ("e = exec\ne('x = 1')", Kind.SUSPICIOUS),
+        ("__builtins__.exec('x = 1')", Kind.SUSPICIOUS),
         ("import ctypes", Kind.SUSPICIOUS),
         ("from importlib import import_module as im\nim('skle' + 'arn')", Kind.SUSPICIOUS),
         ("import os\nos.system('id')", Kind.SUSPICIOUS),
@@ -82,7 +90,7 @@ def test_what_breaks_a_rule_is_found(submit: Submit, text: str | bytes, kind: Ki
         "for epoch in range(10):\n    train(epoch)",
         "for x in [a, b]:\n    model.train()\n    print(x)",
         "from . import helpers",
-        "def evaluate(model):\n    pass",
+        "def eval(model):\n    pass\neval(1)",
     ],
 )
 def test_what_is_allowed_leaves_nothing(submit: Submit, text: str) -> None:
@@ -104,13 +112,29 @@ def test_modules_of_the_submission_itself_are_its_own(submit: Submit) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["torch.py", "numpy/__init__.py", "sitecustomize.py", "json.py", "sklearn/x.py"]
+    "name", ["torch.py", "numpy/__init__.py", "sitecustomize.py", "json.py", "sklearn.so"]
 )
 def test_a_file_that_takes_the_place_of_a_module_is_found(submit: Submit, name: str) -> None:
     folder = submit({"vae.py": SEED, name: ""})
-    (finding,) = check(folder, RULES)
-    assert finding.kind is Kind.FORBIDDEN
+    (finding,) = (f for f in check(folder, RULES) if f.kind is Kind.FORBIDDEN)
     assert "takes the place" in finding.message
+
+
+def test_files_that_take_no_place_are_let_be(submit: Submit) -> None:
+    files = {"logging/loss.png": "", "profile/notes.txt": "", "json.txt": "", "utils/net.py": ""}
+    assert check(submit({"vae.py": SEED, **files}), RULES) == []
+
+
+def test_a_data_file_does_not_make_a_forbidden_module_ones_own(submit: Submit) -> None:
+    text = SEED + "from sklearn.mixture import GaussianMixture\nimport socket"
+    files = {"sklearn.txt": "", "socket.txt": "", "sklearn/notes.py": ""}
+    found = check(submit({"vae.py": text, **files}), RULES)
+    assert [finding.kind for finding in found] == [Kind.FORBIDDEN, Kind.SUSPICIOUS]
+
+
+def test_a_broken_file_that_is_not_run_is_only_remarked_upon(submit: Submit) -> None:
+    (finding,) = check(submit({"vae.py": SEED, "old/notes.py": "!pip install x"}), RULES)
+    assert finding.kind is Kind.REMARK
 
 
 def test_a_missing_seed_is_remarked_upon(submit: Submit) -> None:

@@ -151,6 +151,8 @@ def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path
     [
         "open('large', 'wb').write(bytes(100 << 20))",
         "for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))\nimport time; time.sleep(9)",
+        "import os, time\nkept = []\nfor i in range(5):\n    kept.append(open(f'{i}', 'wb'))\n"
+        "    os.unlink(f'{i}')\n    kept[-1].write(bytes(7 << 20))\ntime.sleep(9)",
         "for i in range(1000): open(f'{i}', 'wb')\nimport time; time.sleep(9)",
         "import os, time\nos.mkdir('d')\nopen('d/f', 'wb').write(bytes(7 << 20))\n"
         "open('g', 'wb').write(bytes(7 << 20))\nos.chmod('d', 0)\ntime.sleep(9)",
@@ -284,6 +286,23 @@ def test_several_workers_share_memory(level: Level, folder: Path) -> None:
         kept.close(); kept.unlink()
     """
     assert run(level, folder, program).output == "[1, 2]\n"
+
+
+@pytest.mark.parametrize("level", [level for level in SEALED if level.other_user])
+def test_no_kernel_object_outlives_a_command(level: Level, folder: Path) -> None:
+    program = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        print(libc.shmget(0x5eed, 4096, 0o1666))
+    """
+    run(level, folder, program)
+    assert str(0x5EED) not in Path("/proc/sysvipc/shm").read_text().split()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_word_in_the_output_is_no_verdict(level: Level, folder: Path) -> None:
+    program = "print('MemoryError was avoided'); raise ValueError('x')"
+    assert run(level, folder, program).verdict is Verdict.RUNTIME_ERROR
 
 
 @pytest.mark.parametrize("level", LEVELS)
