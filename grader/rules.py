@@ -115,7 +115,8 @@ class Reader(ast.NodeVisitor):
         self.findings: list[Finding] = []
 
     def find(self, kind: Kind, node: ast.AST, message: str) -> None:
-        self.findings.append(Finding(kind, self.file, getattr(node, "lineno", 1), message))
+        if message not in (finding.message for finding in self.findings):
+            self.findings.append(Finding(kind, self.file, getattr(node, "lineno", 1), message))
 
     def imported(self, node: ast.AST, module: str) -> None:
         """Judge the import of `module`, which may also be a name within a module."""
@@ -130,7 +131,7 @@ class Reader(ast.NodeVisitor):
         elif top in sys.stdlib_module_names:
             return
         elif allowed is None:
-            self.find(Kind.REMARK, node, f"imports {module}, which the assignment does not name")
+            self.find(Kind.REMARK, node, f"imports {top}, which the assignment does not name")
         if allowed is not False and not installed(top):
             self.find(Kind.MISSING, node, f"imports {top}, which is not installed here")
 
@@ -235,25 +236,49 @@ def reserved_names(rules: Rules) -> set[str]:
     return (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
 
 
+def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
+    """The program, and those of `files` that it imports, or that these import in turn."""
+    known = {path.relative_to(folder).as_posix(): path for path in files if path.suffix == ".py"}
+    found: dict[str, Path] = {}
+    waiting = [program]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file not in known:
+            continue
+        found[file] = known[file]
+        tree = parse(known[file], file)
+        modules: list[str] = []
+        for node in ast.walk(tree) if isinstance(tree, ast.Module) else ():
+            if isinstance(node, ast.Import):
+                modules += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                above = file.split("/")[: -node.level] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                modules += [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+        for module in modules:
+            path = module.replace(".", "/")
+            waiting += [f"{path}.py", f"{path}/__init__.py"]
+    return list(found.values())
+
+
 def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
     """What all rules have to say about `files` below `folder`, of which `program` is run."""
     findings: list[Finding] = []
-    own: set[str] = set()
     reserved = reserved_names(rules)
+    own = {path.relative_to(folder).parts[0].split(".")[0] for path in folder.rglob("*.py")}
+    own -= reserved
     for path in sorted(files):
         file = path.relative_to(folder).as_posix()
         first, _, inner = file.partition("/")
-        # A folder comes before an installed module only as a package.
         module = first.split(".")[0]
         if path.suffix in COMPILED:
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is compiled code"))
         elif path.suffix != ".py":
             continue
+        # A folder comes before an installed module only as a package.
         if module in reserved and (not inner or inner.startswith("__init__.")):
             message = f"takes the place of the module {module}"
             findings.append(Finding(Kind.FORBIDDEN, file, 1, message))
-        elif module not in reserved:
-            own.add(module)
     calls: set[str] = set()
     for path in sorted(path for path in files if path.suffix == ".py"):
         file = path.relative_to(folder).as_posix()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.assignment import Rules, read_assignment
-from grader.rules import Finding, Kind, decide, package_folders
+from grader.rules import Finding, Kind, decide, imported_files, package_folders
 from grader.rules import check as check_files
 from tests.mutations import damaged
 
@@ -135,6 +135,22 @@ def test_a_data_file_does_not_make_a_forbidden_module_ones_own(submit: Submit) -
 def test_a_broken_file_that_is_not_run_is_only_remarked_upon(submit: Submit) -> None:
     (finding,) = check(submit({"vae.py": SEED, "old/notes.py": "!pip install x"}), RULES)
     assert finding.kind is Kind.REMARK
+
+
+def test_the_files_that_a_program_imports_are_followed(submit: Submit) -> None:
+    folder = submit(
+        {
+            "vae.py": "import nets.vae as n\ndef f():\n    from helpers import g",
+            "nets/vae.py": "from . import blocks\nfrom ..helpers import h",
+            "nets/blocks.py": "import vae",
+            "helpers.py": "(",
+            "old.py": "import timm",
+        }
+    )
+    files = list(folder.rglob("*.py"))
+    found = imported_files(folder, files, "vae.py")
+    names = {path.relative_to(folder).as_posix() for path in found}
+    assert names == {"vae.py", "nets/vae.py", "nets/blocks.py", "helpers.py"}
 
 
 def test_a_missing_seed_is_remarked_upon(submit: Submit) -> None:
