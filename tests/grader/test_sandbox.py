@@ -18,6 +18,7 @@ import pytest
 from grader import sandbox
 from grader.sandbox import Command, Level, Limits, Outcome
 from grader.verdicts import Verdict
+from tests.grader.processes import alive
 
 LEVELS = [level for level in Level if sandbox.obstacle(level) is None]
 SEALED = [level for level in LEVELS if level is not Level.TRUSTED]
@@ -50,17 +51,6 @@ def run(
     """Run a Python program, its text given, in the sandbox."""
     command = (sys.executable, "-c", textwrap.dedent(program), *map(str, words))
     return sandbox.run(Command(command, folder, readable, hidden), limits, level)
-
-
-def alive(mark: str) -> bool:
-    """Whether a process with `mark` among its words is alive."""
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if mark.encode() in entry.read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
 
 
 @pytest.mark.parametrize("level", LEVELS)

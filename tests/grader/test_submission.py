@@ -55,7 +55,7 @@ def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path)
         ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt is no short UTF-8 text"),
         ({"work/group.txt": "2020CSZ1234"}, "expected 2020CSZ1234.pdf"),
         ({"work/2020CSZ1234_2020CSZ5678.pdf": None}, "the report is missing"),
-        ({"__MACOSX/work/._vae.py": "x", "work/.DS_Store": "x"}, None),
+        ({"__MACOSX/._work": "x", ".DS_Store": "x"}, None),
     ],
 )
 def test_what_deviates_becomes_a_remark(
