@@ -26,7 +26,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use. Memory and disk in bytes; `processes` counts threads too."""
+    """What a command may use. Memory and disk in bytes, `files` and disk beside what it is given;
+    `processes` counts threads too.
+    """
 
     seconds: float = 300.0
     memory: int = 4 << 30
@@ -82,6 +84,9 @@ class Limits:
     files: int = 10_000
     processes: int = 256
     cpus: int = 2
+
+
+BOUNDLESS = Limits(disk=1 << 62, files=1 << 62)
 
 
 @dataclass(frozen=True)
@@ -453,9 +458,11 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
         report = stack.enter_context(os.fdopen(report_end, "rb"))
         details = plan(command, limits, level, uid, temporary, command_end)
         details["control_groups"] = [str(folder) for folder in groups.folders]
+        size, entries = usage(command.folder, BOUNDLESS)
+        bounds = replace(limits, disk=limits.disk + size, files=limits.files + entries)
         with start(details, command_end) as process:
             os.close(command_end)
-            watch = Watch(process.pid, (command.folder, temporary), limits, groups)
+            watch = Watch(process.pid, (command.folder, temporary), bounds, groups)
             try:
                 exceeded, output = follow(process, watch)
             finally:

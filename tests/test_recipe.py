@@ -103,7 +103,7 @@ def test_each_image_joins_the_component_of_its_neighbours() -> None:
 
     class Strayed(Identity):
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            moved = torch.tensor(strayed, dtype=torch.float32)
+            moved = torch.tensor(strayed).to(x)
             return moved, moved
 
     _, _, components = Layout(Points(z), generator()).result(Strayed())
