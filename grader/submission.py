@@ -21,7 +21,6 @@ MOST_BYTES = 512 << 20  # unpacked
 CHUNK = 1 << 20
 DEEPEST = 20  # folders
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
-LINK_SIZE = 4_000  # bytes of model_path.txt that are read
 TEXT_SIZE = 64 << 10
 
 
