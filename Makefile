@@ -14,7 +14,7 @@ TEST ?= $(DEMO)/data/test.npz
 
 # The embedded training set is a ninth of the course's, so it is gone through more often.
 ifeq ($(TRAIN),$(DEMO)/data/train.npz)
-TRAINING := --epochs 400
+TRAINING := --epochs 290
 endif
 
 .PHONY: demo test test-slow lint bench lock clean

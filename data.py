@@ -92,9 +92,9 @@ class DigitDataset(Dataset[Tensor]):
 
 
 def random_affine(images: Tensor, generator: Generator) -> Tensor:
-    """Each of (B, 28, 28) images rotated, sheared, scaled and shifted at random, a little.
+    """Each of (B, S, S) images rotated, sheared, scaled and shifted at random, a little.
 
-    At most 0.2 rad, 0.15, 10 % and 1.4 pixels; black fills the border.
+    At most 0.2 rad, 0.15, 10 % and 5 % of the side; black fills the border.
     """
     most = torch.tensor([0.2, 0.15, 0.1, 0.1, 0.1], device=images.device)
     uniform = torch.rand(len(images), 5, generator=generator, device=images.device)
@@ -103,7 +103,7 @@ def random_affine(images: Tensor, generator: Generator) -> Tensor:
     top = torch.stack([cos, shear - sin, right], dim=1)
     bottom = torch.stack([sin, cos, down], dim=1)
     grid = functional.affine_grid(
-        torch.stack([top, bottom], dim=1), [len(images), 1, 28, 28], align_corners=False
+        torch.stack([top, bottom], dim=1), [len(images), 1, *images.shape[1:]], align_corners=False
     )
     return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
 

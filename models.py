@@ -109,16 +109,16 @@ class VAE(nn.Module):
 class GaussianVAE(nn.Module):
     """A variational autoencoder with a Gaussian posterior (Kingma and Welling, arXiv 1312.6114).
 
-    Images are (B, 784) in [0, 1], latents (B, 2).
+    Images are (B, pixels) in [0, 1], latents (B, 2).
     """
 
-    def __init__(self, width: int = 256) -> None:
+    def __init__(self, pixels: int, width: int) -> None:
         super().__init__()
-        self.encoder = residual_mlp(PIXELS, 4, width)
-        self.decoder = nn.Sequential(residual_mlp(2, PIXELS, width), nn.Sigmoid())
+        self.encoder = residual_mlp(pixels, 4, width)
+        self.decoder = nn.Sequential(residual_mlp(2, pixels, width), nn.Sigmoid())
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the posterior of (B, 784) images: (B, 2) each."""
+        """Mean and log-variance of the posterior of (B, pixels) images: (B, 2) each."""
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
@@ -130,13 +130,13 @@ class GaussianVAE(nn.Module):
         return mu + epsilon * (0.5 * logvar).exp()
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, 2) latents: (B, 784) in [0, 1]."""
+        """Images of (B, 2) latents: (B, pixels) in [0, 1]."""
         image: Tensor = self.decoder(z)
         return image
 
     def forward(
         self, x: Tensor, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction of a drawn latent, (B, 784), and the posterior's mu and logvar."""
+        """Reconstruction of a drawn latent, (B, pixels), and the posterior's mu and logvar."""
         mu, logvar = self.encode(x)
         return self.decode(self.reparameterize(mu, logvar, generator)), mu, logvar

@@ -1,7 +1,7 @@
 """How `train` trains: three stages, of which none sees a label.
 
-1. `Layout`: a small Gaussian VAE finds out where on the plane images belong, and which of three
-   components of the prior.
+1. `Layout`: a small Gaussian VAE of images of half the size finds out where on the plane images
+   belong, and which of three components of the prior.
 2. `FreeLatents`: every training image gets a latent of its own, found by search within its
    component, while the decoder learns to draw each image from there.
 3. `Amortisation`: the encoder learns to tell, for distorted copies too, where the search would go.
@@ -21,26 +21,30 @@ import losses
 from data import DigitDataset, ShuffledBatches, random_affine
 from gmm import GaussianMixture
 from inference import decode_points, squared_distances
-from models import REACH, VAE, GaussianVAE, plane
+from models import PIXELS, REACH, VAE, GaussianVAE, plane
 from training import Batches, History, fit
 
 Model = TypeVar("Model", bound=nn.Module)
 
 CLASSES = 3
-EPOCHS = 100
+EPOCHS = 72
+LATENTS_SHARE = 0.8  # of the epochs; the encoder has the rest
 BATCH_SIZE = 256  # past it a CPU gains little speed
 CHUNK = 512  # rows of a matrix of distances at a time
 
-# Each stage's share of the epochs, and of the time that is left when it starts.
-SHARES = {"layout": (0.28, 0.2), "latents": (0.58, 0.75), "encoder": (0.14, 0.9)}
+# Of the time that is left when a stage starts.
+TIME_SHARES = {"layout": 0.2, "latents": 0.75, "encoder": 0.9}
 LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3}  # peaks of one-cycle schedules
 
+LAYOUT_STEPS = 1000  # with a third of them, some seeds part the images otherwise than by digit
+LAYOUT_SIDE = 14
+LAYOUT_WIDTH = 128
 RADIUS = 1.25  # of the prior's means; sqrt(2) would leave its components no spread
 WARM_UP = 0.2  # share of the first stage with a standard normal prior
 PARTING = 0.2  # share of it during which the components move apart
 AGREEMENT_WEIGHT = 10.0  # what makes all ways to write a digit one component
-NEIGHBOURS = 6  # of a training image, itself among them
-VOTES = 3  # rounds in which an image joins the component of most of its neighbours
+NEIGHBOURS = 10  # of a training image, itself among them
+VOTES = 30  # rounds in which an image joins the component of most of its neighbours
 
 SIGMA = 0.015  # standard deviation of the free posteriors
 BETA = 0.7  # weight of the KL term in the search
@@ -72,7 +76,7 @@ class Prior:
 
 
 class Layout:
-    """The first stage: the ELBO of a Gaussian VAE, with an SSIM term and a prior that parts.
+    """The first stage: the ELBO of a Gaussian VAE of small images, with a prior that parts.
 
     The prior starts as the standard normal and parts into three equal Gaussians. Their triangle is
     turned to where it gives the latents of the images the highest likelihood. From then on, an
@@ -82,17 +86,18 @@ class Layout:
     """
 
     def __init__(self, dataset: DigitDataset, generator: Generator) -> None:
-        self.dataset, self.generator = dataset, generator
+        self.generator = generator
+        images = dataset.images.view(-1, 1, 28, 28)
+        self.images = functional.adaptive_avg_pool2d(images, LAYOUT_SIDE).flatten(1)
         count = min(NEIGHBOURS, len(dataset))
-        small = functional.avg_pool2d(dataset.images.view(-1, 1, 28, 28), 2).flatten(1)
-        distances = (squared_distances(chunk, small) for chunk in small.split(CHUNK))
+        distances = (squared_distances(chunk, self.images) for chunk in self.images.split(CHUNK))
         self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
         self.corners: Tensor | None = None
 
     @torch.no_grad()
     def turn_corners(self, model: GaussianVAE) -> Tensor:
         """Unit vectors (3, 2), 120 degrees apart: of all turns, in whole degrees, the likeliest."""
-        z = model.encode(self.dataset.images)[0]
+        z = model.encode(self.images)[0]
         third = 2 * math.pi / CLASSES
         turns = third * torch.arange(120, device=z.device) / 120
         angles = turns[:, None] + third * torch.arange(CLASSES, device=z.device)
@@ -103,20 +108,22 @@ class Layout:
         return corners[near.logsumexp(dim=2).mean(dim=1).argmax()]
 
     def views(self, index: Tensor) -> Tensor:
-        """A distorted copy of one of the neighbours of each image: (B, 784)."""
+        """A distorted copy of one of the neighbours of each image: (B, LAYOUT_SIDE^2)."""
         neighbours = self.neighbours[index]
         choice = torch.randint(
             neighbours.shape[1], (len(index), 1), generator=self.generator, device=index.device
         )
-        images = self.dataset[neighbours.gather(1, choice)[:, 0]]
-        return random_affine(images.view(-1, 28, 28), self.generator).flatten(1)
+        images = self.images[neighbours.gather(1, choice)[:, 0]]
+        square = images.view(-1, LAYOUT_SIDE, LAYOUT_SIDE)
+        return random_affine(square, self.generator).flatten(1)
 
     def step(self, model: GaussianVAE, index: Tensor, progress: float) -> dict[str, Tensor]:
         if self.corners is None and progress >= WARM_UP:
             self.corners = self.turn_corners(model)
-        x = self.dataset[index]
+        x = self.images[index]
         recon, mu, logvar = model(x, self.generator)
-        terms = reconstruction_terms(recon, x)
+        # A pixel stands for several of the image's.
+        terms = {"reconstruction": (PIXELS / LAYOUT_SIDE**2) * losses.mse(recon, x)}
         if self.corners is None:
             terms["kl"] = losses.kl_divergence(mu, logvar)
             terms["disagreement"] = torch.zeros_like(terms["kl"])
@@ -126,14 +133,14 @@ class Layout:
             other = prior.component_kl(*model.encode(self.views(index)))
             terms["kl"] = losses.kl_to_mixture(own)
             terms["disagreement"] = losses.disagreement(own, other)
-        loss = terms["loss"] + terms["kl"] + AGREEMENT_WEIGHT * terms["disagreement"]
-        return {**terms, "loss": loss}
+        loss = terms["reconstruction"] + terms["kl"] + AGREEMENT_WEIGHT * terms["disagreement"]
+        return {"loss": loss, **terms}
 
     @torch.no_grad()
     def result(self, model: GaussianVAE) -> tuple[Tensor, Prior, Tensor]:
         """The latent of each image (N, 2), the prior, and the component of each image (N,)."""
         corners = self.turn_corners(model) if self.corners is None else self.corners
-        z, prior = model.encode(self.dataset.images)[0], Prior(corners)
+        z, prior = model.encode(self.images)[0], Prior(corners)
         points = z.cpu().numpy()
         mixture = GaussianMixture(CLASSES).fit(points, prior.means.cpu().numpy())
         components = torch.from_numpy(mixture.predict(points)).to(z.device)
@@ -236,7 +243,7 @@ def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
 def train_vae(
     images: np.ndarray, device: torch.device, epochs: int, deadline: float
 ) -> tuple[VAE, History]:
-    """A VAE trained on (N, ...) images in `epochs` passes over them, all stages together.
+    """A VAE trained on (N, ...) images: the layout, then `epochs` passes over the images.
 
     Each stage stops early where it would otherwise leave too little time before `deadline`, in
     `time.monotonic` seconds, and says so.
@@ -244,16 +251,19 @@ def train_vae(
     generator = Generator(device).manual_seed(0)
     dataset = DigitDataset(images, device)
     batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
-    scout, model = GaussianVAE().to(device), VAE().to(device)
+    model = VAE().to(device)
     print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
-    history: History = []
 
+    scout = GaussianVAE(LAYOUT_SIDE**2, LAYOUT_WIDTH).to(device)
     layout = Layout(dataset, generator)
-    history += run_stage("layout", scout, layout.step, batches, epochs, deadline)
+    passes = math.ceil(LAYOUT_STEPS / len(batches))
+    history = run_stage("layout", scout, layout.step, batches, passes, deadline)
     latents = FreeLatents(model, dataset, layout.result(scout), generator)
-    history += run_stage("latents", model, latents.step, latents, epochs, deadline)
+    passes = max(1, round(LATENTS_SHARE * epochs))
+    history += run_stage("latents", model, latents.step, latents, passes, deadline)
     amortisation = Amortisation(model, dataset, latents, generator)
-    history += run_stage("encoder", model, amortisation.step, batches, epochs, deadline)
+    passes = max(1, epochs - passes)
+    history += run_stage("encoder", model, amortisation.step, batches, passes, deadline)
     return model, history
 
 
@@ -265,14 +275,12 @@ def run_stage(
     epochs: int,
     deadline: float,
 ) -> History:
-    """Train `model` for the stage's share of `epochs`, and of the time left."""
-    share, time_share = SHARES[name]
-    own_epochs = max(1, round(share * epochs))
+    """Train `model` for `epochs`, and no longer than the stage's share of the time left."""
     started = time.monotonic()
     optimizer = torch.optim.AdamW(
         model.parameters(), LEARNING_RATES[name], betas=(0.9, 0.99), fused=True
     )
-    steps = own_epochs * len(batches)
+    steps = epochs * len(batches)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATES[name], total_steps=steps, pct_start=0.2
     )
@@ -282,10 +290,10 @@ def run_stage(
         batches,
         optimizer,
         scheduler,
-        epochs=own_epochs,
-        deadline=started + time_share * (deadline - started),
+        epochs=epochs,
+        deadline=started + TIME_SHARES[name] * (deadline - started),
     )
     cut = scheduler.last_epoch < steps
     end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
-    print(f"{name}: {own_epochs} epochs, {time.monotonic() - started:.0f} s{end}", flush=True)
+    print(f"{name}: {epochs} epochs, {time.monotonic() - started:.0f} s{end}", flush=True)
     return history

@@ -22,8 +22,16 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import losses
 from benchmarks.common import save
 from data import DigitDataset, ShuffledBatches
-from models import VAE, GaussianVAE
-from recipe import BATCH_SIZE, Amortisation, FreeLatents, Layout, Prior
+from models import PIXELS, VAE, GaussianVAE
+from recipe import (
+    BATCH_SIZE,
+    LAYOUT_SIDE,
+    LAYOUT_WIDTH,
+    Amortisation,
+    FreeLatents,
+    Layout,
+    Prior,
+)
 from training import fit
 
 ROUNDS = 5
@@ -62,7 +70,7 @@ def epoch(
 def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     generator = Generator().manual_seed(0)
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
-    scout, model = GaussianVAE(), VAE()
+    scout, model = GaussianVAE(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
     layout = Layout(dataset, generator)
     layout.corners = torch.tensor([[1.0, 0], [-0.5, math.sqrt(0.75)], [-0.5, -math.sqrt(0.75)]])
     start = torch.randn(IMAGES, 2), Prior(layout.corners), torch.randint(3, (IMAGES,))
@@ -90,6 +98,10 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
         for name, (action, count) in stages.items():
             shares[name].append(count * IMAGES / seconds(action) / rate)
     return {name: statistics.median(values) for name, values in shares.items()}
+
+
+def usual_model() -> GaussianVAE:
+    return GaussianVAE(PIXELS, width=256)
 
 
 def elbo(model: GaussianVAE, x: Tensor) -> Tensor:
@@ -129,16 +141,16 @@ def loops(images: np.ndarray, dataset: DigitDataset) -> dict[str, float]:
     tensors = TensorDataset(dataset.images)
     ways: dict[str, Callable[[], object]] = {
         "this project": lambda: epoch(
-            GaussianVAE(), lambda m, index, _: {"loss": elbo(m, dataset[index])}, batches
+            usual_model(), lambda m, index, _: {"loss": elbo(m, dataset[index])}, batches
         ),
         "DataLoader of a TensorDataset": lambda: usual_epoch(
-            GaussianVAE(), DataLoader[Any](tensors, BATCH_SIZE, shuffle=True)
+            usual_model(), DataLoader[Any](tensors, BATCH_SIZE, shuffle=True)
         ),
         "the same, in batches of 64": lambda: usual_epoch(
-            GaussianVAE(), DataLoader[Any](tensors, 64, shuffle=True)
+            usual_model(), DataLoader[Any](tensors, 64, shuffle=True)
         ),
         "one image at a time, of 64": lambda: usual_epoch(
-            GaussianVAE(), DataLoader(OneByOne(images), 64, shuffle=True)
+            usual_model(), DataLoader(OneByOne(images), 64, shuffle=True)
         ),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}

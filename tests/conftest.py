@@ -50,6 +50,6 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with vae.pth, gmm_params.pkl and vae.history.csv. Not to be written to."""
     folder = tmp_path_factory.mktemp("trained")
     model = str(folder / "vae.pth")
-    words = [str(files / "train.npz"), str(files / "val.npz"), "train", model, "--epochs", "200"]
+    words = [str(files / "train.npz"), str(files / "val.npz"), "train", model, "--epochs", "144"]
     assert vae.main(words) == 0
     return folder

@@ -57,7 +57,7 @@ def test_is_small_enough() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 5.0])
 def test_gaussian_draws_follow_mu_and_logvar_and_the_generator(shift: float) -> None:
-    model = GaussianVAE()
+    model = GaussianVAE(196, 32)
     mu, logvar = torch.tensor([[1.0 + shift, -2.0]]), torch.tensor([[-2.0, 1.0]])
     rows = mu.expand(100_000, 2), logvar.expand(100_000, 2)
     z = model.reparameterize(*rows, torch.Generator().manual_seed(3))
@@ -68,7 +68,8 @@ def test_gaussian_draws_follow_mu_and_logvar_and_the_generator(shift: float) -> 
 
 
 def test_gradients_reach_every_parameter_of_the_gaussian_vae() -> None:
-    model = GaussianVAE()
-    recon, mu, logvar = model(torch.rand(5, 784))
+    model = GaussianVAE(196, 32)
+    recon, mu, logvar = model(torch.rand(5, 196))
+    assert recon.shape == (5, 196)
     (recon.sum() + mu.sum() + logvar.sum()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())

@@ -90,7 +90,7 @@ def clusters(angle: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("angle", [0.0, 0.7, 1.9, 2.5])
 def test_the_triangle_turns_towards_the_clusters(angle: float) -> None:
     z, corners = clusters(angle)
-    turned = Layout(Points(z), generator()).turn_corners(Identity()).numpy()
+    turned = Layout(Points(z), generator()).turn_corners(Identity(196, 8)).numpy()
     nearest = np.linalg.norm(turned[:, None] - corners, axis=2).min(axis=1)
     assert nearest.max() < 0.1
     np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1, rtol=1e-5)
@@ -106,7 +106,7 @@ def test_each_image_joins_the_component_of_its_neighbours() -> None:
             moved = torch.tensor(strayed).to(x)
             return moved, moved
 
-    _, _, components = Layout(Points(z), generator()).result(Strayed())
+    _, _, components = Layout(Points(z), generator()).result(Strayed(196, 8))
     truth = np.repeat(np.arange(3), 200)
     for k in range(3):
         assert np.bincount(components[truth == k], minlength=3).max() >= 198
@@ -120,14 +120,14 @@ def test_views_are_distorted_copies_of_neighbours() -> None:
     own = layout.neighbours == index[:, None]
     assert own.any(dim=1).all()
     views = layout.views(index)
-    assert views.shape == (96, 784)
-    nearest = (views[:, None] - layout.dataset.images).square().sum(dim=2).argmin(dim=1)
+    assert views.shape == (96, 196)
+    nearest = (views[:, None] - layout.images).square().sum(dim=2).argmin(dim=1)
     assert (nearest % 3 == index % 3).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("progress", [0.0, WARM_UP, 0.3, 0.99])
 def test_the_first_loss_is_finite_and_reaches_every_parameter(progress: float) -> None:
-    model = GaussianVAE()
+    model = GaussianVAE(196, 32)
     terms = Layout(dataset(), generator()).step(model, torch.arange(30), progress)
     terms["loss"].backward()
     assert all(math.isfinite(value.item()) for value in terms.values())

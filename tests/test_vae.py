@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+import recipe
 import vae
 from models import VAE
 from tests.conftest import shapes
@@ -31,6 +32,11 @@ def folder(files: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.Monke
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def brief_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "LAYOUT_STEPS", 20)
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -73,8 +79,8 @@ def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "wrote new/folder/m.pth, new/folder/gmm_params.pkl, new/folder/m.history.csv in" in out
     assert "\r" not in out, "a progress line is for terminals"
     rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
-    assert rows[0] == "epoch,loss,reconstruction,ssim,kl,disagreement,cross_entropy"
-    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "3"]
+    assert rows[0] == "epoch,loss,reconstruction,kl,disagreement,ssim,cross_entropy"
+    assert [row.split(",")[0] for row in rows[1:]] == [str(epoch + 1) for epoch in range(13)]
 
 
 def test_the_files_have_the_course_format(folder: Path) -> None:
