@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 # Past this squared distance a density is 0 in any arithmetic; the cap keeps its logarithm finite.
 FARTHEST = 1e300
-CHUNK = 8192  # points at a time: what an iteration needs beside the points stays in the cache
+CHUNK_POINTS = 8192  # at a time: what an iteration needs beside the points stays in the cache
 
 
 def as_points(x: ArrayLike) -> Array:
@@ -118,8 +118,8 @@ class GaussianMixture:
         counts = np.zeros(self.n_components)
         means = np.zeros_like(self.means_)
         scatters = np.zeros_like(self.covariances_)
-        for start in range(0, columns.shape[1], CHUNK):
-            chunk = columns[:, start : start + CHUNK]
+        for start in range(0, columns.shape[1], CHUNK_POINTS):
+            chunk = columns[:, start : start + CHUNK_POINTS]
             log_likelihood, responsibilities = normalise(self._log_joint(chunk))
             total += log_likelihood.sum()
             own_counts = responsibilities.sum(axis=1)
@@ -202,26 +202,28 @@ class GaussianMixture:
         k, d = self.means_.shape
         return (k - 1) + k * d + k * d * (d + 1) // 2
 
-    def to_dict(self) -> dict[str, Array]:
-        """What `from_dict` needs to make this mixture again: plain arrays."""
+    def to_dict(self) -> dict[str, Any]:
+        """What `from_dict` needs to make this mixture again: nested lists of numbers."""
         return {
-            "weights": self.weights_,
-            "means": self.means_,
-            "covariances": self.covariances_,
+            "weights": self.weights_.tolist(),
+            "means": self.means_.tolist(),
+            "covariances": self.covariances_.tolist(),
         }
 
     @classmethod
     def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
         """The mixture that `to_dict` described; other keys are ignored.
 
-        Raises ValueError where an array is missing or its values are not those of a mixture.
+        Raises ValueError where an entry is missing or its values are not those of a mixture.
         """
-        arrays = []
-        for name in ("weights", "means", "covariances"):
-            array = parameters.get(name)
-            if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-                raise ValueError(f"no array of numbers called {name}")
-            arrays.append(array)
-        mixture = cls(arrays[0].size)
-        mixture._set(*arrays)
+        parts: list[Any] = [parameters.get(name) for name in ("weights", "means", "covariances")]
+        for name, part in zip(("weights", "means", "covariances"), parts, strict=True):
+            numbers, depth = part, 0
+            while isinstance(numbers, list) and numbers:
+                numbers, depth = numbers[0], depth + 1
+            # Lists that hold each other could stand for more numbers than there is memory.
+            if not isinstance(numbers, float) or not 1 <= depth <= 3:
+                raise ValueError(f"no lists of numbers called {name}")
+        mixture = cls(len(parts[0]))
+        mixture._set(*parts)
         return mixture

@@ -169,7 +169,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     write_history(history, history_path)
     val_z = encode(model, val_images)
     mixture, labels = fit_mixture(encode(model, images), val_z, val_labels)
-    parameters = {**mixture.to_dict(), "labels": labels, "model_sha256": sha256(options.model)}
+    model_sha256 = sha256(options.model)
+    parameters = {**mixture.to_dict(), "labels": labels.tolist(), "model_sha256": model_sha256}
     save_pickle(parameters, options.gmm)
 
     right = np.count_nonzero(labels[mixture.predict(val_z)] == val_labels)
@@ -206,7 +207,7 @@ def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndar
     parameters = load_pickle(path, MIXTURE)
     try:
         mixture = GaussianMixture.from_dict(parameters)
-        labels = np.asarray(parameters.get("labels"))
+        labels = np.array(parameters.get("labels"))
         if labels.shape != mixture.weights_.shape or labels.dtype.kind != "i":
             raise ValueError(f"labels of type {labels.dtype} and shape {labels.shape}")
         if mixture.means_.shape[1] != 2:

@@ -4,33 +4,39 @@
    belong, and which of three components of the prior.
 2. `FreeLatents`: every training image gets a latent of its own, found by search within its
    component, while the decoder learns to draw each image from there.
-3. `Amortisation`: the encoder learns to tell, for distorted copies too, where the search would go.
+3. `Amortisation`: the encoder learns to tell where the search would go, for distorted copies too.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
-import losses
 from data import DigitDataset, ShuffledBatches, random_affine
 from gmm import GaussianMixture
 from inference import decode_points, squared_distances
+from losses import (
+    SSIM_WEIGHT,
+    disagreement,
+    distortion,
+    gaussian_kl,
+    kl_divergence,
+    kl_to_mixture,
+    mse,
+    ssim,
+)
 from models import PIXELS, REACH, VAE, GaussianVAE, plane
-from training import Batches, History, fit
-
-Model = TypeVar("Model", bound=nn.Module)
+from training import Batches, History, Model, fit
 
 CLASSES = 3
 EPOCHS = 72
 LATENTS_SHARE = 0.8  # of the epochs; the encoder has the rest
 BATCH_SIZE = 256  # past it a CPU gains little speed
-CHUNK = 512  # rows of a matrix of distances at a time
+DISTANCE_ROWS = 512  # of a matrix of distances at a time
 
 # Of the time that is left when a stage starts.
 TIME_SHARES = {"layout": 0.2, "latents": 0.75, "encoder": 0.9}
@@ -66,7 +72,7 @@ class Prior:
 
     def component_kl(self, mu: Tensor, logvar: Tensor) -> Tensor:
         """KL from N(mu, exp(logvar)) to each component, nats: (N, 2) each -> (N, 3)."""
-        return losses.gaussian_kl(mu[:, None], logvar[:, None], self.means, self.variance)
+        return gaussian_kl(mu[:, None], logvar[:, None], self.means, self.variance)
 
     def cost(self, z: Tensor) -> Tensor:
         """What each component charges for the latents (N, 2), infinite outside its part: (N, 3)."""
@@ -90,7 +96,8 @@ class Layout:
         images = dataset.images.view(-1, 1, 28, 28)
         self.images = functional.adaptive_avg_pool2d(images, LAYOUT_SIDE).flatten(1)
         count = min(NEIGHBOURS, len(dataset))
-        distances = (squared_distances(chunk, self.images) for chunk in self.images.split(CHUNK))
+        parts = self.images.split(DISTANCE_ROWS)
+        distances = (squared_distances(part, self.images) for part in parts)
         self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
         self.corners: Tensor | None = None
 
@@ -123,16 +130,16 @@ class Layout:
         x = self.images[index]
         recon, mu, logvar = model(x, self.generator)
         # A pixel stands for several of the image's.
-        terms = {"reconstruction": (PIXELS / LAYOUT_SIDE**2) * losses.mse(recon, x)}
+        terms = {"reconstruction": (PIXELS / LAYOUT_SIDE**2) * mse(recon, x)}
         if self.corners is None:
-            terms["kl"] = losses.kl_divergence(mu, logvar)
+            terms["kl"] = kl_divergence(mu, logvar)
             terms["disagreement"] = torch.zeros_like(terms["kl"])
         else:
             prior = Prior(self.corners, RADIUS * min(1.0, (progress - WARM_UP) / PARTING))
             own = prior.component_kl(mu, logvar)
             other = prior.component_kl(*model.encode(self.views(index)))
-            terms["kl"] = losses.kl_to_mixture(own)
-            terms["disagreement"] = losses.disagreement(own, other)
+            terms["kl"] = kl_to_mixture(own)
+            terms["disagreement"] = disagreement(own, other)
         loss = terms["reconstruction"] + terms["kl"] + AGREEMENT_WEIGHT * terms["disagreement"]
         return {"loss": loss, **terms}
 
@@ -190,12 +197,12 @@ class FreeLatents:
         points = plane(SIDE, device) + shift * (2 * REACH / (SIDE - 1))
         decoded = decode_points(self.model, points)
         costs = self.prior.cost(points).T.contiguous()
-        for rows in torch.arange(len(self.z), device=device).split(CHUNK):
+        for rows in torch.arange(len(self.z), device=device).split(DISTANCE_ROWS):
             x, own, component = self.dataset[rows], self.z[rows], self.components[rows]
             nearest = (squared_distances(x, decoded) + costs[component]).argmin(dim=1)
             own_cost = self.prior.cost(own).gather(1, component[:, None])[:, 0]
-            own_loss = losses.distortion(self.model.decode(own), x) + own_cost
-            loss = losses.distortion(decoded[nearest], x) + costs[component, nearest]
+            own_loss = distortion(self.model.decode(own), x) + own_cost
+            loss = distortion(decoded[nearest], x) + costs[component, nearest]
             self.z[rows] = torch.where((loss < own_loss)[:, None], points[nearest], own)
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
@@ -203,7 +210,7 @@ class FreeLatents:
         noise = torch.empty_like(z).normal_(generator=self.generator)
         terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
         logvar = torch.full_like(z, 2 * math.log(SIGMA))
-        terms["kl"] = losses.kl_to_mixture(self.prior.component_kl(z, logvar))
+        terms["kl"] = kl_to_mixture(self.prior.component_kl(z, logvar))
         return terms
 
 
@@ -234,10 +241,10 @@ class Amortisation:
 
 def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
     """Squared error and SSIM of a batch, and the distortion that they make up as "loss"."""
-    squared_error = losses.mse(recon, x)
-    ssim = losses.ssim(recon.view(-1, 28, 28), x.view(-1, 28, 28)).mean()
-    loss = squared_error - losses.SSIM_WEIGHT * ssim
-    return {"loss": loss, "reconstruction": squared_error, "ssim": ssim}
+    squared_error = mse(recon, x)
+    similarity = ssim(recon.view(-1, 28, 28), x.view(-1, 28, 28)).mean()
+    loss = squared_error - SSIM_WEIGHT * similarity
+    return {"loss": loss, "reconstruction": squared_error, "ssim": similarity}
 
 
 def train_vae(

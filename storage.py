@@ -9,14 +9,12 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, NoReturn
 
-import numpy as np
 import torch
-from numpy._core import multiarray
 from torch import nn
 
 
@@ -135,41 +133,18 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state)
 
 
-class RefusedError(Exception):
-    """What a pickle asks for that data does not need."""
-
-
-def plain_dtype(name: Any, *_: Any) -> np.dtype:
-    """The dtype of plain numbers or text called `name`: never one that holds objects or fields."""
-    dtype = np.dtype(name) if isinstance(name, str) else np.dtype(object)
-    if dtype.kind not in "biufU":
-        raise RefusedError(f"an array of {name!r}")
-    return dtype
-
-
 class DataUnpickler(pickle._Unpickler):
-    """Reads pickles of NumPy arrays, numbers, strings, lists, tuples and dicts, and no other.
+    """Reads pickles of numbers, strings, lists, tuples and dicts, and of nothing that has a class.
 
     The pure-Python reader is used because the C one allocates whatever size a damaged file names.
     """
 
-    ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): plain_dtype,
-        ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,
-        ("numpy._core.multiarray", "scalar"): multiarray.scalar,
-        ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,  # NumPy 1
-        ("numpy.core.multiarray", "scalar"): multiarray.scalar,
-    }
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in self.ALLOWED:
-            raise RefusedError(f"{module}.{name}")
-        return self.ALLOWED[module, name]
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
 
 
 def save_pickle(value: Mapping[str, Any], path: Path) -> None:
-    """Write a dict of NumPy arrays, numbers and strings."""
+    """Write a dict of lists, numbers and strings."""
     with replacing(path) as file:
         pickle.dump(value, file, protocol=4)
 
@@ -179,12 +154,8 @@ def load_pickle(path: Path, expected: str) -> dict[str, Any]:
     content = read_bytes(path, expected)
     try:
         value = DataUnpickler(io.BytesIO(content)).load()
-    except RefusedError as error:
-        raise UserError(
-            path, f"a pickle that asks for {error}, which is refused", expected
-        ) from error
     except Exception as error:  # a damaged pickle can fail in any of its opcodes
-        raise UserError(path, "a damaged file", expected) from error
+        raise UserError(path, f"not a pickle of plain data ({error})", expected) from error
     if not isinstance(value, dict):
         raise UserError(path, f"a {type(value).__name__}", expected)
     return value

@@ -2,36 +2,52 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 
+import torch
+
+from graded import test_classifier, test_reconstruction, train
+from storage import UserError
+
+Handler = Callable[[list[str], list[str], str], None]
 # mode: (what stands before its name, what may follow it, its handler, what it does)
-Modes = dict[str, tuple[str, str, str, str]]
+Modes = dict[str, tuple[str, str, Handler, str]]
 
 GRADED: Modes = {
     "train": (
         "TRAIN VAL",
         "[vae.pth [gmm_params.pkl]]",
-        "graded.train",
+        train,
         "train the VAE and the mixture, and save both",
     ),
     "test_reconstruction": (
         "TEST",
         "[vae.pth]",
-        "graded.test_reconstruction",
+        test_reconstruction,
         "write vae_reconstructed.npz",
     ),
     "test_classifier": (
         "TEST",
         "[vae.pth [gmm_params.pkl]]",
-        "graded.test_classifier",
+        test_classifier,
         "write vae.csv",
     ),
 }
 
 
 def extra_modes() -> Modes:
-    """The modes beyond the graded ones."""
-    reports, studies = importlib.import_module("reports"), importlib.import_module("studies")
-    return reports.MODES | studies.MODES
+    """The modes beyond the graded ones; what they need is imported when they run."""
+
+    def lazily(handler: str) -> Handler:
+        module, function = handler.rsplit(".", 1)
+        return lambda *words: getattr(importlib.import_module(module), function)(*words)
+
+    tables = [importlib.import_module(name).MODES for name in ("reports", "studies")]
+    return {
+        name: (before, after, lazily(handler), text)
+        for table in tables
+        for name, (before, after, handler, text) in table.items()
+    }
 
 
 def find_mode(words: list[str], modes: Modes) -> str | None:
@@ -43,47 +59,36 @@ def find_mode(words: list[str], modes: Modes) -> str | None:
     return None
 
 
-def print_help() -> None:
-    for title, modes in ("Graded", GRADED), ("Extra", extra_modes()):
-        print(f"\n{title} modes:")
-        lines = [
-            (f"python vae.py {before} {name} {after}", text)
-            for name, (before, after, _, text) in modes.items()
-        ]
-        width = max(len(line) for line, _ in lines)
-        for line, text in lines:
-            print(f"  {line:{width}}   {text}")
-    print("\nEach mode takes --help, and --device cpu or cuda where a network runs.")
+def print_help(modes: Modes) -> None:
+    lines = [
+        (f"python vae.py {before} {name} {after}", text)
+        for name, (before, after, _, text) in modes.items()
+    ]
+    width = max(len(line) for line, _ in lines)
+    for line, text in lines:
+        print(f"{line:{width}}   {text}")
+    print("Each mode takes --help, and --device cpu or cuda where a network runs.")
 
 
 def main(words: list[str]) -> int:
     modes = GRADED
     name = find_mode(words, modes)
     if name is None:
-        modes = extra_modes()
+        modes = modes | extra_modes()
         name = find_mode(words, modes)
     if name is None:
-        print_help()
+        print_help(modes)
         if not words or words[0] in ("-h", "--help"):
             return 0
-        print(
-            f"command line: no mode in {' '.join(words)!r}; expected one of the above",
-            file=sys.stderr,
-        )
+        found = f"no mode in {' '.join(words)!r}"
+        print(UserError("command line", found, "one of the above"), file=sys.stderr)
         return 2
 
     before, after, handler, _ = modes[name]
-    module, function = handler.rsplit(".", 1)
-    run = getattr(importlib.import_module(module), function)
-
-    import torch
-
-    from storage import UserError
-
     torch.manual_seed(0)
     place = len(before.split())
     try:
-        run(words[:place], words[place + 1 :], f"vae.py {before} {name} {after}")
+        handler(words[:place], words[place + 1 :], f"vae.py {before} {name} {after}")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

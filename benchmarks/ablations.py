@@ -31,7 +31,7 @@ DRAWS = 20
 Change = tuple[ModuleType, str, Any]
 VARIANTS: dict[str, list[Change]] = {
     "the recipe": [],
-    "no SSIM in the loss": [(losses, "SSIM_WEIGHT", 0.0)],
+    "no SSIM in the loss": [(losses, "SSIM_WEIGHT", 0.0), (recipe, "SSIM_WEIGHT", 0.0)],
     "no agreement": [(recipe, "AGREEMENT_WEIGHT", 0.0)],
     "agreement without neighbours": [(recipe, "NEIGHBOURS", 1)],
     "no votes": [(recipe, "VOTES", 0)],

@@ -19,10 +19,10 @@ from storage import UserError
 from tests.mutations import damaged
 
 VALUE = {
-    "weights": np.array([0.25, 0.75]),
-    "labels": np.array([1, 8]),
+    "weights": [0.25, 0.75],
+    "labels": [1, 8],
     "name": "mixture",
-    "list": [1, 2.5, (True, None), {"a": np.float64(3.5)}],
+    "list": [1, 2.5, (True, None), {"a": 3.5}],
 }
 
 
@@ -92,19 +92,8 @@ def test_a_pickle_of_data_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "data.pkl"
     storage.save_pickle(VALUE, path)
     value = storage.load_pickle(path, "data")
-    np.testing.assert_equal(value, VALUE)
-    np.testing.assert_equal(pickle.loads(path.read_bytes()), VALUE)
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_the_protocols_of_numpy_arrays(tmp_path: Path, protocol: int) -> None:
-    path = tmp_path / "data.pkl"
-    path.write_bytes(pickle.dumps({"a": np.arange(3)}, protocol))
-    if protocol == 2:
-        with pytest.raises(UserError, match=r"_codecs\.encode"):
-            storage.load_pickle(path, "data")
-    else:
-        np.testing.assert_equal(storage.load_pickle(path, "data"), {"a": np.arange(3)})
+    assert value == VALUE
+    assert pickle.loads(path.read_bytes()) == VALUE
 
 
 def test_a_payload_does_not_run(tmp_path: Path) -> None:
@@ -120,9 +109,8 @@ def test_a_payload_does_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        {"a": np.array([object], dtype=object)},
-        {"a": np.zeros(2, dtype=[("x", "f8")])},
-        {"a": np.array(["2020-01-01"], dtype="M8[D]")},
+        {"a": np.zeros(2)},
+        {"a": np.float64(2)},
         {"a": OrderedDict(x=1)},
         {"a": {1, 2}.__class__},
         {"a": eval},

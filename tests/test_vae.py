@@ -303,10 +303,10 @@ def spoil(name: str) -> None:
         case "text.pkl":
             Path(name).write_text("weights")
         case "no_means.pkl":
-            Path(name).write_bytes(pickle.dumps({"weights": np.ones(1)}))
+            Path(name).write_bytes(pickle.dumps({"weights": [1.0]}))
         case "three_numbers.pkl":
-            value = {"weights": np.ones(1), "means": np.zeros((1, 3)), "labels": np.ones(1, int)}
-            Path(name).write_bytes(pickle.dumps(value | {"covariances": np.eye(3)[None]}, 4))
+            value = {"weights": [1.0], "means": [[0.0, 0.0, 0.0]], "labels": [1]}
+            Path(name).write_bytes(pickle.dumps(value | {"covariances": [np.eye(3).tolist()]}, 4))
         case "no_labels.pkl":
             value = pickle.loads(Path("gmm_params.pkl").read_bytes())
             del value["labels"]
@@ -349,7 +349,7 @@ def spoil(name: str) -> None:
         ("test.npz test_reconstruction crc.pth", "crc.pth: a damaged file"),
         ("test.npz test_reconstruction double.pth", "double.pth: the weights of another network"),
         ("test.npz test_reconstruction large.pth", "large.pth: weights that lead to infinite"),
-        ("test.npz test_classifier vae.pth nested.pkl", "no array of numbers called means"),
+        ("test.npz test_classifier vae.pth nested.pkl", "no lists of numbers called means"),
         ("test.npz test_reconstruction --device meta", "device: 'meta'"),
         ("train.npz val.npz train folder", "folder: cannot be written"),
         ("train.npz val.npz train val.npz/vae.pth", "cannot be written"),
@@ -367,11 +367,11 @@ def spoil(name: str) -> None:
         ("test.npz test_reconstruction other.pth", "other.pth: the weights of another network"),
         ("test.npz test_reconstruction gmm_params.pkl", "gmm_params.pkl: not a file"),
         ("test.npz test_classifier vae.pth nothing.pkl", "nothing.pkl: cannot be read"),
-        ("test.npz test_classifier vae.pth text.pkl", "text.pkl: a damaged file"),
-        ("test.npz test_classifier vae.pth no_means.pkl", "no array of numbers called means"),
+        ("test.npz test_classifier vae.pth text.pkl", "text.pkl: not a pickle of plain data"),
+        ("test.npz test_classifier vae.pth no_means.pkl", "no lists of numbers called means"),
         ("test.npz test_classifier vae.pth three_numbers.pkl", "means of shape (1, 3)"),
         ("test.npz test_classifier vae.pth no_labels.pkl", "labels of type object"),
-        ("test.npz test_classifier vae.pth vae.pth", "vae.pth: a damaged file"),
+        ("test.npz test_classifier vae.pth vae.pth", "vae.pth: not a pickle of plain data"),
         ("tpu demo_data out", "KIND: 'tpu'"),
     ],
 )
