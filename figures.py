@@ -1,4 +1,7 @@
-"""Every picture: arrays in, a matplotlib Figure out; saving it is the caller's."""
+"""Every picture: arrays in, a matplotlib Figure out; saving it is the caller's.
+
+Each takes a `figure` to draw in, such as a part of a page; without one it makes its own.
+"""
 
 from collections.abc import Mapping
 
@@ -13,11 +16,14 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def reconstruction_rows(images: NDArray, recon: NDArray, columns: int = 10) -> Figure:
+def reconstruction_rows(
+    images: NDArray, recon: NDArray, columns: int = 10, figure: Figure | None = None
+) -> Figure:
     """Originals, (N, H, W) in [0, 1], each over its reconstruction, `columns` a row."""
     blocks = -(-len(images) // columns)
     columns = min(columns, len(images))
-    figure = Figure(figsize=(0.75 * columns + 0.9, 1.6 * blocks + 0.2), layout="constrained")
+    size = 0.75 * columns + 0.9, 1.6 * blocks + 0.2
+    figure = figure or Figure(figsize=size, layout="constrained")
     axes = figure.subplots(2 * blocks, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -32,11 +38,11 @@ def reconstruction_rows(images: NDArray, recon: NDArray, columns: int = 10) -> F
     return figure
 
 
-def manifold(images: NDArray, x: NDArray, y: NDArray) -> Figure:
+def manifold(images: NDArray, x: NDArray, y: NDArray, figure: Figure | None = None) -> Figure:
     """Decoded images, (len(y), len(x), H, W), at the latents (x, y), whose y grows upwards."""
     rows, columns, height, width = images.shape
     canvas = images[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    figure = figure or Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(canvas, cmap="Greys_r", vmin=0, vmax=1)
     ticks = np.linspace(0, columns - 1, 5).round().astype(int)
@@ -72,9 +78,11 @@ def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
 
 
-def latent_scatter(z: NDArray, known: NDArray, labels: NDArray) -> Figure:
+def latent_scatter(
+    z: NDArray, known: NDArray, labels: NDArray, figure: Figure | None = None
+) -> Figure:
     """Posterior means (N, 2) of images, and on them those of the few with `labels`, (M, 2)."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
+    figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
     scatter_classes(axes, z, None)
     scatter_classes(axes, known, labels)
@@ -88,9 +96,10 @@ def mixture_ellipses(
     covariances: NDArray,
     component_labels: NDArray,
     labels: NDArray | None = None,
+    figure: Figure | None = None,
 ) -> Figure:
     """The mixture's Gaussians, (K, 2) and (K, 2, 2), as 1, 2 and 3 sigma ellipses over latents."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
+    figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
     scatter_classes(axes, z, labels)
     for k, mean in enumerate(means):
@@ -114,10 +123,10 @@ def mixture_ellipses(
     return figure
 
 
-def loss_curves(history: Mapping[str, NDArray]) -> Figure:
+def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) -> Figure:
     """One panel for each column of a training history, (epochs,), against the epoch."""
     names = [name for name in history if name != "epoch"]
-    figure = Figure(figsize=(3 * len(names), 2.8), layout="constrained")
+    figure = figure or Figure(figsize=(3 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
         axes.set(xlabel="epoch", ylabel=name)
@@ -125,10 +134,10 @@ def loss_curves(history: Mapping[str, NDArray]) -> Figure:
     return figure
 
 
-def confusion_matrix(confusion: NDArray, classes: NDArray) -> Figure:
+def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None = None) -> Figure:
     """Counts, (K, K), of true class by predicted; each row is shaded by its shares."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    figure = figure or Figure(figsize=(4.2, 3.6), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import itertools
+import json
 import math
 import os
 import time
@@ -151,7 +152,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     options = parser.parse(after)
     train_path, val_path = map(Path, before)
     history_path = options.model.with_suffix(".history.csv")
-    outputs = (options.model, options.gmm, history_path)
+    record_path = options.model.with_suffix(".training.json")
+    outputs = (options.model, options.gmm, history_path, record_path)
 
     images = load_images(train_path)
     val_images, val_labels = load_labelled_images(val_path)
@@ -178,7 +180,11 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     for label, weight in zip(labels, mixture.weights_, strict=True):
         if weight < SMALLEST_SHARE:
             print(f"warning: the component of class {label} holds {weight:.1%} of the images")
-    print(f"wrote {', '.join(map(str, outputs))} in {time.monotonic() - started:.0f} s")
+    seconds = time.monotonic() - started
+    record = {"epochs": options.epochs, "seconds": seconds, "device": str(options.device)}
+    with replacing(record_path) as file:
+        file.write(json.dumps(record | {"threads": torch.get_num_threads()}).encode())
+    print(f"wrote {', '.join(map(str, outputs))} in {seconds:.0f} s")
 
 
 def write_history(history: History, path: Path) -> None:

@@ -34,10 +34,13 @@ class Layout(Table):
     """What a submission consists of. Patterns are regular expressions for the whole name."""
 
     zip_name: FileName | None = None
+    zip_mib: PositiveFloat = 100
     files: list[FileName] = []
+    link_file: FileName | None = None
     group_file: FileName | None = None
     entry_number: str | None = None
     report: bool = False
+    report_pages: PositiveInt | None = None
 
 
 class Rules(Table):

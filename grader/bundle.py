@@ -108,9 +108,7 @@ def cut_unused(modules: list[Module]) -> None:
 
 def check_names(modules: list[Module]) -> None:
     """Raises ValueError where modules cannot share one namespace: a mistake in the core."""
-    defined = Counter(
-        name for m in modules for node in m.tree.body if (name := defined_name(node))
-    )
+    defined = Counter(name for m in modules for node in m.tree.body if (name := defined_name(node)))
     outer = {name for _, name, _ in outer_imports(modules)}
     clashes = {name for name, count in defined.items() if count > 1 or name in outer}
     whole = {a.name for m in modules for n in m.imports for a in n.names} & {*CORE, ENTRY}

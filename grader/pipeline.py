@@ -13,6 +13,7 @@ import numpy as np
 from grader import rules, sandbox
 from grader.artifacts import ArtifactError, count_numbers
 from grader.assignment import Assignment, Data, Metric, Stage
+from grader.check import check_report
 from grader.copies import read_data_set, read_labels, write_copy
 from grader.grade import Flag, Grade, Mark, Step
 from grader.metrics import classification_scores, reconstruction_scores
@@ -239,8 +240,10 @@ def assess(
             grade.marks = [Mark(m.name, m.title, m.points) for m in assignment.metric]
             return grade
         bench = Bench(assignment, settings, submission, scratch, data, copies, grade)
-        grade.sha256, grade.members = submission.sha256, submission.members
+        grade.sha256, grade.members = submission.sha256, submission.contents.members
         grade.remarks += submission.remarks
+        checks = check_report(submission.contents, assignment.submission, settings.level)
+        grade.remarks += [check.message for check in checks if check.passed is False]
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
         try:

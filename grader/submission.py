@@ -5,23 +5,22 @@ usual tools make the links and the paths that an archive asks for.
 """
 
 import hashlib
-import re
 import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from grader.artifacts import ArtifactError
-from grader.assignment import Assignment, Layout
+from grader.assignment import Assignment
+from grader.layout import Contents, check_layout
 
 MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked
 CHUNK = 1 << 20
 DEEPEST = 20  # folders
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
-TEXT_SIZE = 64 << 10
 
 
 @dataclass
@@ -31,9 +30,8 @@ class Submission:
     name: str
     folder: Path
     sha256: str
-    members: list[str] = field(default_factory=list)
-    report: Path | None = None
-    remarks: list[str] = field(default_factory=list)
+    contents: Contents
+    remarks: list[str]
 
 
 def ignored(path: PurePosixPath) -> bool:
@@ -162,40 +160,6 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
     return home
 
 
-def read_text(path: Path, remarks: list[str]) -> list[str]:
-    """The lines of a small text file that are not empty; a remark where it is no such file."""
-    content = path.read_bytes()[: TEXT_SIZE + 1]
-    try:
-        if len(content) > TEXT_SIZE:
-            raise ValueError(f"more than {TEXT_SIZE >> 10} KiB")
-        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
-    except ValueError as error:
-        remarks.append(f"{path.name} is no short UTF-8 text ({error})")
-        return []
-    return [line for line in lines if line]
-
-
-def check_layout(home: Path, layout: Layout, remarks: list[str]) -> tuple[list[str], Path | None]:
-    """The entry numbers and the report of a submission; what deviates becomes a remark."""
-    remarks += [f"{name} is missing" for name in layout.files if not (home / name).is_file()]
-    members: list[str] = []
-    if layout.group_file and (home / layout.group_file).is_file():
-        for line in read_text(home / layout.group_file, remarks):
-            if layout.entry_number and not re.fullmatch(layout.entry_number, line):
-                remarks.append(f"{layout.group_file}: {line[:40]!r} is no entry number")
-            else:
-                members.append(line)
-    if not layout.report:
-        return members, None
-    reports = sorted(path for path in home.glob("*.pdf") if path.is_file())
-    wanted = "_".join(members) + ".pdf"
-    if not reports:
-        remarks.append(f"the report is missing; expected {wanted if members else 'a PDF'}")
-    elif members and reports[0].name != wanted:
-        remarks.append(f"the report is called {reports[0].name}; expected {wanted}")
-    return members, reports[0] if reports else None
-
-
 def open_submission(path: Path, assignment: Assignment, destination: Path) -> Submission:
     """Unpack the zip, or copy the folder, at `path` to the empty folder `destination`; check it.
 
@@ -212,5 +176,6 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     else:
         raise ArtifactError(path, "no such file or folder", "a submission's zip or folder")
     home = find_program(path, destination, assignment.program, remarks)
-    members, report = check_layout(home, layout, remarks)
-    return Submission(path.name, home, digest(destination), members, report, remarks)
+    contents = check_layout(home, layout)
+    remarks += [check.message for check in contents.checks if check.passed is False]
+    return Submission(path.name, home, digest(destination), contents, remarks)

@@ -7,4 +7,10 @@ MODES = {
         "reports.plots.plots",
         "write every picture of the report as PNG",
     ),
+    "report": (
+        "TRAIN VAL",
+        "OUT.pdf [vae.pth [gmm_params.pkl]] --name NAME --entry NUMBER",
+        "reports.report.report",
+        "write the report",
+    ),
 }

@@ -1,33 +1,16 @@
-"""`plots`: every picture of the report, as PNG."""
+"""The pictures that the assignment asks for, from a trained model."""
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 import figures
-from data import load_images, load_labelled_images
-from graded import CommandLine, check_outputs, load_mixture, load_model
-from inference import encode, reconstruct
+from graded import CommandLine, check_outputs
 from reports.a3 import plot_2d_manifold
-from storage import UserError, replacing
+from reports.trained import load_trained, val_classes
+from storage import replacing
 
 PICTURES = ("reconstructions", "manifold", "latent_scatter", "mixture", "confusion", "losses")
-
-
-def read_history(path: Path) -> pd.DataFrame | None:
-    """The losses that training wrote beside its model; None where there are none."""
-    if not path.exists():
-        print(f"{path}: no such file, so no loss curves")
-        return None
-    try:
-        history = pd.read_csv(path, dtype=float)
-    except (OSError, ValueError) as error:
-        raise UserError(path, "not a table of numbers", "what 'train' wrote") from error
-    if "epoch" not in history or len(history.columns) < 2:
-        raise UserError(path, "no losses by 'epoch'", "what 'train' wrote")
-    return history
 
 
 def plots(before: list[str], after: list[str], usage: str) -> None:
@@ -36,34 +19,29 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
     parser.add_argument("out", type=Path)
     parser.add_model(gmm=True)
     options = parser.parse(after)
-    images = load_images(Path(before[0]))
-    val_images, val_labels = load_labelled_images(Path(before[1]))
-    model = load_model(options.model, options.device)
-    mixture, labels = load_mixture(options.gmm, options.model)
-    history = read_history(options.model.with_suffix(".history.csv"))
-
     outputs = {name: options.out / f"{name}.png" for name in PICTURES}
-    if history is None:
+    trained = load_trained(before, options)
+    if trained.history is None:
         del outputs["losses"]
     check_outputs(list(outputs.values()), inputs=())
 
-    z, val_z = encode(model, images), encode(model, val_images)
-    predicted, val_predicted = (labels[mixture.predict(latents)] for latents in (z, val_z))
-    classes = np.unique(np.concatenate([val_labels, labels]))
-    confusion = confusion_matrix(val_labels, val_predicted, labels=classes)
-    recon = reconstruct(model, val_images).reshape(-1, 28, 28)
+    mixture, classes = trained.mixture, val_classes(trained)
+    confusion = confusion_matrix(trained.val_labels, trained.val_predicted, labels=classes)
     pictures = {
-        "reconstructions": figures.reconstruction_rows(val_images.reshape(-1, 28, 28), recon),
-        "manifold": plot_2d_manifold(model, device=options.device),
-        "latent_scatter": figures.latent_scatter(z, val_z, val_labels),
+        "reconstructions": figures.reconstruction_rows(trained.val_images, trained.val_recon),
+        "manifold": plot_2d_manifold(trained.model, device=options.device),
+        "latent_scatter": figures.latent_scatter(trained.z, trained.val_z, trained.val_labels),
         "mixture": figures.mixture_ellipses(
-            z, mixture.means_, mixture.covariances_, labels, predicted
+            trained.z,
+            mixture.means_,
+            mixture.covariances_,
+            trained.component_labels,
+            trained.predicted,
         ),
         "confusion": figures.confusion_matrix(confusion, classes),
     }
-    if history is not None:
-        columns = {str(name): history[name].to_numpy() for name in history}
-        pictures["losses"] = figures.loss_curves(columns)
+    if trained.history is not None:
+        pictures["losses"] = figures.loss_curves(trained.history)
     for name, path in outputs.items():
         with replacing(path) as file:
             # Without the version of matplotlib, the same picture is the same bytes.

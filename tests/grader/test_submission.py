@@ -18,7 +18,7 @@ GROUP = "2020CSZ1234\n2020CSZ5678\n"
 GOOD = {
     "work/vae.py": "print(1)",
     "work/group.txt": GROUP,
-    "work/model_path.txt": "https://example.org/model",
+    "work/model_path.txt": "https://drive.google.com/file/d/1",
     "work/2020CSZ1234_2020CSZ5678.pdf": "%PDF-1.4",
 }
 
@@ -40,8 +40,8 @@ def open_zip(tmp_path: Path, content: bytes, name: str = "submission.zip") -> Su
 def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path) -> None:
     found = open_zip(tmp_path, zipped(GOOD))
     assert found.remarks == []
-    assert found.members == ["2020CSZ1234", "2020CSZ5678"]
-    assert found.report == found.folder / "2020CSZ1234_2020CSZ5678.pdf"
+    assert found.contents.members == ["2020CSZ1234", "2020CSZ5678"]
+    assert found.contents.report == found.folder / "2020CSZ1234_2020CSZ5678.pdf"
     assert (found.folder / "vae.py").read_text() == "print(1)"
 
 
@@ -52,7 +52,7 @@ def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path)
         ({"work/group.txt": "Ann\n" + GROUP}, "'Ann' is no entry number"),
         ({"work/group.txt": GROUP.replace("\n", "\r\n")}, None),
         ({"work/group.txt": "\ufeff" + GROUP}, None),
-        ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt is no short UTF-8 text"),
+        ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt: no UTF-8 text"),
         ({"work/group.txt": "2020CSZ1234"}, "expected 2020CSZ1234.pdf"),
         ({"work/2020CSZ1234_2020CSZ5678.pdf": None}, "the report is missing"),
         ({"__MACOSX/._work": "x", ".DS_Store": "x"}, None),

@@ -1,0 +1,171 @@
+"""What a student asks before uploading: does this zip keep every rule? Runs none of its code."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from grader import rules
+from grader.artifacts import ArtifactError, count_numbers
+from grader.assignment import Assignment, Layout
+from grader.layout import Check, Contents, problem_of_link
+from grader.pdf import read_pdf
+from grader.rules import Kind
+from grader.sandbox import Level, temporary_folder
+from grader.stages import carried_files, plain
+from grader.submission import Submission, ignored, open_submission
+
+ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
+DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}
+SHOWN = 5  # names in a message
+
+
+def check_submission(path: Path, assignment: Assignment) -> list[Check]:
+    """Every rule of the assignment about the zip, or the folder, at `path`.
+
+    Or about the one file with the link to the weights, if it is that. Raises ArtifactError where
+    nothing is there.
+    """
+    layout = assignment.submission
+    if not path.exists():
+        raise ArtifactError(path, "no such file or folder", "a submission's zip")
+    if path.name == layout.link_file:
+        problem = problem_of_link(path)
+        return [Check(f"{path.name} begins with a link", problem is None, problem or "")]
+    if path.is_dir():
+        reason = "this is a folder: what unpacked it has thrown the zip away"
+        checks = [Check(rule, None, reason) for rule in ZIP_RULES]
+    else:
+        checks = list(check_zip(path, layout, set(assignment.artefact)))
+    with temporary_folder() as folder:
+        try:
+            submission = open_submission(path.absolute(), assignment, folder)
+        except ArtifactError as error:
+            return [*checks, Check("it unpacks", False, plain(error, path.absolute().parent))]
+        checks.append(Check("it unpacks", True))
+        checks += submission.contents.checks
+        checks += check_report(submission.contents, layout, Level.TRUSTED)
+        checks += check_weights(submission, assignment)
+        checks += check_code(submission, assignment)
+    return checks
+
+
+ZIP_RULES = (
+    "the zip has the right name",
+    "the zip is not too large",
+    "the zip holds one folder and nothing beside it",
+    "nothing in it was left by a system or a tool",
+    "nothing in it was not asked for",
+)
+
+
+def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check]:
+    """The rules about the zip itself."""
+
+    def verdict(problem: str | None) -> Check:
+        return Check(next(names), problem is None, problem or "")
+
+    names = iter(ZIP_RULES)
+    other = layout.zip_name is not None and path.name != layout.zip_name
+    yield verdict(f"it is called {path.name}; rename it to {layout.zip_name}" if other else None)
+    size = path.stat().st_size / 2**20
+    large = f"{size:.0f} MiB, and {layout.zip_mib:g} are allowed: leave out weights and data"
+    yield verdict(large if size > layout.zip_mib else None)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        yield verdict(f"no sound zip archive ({error}); make it anew")
+        return
+    # Windows tools have been known to write backslashes; `it unpacks` says so.
+    paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
+    left = [path for path in paths if ignored(path)]
+    paths = [path for path in paths if not ignored(path)]
+    folders = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    loose = sorted(str(path) for path in paths if len(path.parts) == 1)
+    yield verdict(problem_of_folders(folders, loose))
+    yield verdict(f"remove {listed(map(str, left))}" if left else None)
+    extra = [path for path in paths if not asked_for(path, layout, artefacts)]
+    yield verdict("; ".join(describe(path) for path in extra[:SHOWN]) or None)
+
+
+def problem_of_folders(folders: list[str], loose: list[str]) -> str | None:
+    if not folders:
+        return "no folder in it: put all files into one, and zip that"
+    if len(folders) > 1:
+        return f"{len(folders)} folders ({listed(folders)}): put all files into one"
+    return f"beside the folder: {listed(loose)}; move it inside" if loose else None
+
+
+def listed(names: Iterator[str] | list[str]) -> str:
+    """The first few of some names."""
+    kept = list(names)
+    return ", ".join(kept[:SHOWN]) + (f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else "")
+
+
+def asked_for(path: PurePosixPath, layout: Layout, artefacts: set[str]) -> bool:
+    """Whether a file may be part of a submission."""
+    named = path.name in layout.files or path.name in artefacts
+    return named or path.suffix.lower() in (".py", ".pdf")
+
+
+def describe(path: PurePosixPath) -> str:
+    """A file that nobody asked for, in words."""
+    if path.suffix.lower() in ARCHIVES:
+        return f"{path.name} is an archive within the archive: remove it"
+    if path.suffix.lower() in DATA or "ubyte" in path.name:
+        return f"{path.name} is a data set: remove it"
+    return f"{path.name} is not asked for: remove it"
+
+
+def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check]:
+    """Whether the report can be read, is short enough, and begins as it should."""
+    if contents.report is None:
+        return []
+    try:
+        pages, line = read_pdf(contents.report, level)
+    except ArtifactError as error:
+        message = plain(error, contents.report.parent)
+        return [Check("the report can be read", False, message)]
+    checks = [Check("the report can be read", True)]
+    most = layout.report_pages
+    if most is not None:
+        problem = f"{contents.report.name} has {pages} pages; {most} are allowed"
+        long = pages > most
+        checks.append(Check(f"the report has at most {most} pages", not long, long * problem))
+    if contents.members:
+        absent = [member for member in contents.members if member not in line.upper()]
+        rest = line.upper()
+        for member in contents.members:
+            rest = rest.replace(member, "")
+        bare = not any(character.isalpha() for character in rest)
+        problem = f"the report's first line is {line[:60]!r}; expected names and entry numbers"
+        rule = "the report's first line has names and entry numbers"
+        checks.append(Check(rule, not (absent or bare), problem if absent or bare else ""))
+    return checks
+
+
+def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Check]:
+    """Whether weights that came along are of the size that is allowed."""
+    for name, artefact in assignment.artefact.items():
+        path = submission.folder / name
+        if artefact.numbers_allowed is None or not path.is_file():
+            continue
+        rule = f"{name} holds at most {artefact.numbers_allowed:,} numbers"
+        try:
+            numbers = count_numbers(path)
+        except ArtifactError as error:
+            yield Check(rule, False, plain(error, submission.folder))
+            continue
+        large = numbers > artefact.numbers_allowed
+        yield Check(rule, not large, f"{name} holds {numbers:,} numbers" if large else "")
+
+
+def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check]:
+    """What the rules on imports and calls say of the code."""
+    files, _ = carried_files(submission.folder, set(assignment.artefact))
+    found = rules.check(submission.folder, files, assignment.program, assignment.rules)
+    broken = [f for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)]
+    yield Check("the code imports only what is allowed", not broken, "; ".join(map(str, broken)))
+    odd = [f for f in found if f.kind is Kind.SUSPICIOUS]
+    rest = [f for f in found if f.kind in (Kind.SUSPICIOUS, Kind.REMARK)]
+    yield Check("the code raises no questions", not odd, "; ".join(map(str, rest)))

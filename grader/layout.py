@@ -1,0 +1,122 @@
+"""What a submission has to consist of, rule by rule: the files in its folder, and what they say.
+
+Reads small text files and names; runs nothing and opens no PDF.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from grader.artifacts import ArtifactError, printable, read_file
+from grader.assignment import Layout
+
+TEXT_SIZE = 64 << 10
+EXAMPLE_HOSTS = ("example.com", "example.org", "example.net")  # of RFC 2606: nobody's
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule, and whether it is kept; None where it could not be asked. `message`: what to do."""
+
+    rule: str
+    passed: bool | None
+    message: str = ""
+
+
+@dataclass
+class Contents:
+    """The entry numbers and the report of a submission, and how it keeps the rules."""
+
+    members: list[str] = field(default_factory=list)
+    report: Path | None = None
+    checks: list[Check] = field(default_factory=list)
+
+    def ask(self, rule: str, problem: str | None) -> None:
+        self.checks.append(Check(rule, problem is None, printable(problem or "")))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a small text file that are not empty. Raises ArtifactError."""
+    try:
+        content = read_file(path, "a short text", TEXT_SIZE).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"no UTF-8 text ({error.reason} at byte {error.start})"
+        raise ArtifactError(path, found, "one saved as UTF-8") from error
+    return [line.strip() for line in content.splitlines() if line.strip()]
+
+
+def problem_of_link(path: Path) -> str | None:
+    """What is wrong with the link that the first line of a file should be; None if nothing is."""
+    try:
+        lines = read_lines(path)
+    except ArtifactError as error:
+        return str(error).replace(f"{path.parent}/", "")
+    return problem_of_address(lines[0] if lines else "", path.name)
+
+
+def problem_of_address(link: str, place: str) -> str | None:
+    """What is wrong with a link that was given at `place`; None if nothing is."""
+    try:
+        parts = urlsplit(link)
+        host = parts.hostname or ""
+    except ValueError:
+        return f"{place}: {link[:80]!r}; expected a link such as https://drive.google.com/..."
+    if parts.scheme not in ("http", "https") or "." not in host or " " in link:
+        return f"{place}: {link[:80]!r}; expected a link such as https://drive.google.com/..."
+    if host.endswith(EXAMPLE_HOSTS):
+        return f"{place}: still the example link; expected the link to your own model"
+    return None
+
+
+def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[str]:
+    """What is wrong with a file of entry numbers; the good ones are added to `members`."""
+    try:
+        lines = read_lines(path)
+    except ArtifactError as error:
+        yield str(error).replace(f"{path.parent}/", "")
+        return
+    for line in lines:
+        if not re.fullmatch(pattern, line):
+            yield f"{path.name}: {line[:40]!r} is no entry number"
+        elif line in members:
+            yield f"{path.name}: {line} stands there twice"
+        else:
+            members.append(line)
+    if not lines:
+        yield f"{path.name} is empty; expected an entry number on each line"
+
+
+def check_layout(home: Path, layout: Layout) -> Contents:
+    """How the folder `home` keeps the rules on its files."""
+    contents = Contents()
+    for name in layout.files:
+        missing = None if (home / name).is_file() else f"{name} is missing"
+        contents.ask(f"{name} is there", missing)
+    if layout.link_file and (home / layout.link_file).is_file():
+        problem = problem_of_link(home / layout.link_file)
+        contents.ask(f"{layout.link_file} begins with a link", problem)
+    if layout.group_file and (home / layout.group_file).is_file():
+        path, pattern = home / layout.group_file, layout.entry_number or ".+"
+        problems = list(problems_of_group(path, pattern, contents.members))
+        contents.ask(f"{path.name} has an entry number on each line", "; ".join(problems) or None)
+    if layout.report:
+        check_report_name(home, contents)
+    return contents
+
+
+def check_report_name(home: Path, contents: Contents) -> None:
+    """Whether there is one PDF, called after the entry numbers."""
+    wanted = "_".join(contents.members) + ".pdf" if contents.members else "a PDF"
+    reports = sorted(path for path in home.glob("*.[pP][dD][fF]") if path.is_file())
+    named = [path for path in reports if path.name == wanted]
+    contents.report = next(iter(named or reports), None)
+    problem = None
+    if contents.report is None:
+        problem = f"the report is missing; expected {wanted}"
+    elif contents.members and not named:
+        problem = f"the report is called {contents.report.name}; expected {wanted}"
+    elif len(reports) > 1:
+        problem = f"{len(reports)} PDFs; expected {wanted} alone"
+    contents.ask("the report is a PDF called after the entry numbers", problem)

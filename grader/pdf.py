@@ -1,0 +1,47 @@
+"""How many pages a stranger's PDF has, and the first line of its text.
+
+It is read in a sandbox: a PDF may be made to keep a reader busy for ever.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from grader import sandbox
+from grader.artifacts import ArtifactError, read_file
+from grader.sandbox import Command, Level, Limits
+from grader.verdicts import Verdict
+
+LIMITS = Limits(seconds=20, memory=1 << 30, disk=1 << 20, files=10, processes=16, cpus=1)
+LARGEST = 64 << 20  # bytes
+LINE = 500  # characters
+READER = """
+import json, sys
+from pypdf import PdfReader
+pages = PdfReader(sys.argv[1]).pages
+lines = (line.strip() for line in pages[0].extract_text().splitlines())
+print(json.dumps([len(pages), next((line for line in lines if line), "")]))
+"""
+
+
+def read_pdf(path: Path, level: Level) -> tuple[int, str]:
+    """Pages and first line. Raises ArtifactError where it cannot be read."""
+    expected = "a PDF that can be read without a password"
+    content = read_file(path, expected, LARGEST)
+    if not content.startswith(b"%PDF-"):
+        raise ArtifactError(path, "no PDF", expected)
+    with sandbox.temporary_folder() as scratch:
+        scratch.chmod(0o711)
+        folder = scratch / "work"
+        folder.mkdir()
+        shutil.copyfile(path, folder / "report.pdf")
+        command = Command((sys.executable, "-I", "-c", READER, "report.pdf"), folder)
+        outcome = sandbox.run(command, LIMITS, level)
+    try:
+        if outcome.verdict is not Verdict.OK:
+            raise ValueError(outcome.verdict)
+        pages, line = json.loads(outcome.output.splitlines()[-1])
+        return int(pages), str(line)[:LINE]
+    except (ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(path, "a damaged or locked PDF", expected) from error

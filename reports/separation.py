@@ -1,0 +1,116 @@
+"""How far the clusters of a mixture lie apart, and how Gaussian they are: numbers, and sentences.
+
+The sentences say what the numbers say: other numbers give other sentences.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_score
+
+from gmm import GaussianMixture
+
+SILHOUETTE_POINTS = 4000  # its matrix of distances grows with the square
+DRAWS = 200_000  # from the mixture, for its rate of errors
+SIGMAS = (1, 2, 3)
+
+SEPARATED = 0.5  # a silhouette from which structure is taken to be real: Rousseeuw (1987)
+OVERLAPPING = 0.02  # expected share of points that end up in a component they are not from
+NORMAL = 0.05  # largest deviation of a share of points within so many sigma
+
+
+@dataclass(frozen=True)
+class Separation:
+    """`silhouette`: mean over points. `within`: share of each component's points within 1, 2 and 3
+    sigma of its mean, (K, 3); `expected`: a two-dimensional Gaussian's, (3,). `bhattacharyya`:
+    coefficient of each pair of components, 1 for equal ones, (K, K). `errors`: share of points
+    drawn from the mixture that it gives to another component.
+    """
+
+    silhouette: float
+    within: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    bhattacharyya: NDArray[np.float64]
+    errors: float
+
+
+def bhattacharyya_coefficients(mixture: GaussianMixture) -> NDArray[np.float64]:
+    """Between each two of a mixture's components: (K, K). Bhattacharyya (1943)."""
+    k = len(mixture.means_)
+    coefficients = np.ones((k, k))
+    for i in range(k):
+        for j in range(k):
+            mean = (mixture.covariances_[i] + mixture.covariances_[j]) / 2
+            shift = mixture.means_[i] - mixture.means_[j]
+            dets = np.linalg.slogdet([mean, mixture.covariances_[i], mixture.covariances_[j]])[1]
+            distance = shift @ np.linalg.solve(mean, shift) / 8
+            distance += (dets[0] - (dets[1] + dets[2]) / 2) / 2
+            coefficients[i, j] = np.exp(-distance)
+    return coefficients
+
+
+def shares_within(mixture: GaussianMixture, z: NDArray, components: NDArray) -> NDArray[np.float64]:
+    """Share of each component's own points within 1, 2 and 3 sigma of its mean: (K, 3)."""
+    shares = np.zeros((len(mixture.means_), len(SIGMAS)))
+    for k, (mean, covariance) in enumerate(zip(mixture.means_, mixture.covariances_, strict=True)):
+        centred = z[components == k] - mean
+        if len(centred):
+            distance = np.sqrt((centred * np.linalg.solve(covariance, centred.T).T).sum(axis=1))
+            shares[k] = [(distance < sigma).mean() for sigma in SIGMAS]
+    return shares
+
+
+def measure(mixture: GaussianMixture, z: NDArray) -> Separation:
+    """Of a mixture over (N, 2) latents; what is drawn for it comes from a fixed seed."""
+    generator = np.random.default_rng(0)
+    components = mixture.predict(z)
+    chosen = generator.permutation(len(z))[:SILHOUETTE_POINTS]
+    several = len(np.unique(components[chosen])) > 1
+    silhouette = silhouette_score(z[chosen], components[chosen]) if several else 0.0
+    drawn, origin = mixture.sample(DRAWS, generator)
+    return Separation(
+        silhouette=float(silhouette),
+        within=shares_within(mixture, z, components),
+        expected=1 - np.exp(-np.square(SIGMAS) / 2),
+        bhattacharyya=bhattacharyya_coefficients(mixture),
+        errors=float(np.mean(mixture.predict(drawn) != origin)),
+    )
+
+
+def cluster_text(found: Separation, labels: NDArray) -> str:
+    """Whether the clusters are apart, and whether they are Gaussian."""
+    apart = found.silhouette >= SEPARATED
+    deviation = np.abs(found.within - found.expected)
+    worst, sigma = np.unravel_index(deviation.argmax(), deviation.shape)
+    normal = deviation.max() <= NORMAL
+    rows = "; ".join(
+        f"digit {label}: {', '.join(f'{share:.0%}' for share in shares)}"
+        for label, shares in zip(labels, found.within, strict=True)
+    )
+    return (
+        f"The three clusters {'lie well apart' if apart else 'are not clearly apart'}: the mean "
+        f"silhouette of the training latents is {found.silhouette:.2f} (1 at best; from "
+        f"{SEPARATED:g} on, clusters are taken to be real). Of a two-dimensional Gaussian's points "
+        f"{', '.join(f'{share:.0%}' for share in found.expected)} lie within 1, 2 and 3 sigma; "
+        f"here {rows}. Each cluster {'is' if normal else 'is not quite'} like a Gaussian: the "
+        f"largest deviation, {deviation.max():.0%}, is digit {labels[worst]}'s "
+        f"at {SIGMAS[sigma]} sigma."
+    )
+
+
+def overlap_text(found: Separation, labels: NDArray) -> str:
+    """Whether the mixture's components overlap, and what errors that would lead to."""
+    pairs = [(i, j) for i in range(len(labels)) for j in range(i)]
+    nearest = max(pairs, key=lambda pair: found.bhattacharyya[pair])
+    overlap = found.errors > OVERLAPPING
+    values = ", ".join(
+        f"{labels[j]} and {labels[i]}: {found.bhattacharyya[i, j]:.3f}" for i, j in pairs
+    )
+    return (
+        f"The ellipses {'overlap' if overlap else 'are distinct'}. Bhattacharyya coefficients (0: "
+        f"no overlap, 1: the same): {values}; the digits {labels[nearest[1]]} and "
+        f"{labels[nearest[0]]} are nearest to each other. Of {DRAWS:,} points drawn from the "
+        f"mixture it would give {found.errors:.2%} to another component than they came from: "
+        f"{'errors are to be expected where they meet' if overlap else 'the overlap costs little'}."
+    )
