@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +24,13 @@ from grader.artifacts import (
     read_truth_labels,
 )
 from grader.assignment import read_assignment
+from grader.bundle import ROOT, bundle
+from grader.check import check_submission
+from grader.layout import problem_of_address, problem_of_link, read_lines
+from grader.package import Authors, package
 from grader.pipeline import assess, weights_in
 from grader.report import render
-from grader.rules import check
+from grader.rules import check as check_rules
 from grader.sandbox import Level, best_level, obstacle, temporary_folder
 from grader.stages import Settings, carried_files
 from grader.submission import open_submission
@@ -155,7 +160,7 @@ def dry_run(
     with temporary_folder() as folder:
         opened = open_submission(submission.absolute(), task, folder)
         files, _ = carried_files(opened.folder, set(task.artefact))
-        found = check(opened.folder, files, task.program, task.rules)
+        found = check_rules(opened.folder, files, task.program, task.rules)
         findings = [str(finding) for finding in found]
         included = weights_in(opened.folder, task.trained_artefacts())
     print(results.plan_text(task, bool(included), opened.remarks + findings))
@@ -173,19 +178,89 @@ def doctor() -> None:
     console.print(f"submissions are run at level {best}", markup=False)
 
 
+@app.command("bundle")
+def write_bundle(out: Annotated[Path, typer.Argument(help="the file to write")]) -> None:
+    """Fold the core into one self-contained vae.py."""
+    source = bundle()
+    write_text(source, out)
+    print(f"wrote {out}: {len(source.splitlines())} lines")
+
+
+@app.command("check")
+def check_command(
+    submission: Annotated[
+        Path, typer.Argument(help="submission.zip, a folder, or the link's file")
+    ],
+    assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
+) -> int:
+    """Say of every rule of the assignment whether a submission keeps it; run none of its code."""
+    checks = check_submission(submission, read_assignment(assignment))
+    results.show_checks(checks, Console())
+    return int(any(check.passed is False for check in checks))
+
+
+@app.command("package")
+def write_package(
+    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
+    group: Annotated[list[str], typer.Option(help="an entry number; repeated")],
+    name: Annotated[list[str], typer.Option(help="the name of its owner; repeated")],
+    model_link: Annotated[
+        str | None, typer.Option(help="where the weights are; default: model_path.txt's")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="trained first where it is not there")] = Path(
+        "vae.pth"
+    ),
+    weights: Annotated[bool, typer.Option("--weights", help="put the weights in too")] = False,
+    out: Annotated[Path, typer.Option(help="the zip to write")] = Path("submission.zip"),
+    assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
+) -> int:
+    """Make the submission's zip: the code in one file, the report, the entry numbers, the link."""
+    task = read_assignment(assignment)
+    layout = task.submission
+    for entry in group:
+        if not re.fullmatch(layout.entry_number or ".+", entry):
+            raise typer.BadParameter(f"--group {entry}; expected an entry number like 2020CSZ1234")
+    if len(set(group)) < len(group) or len(group) != len(name):
+        raise typer.BadParameter("a --group and a --name for each author, each once")
+    if layout.zip_name and out.name != layout.zip_name:
+        raise typer.BadParameter(f"--out {out}; the course asks for {layout.zip_name}")
+    if model_link is None:
+        problem = problem_of_link(ROOT / "model_path.txt")
+        model_link = "" if problem else read_lines(ROOT / "model_path.txt")[0]
+    else:
+        problem = problem_of_address(model_link, "--model-link")
+    if problem:
+        raise typer.BadParameter(f"{problem} (give it with --model-link)")
+    content = package(task, data, model, Authors(name, group), model_link, weights)
+    with temporary_folder() as folder:
+        trial = folder / out.name
+        trial.write_bytes(content)
+        checks = check_submission(trial, task)
+    results.show_checks(checks, Console())
+    if any(check.passed is False for check in checks):
+        print(f"{out} was not written")
+        return 1
+    write_bytes(content, out)
+    print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
+    return 0
+
+
 def write_json(value: dict[str, Any], path: Path) -> None:
-    """Put `value` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
     write_text(json.dumps(value, indent=2) + "\n", path)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Put `text` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
+    write_bytes(text.encode(), path)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Put `content` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         if path.exists() and not path.is_file():
             raise FileExistsError(0, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

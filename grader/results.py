@@ -9,6 +9,7 @@ from rich.text import Text
 
 from grader.assignment import Assignment
 from grader.grade import Grade, Mark, Step
+from grader.layout import Check
 from grader.metrics import CONFIDENCE, ClassScore, Score
 from grader.verdicts import Verdict
 
@@ -221,6 +222,15 @@ def mark_figures(mark: Mark) -> dict[str, Any]:
     """A metric's exact figures."""
     parts = {name: asdict(score) for name, score in mark.parts.items()}
     return {"value": mark.value, "points": str(mark.points), "parts": parts}
+
+
+def show_checks(checks: list[Check], console: Console) -> None:
+    """Print a line for each rule."""
+    words = {True: ("ok", "green"), False: ("FAIL", "bold red"), None: ("skipped", "yellow")}
+    for check in checks:
+        word, style = words[check.passed]
+        text = check.rule + (f": {check.message}" if check.message else "")
+        console.print(Text.assemble((f"{word:8}", style), text), soft_wrap=True)
 
 
 def summary_text(grade: Grade) -> str:

@@ -1,0 +1,84 @@
+"""The repository -> submission.zip: the bundle, the report, the entry numbers, the link.
+
+`vae.py` is run as a program, as the course runs it.
+"""
+
+import io
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.artifacts import ArtifactError
+from grader.assignment import Assignment
+from grader.bundle import ROOT, bundle
+
+DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same content is the same bytes
+TRAIN, VAL = "train", "val"  # data sets of the assignment
+
+
+@dataclass(frozen=True)
+class Authors:
+    """Who hands in: names and entry numbers, in the same order."""
+
+    names: list[str]
+    entries: list[str]
+
+    @property
+    def stem(self) -> str:
+        return "_".join(self.entries)
+
+
+def run_vae(*words: str | Path) -> None:
+    """Run the repository's vae.py. Raises ArtifactError with its message where it fails."""
+    command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
+    process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["no message"]
+        found = f"'{words[2]}' failed ({lines[-1]})"
+        raise ArtifactError(ROOT / "vae.py", found, "a run without an error")
+
+
+def make_report(assignment: Assignment, data: Path, model: Path, authors: Authors) -> Path:
+    """The report on `model`, beside it; the model is trained first where there is none."""
+    sets = [data.resolve() / assignment.data[name].file for name in (TRAIN, VAL)]
+    weights = [model.resolve(), model.resolve().with_name("gmm_params.pkl")]
+    if not all(path.exists() for path in weights):
+        run_vae(*sets, "train", *weights)
+    path = model.resolve().with_name(f"{authors.stem}.pdf")
+    options = [word for name in authors.names for word in ("--name", name)]
+    options += [word for entry in authors.entries for word in ("--entry", entry)]
+    run_vae(*sets, "report", path, *weights, *options)
+    return path
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files, the same for the same content."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, DATE)
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def package(
+    assignment: Assignment, data: Path, model: Path, authors: Authors, link: str, weights: bool
+) -> bytes:
+    """The content of the submission's zip: one folder with everything in it.
+
+    With `weights`, the model and the mixture come along. Raises ArtifactError.
+    """
+    report = make_report(assignment, data, model, authors)
+    files = {
+        "vae.py": bundle().encode(),
+        "model_path.txt": f"{link}\n".encode(),
+        "group.txt": "".join(f"{entry}\n" for entry in authors.entries).encode(),
+        report.name: report.read_bytes(),
+    }
+    if weights:
+        files["vae.pth"] = model.read_bytes()
+        files["gmm_params.pkl"] = model.with_name("gmm_params.pkl").read_bytes()
+    return zipped({f"{authors.stem}/{name}": content for name, content in files.items()})
