@@ -19,9 +19,9 @@ endif
 
 .PHONY: demo test test-slow lint bench lock clean
 
-$(READY): requirements.lock
+$(READY): requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
 	touch $@
 
 demo: $(READY)
@@ -58,12 +58,15 @@ bench: $(READY)
 	$(RUN) -m benchmarks.draws
 	$(RUN) -m benchmarks.ablations
 
-# Pins what pyproject.toml asks for; torch's local version label (+cpu) is left to the installer.
+# Pins what pyproject.toml asks for: requirements.lock to run all but the class commands, and
+# requirements-dev.lock for everything. torch's local version label (+cpu) is left to the installer.
+COMPILE := -m piptools compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
+    --no-emit-find-links --no-emit-index-url
 lock: $(READY)
 	$(RUN) -m pip install --quiet pip-tools
-	$(RUN) -m piptools compile --quiet --all-extras --strip-extras --allow-unsafe --no-header \
-	    --no-annotate --no-emit-find-links --no-emit-index-url --output-file requirements.lock pyproject.toml
-	sed --in-place 's/+cpu$$//' requirements.lock
+	$(RUN) $(COMPILE) --all-extras --output-file requirements-dev.lock pyproject.toml
+	$(RUN) $(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	sed --in-place 's/+cpu$$//' requirements.lock requirements-dev.lock
 
 clean:
 	rm -rf build

@@ -163,6 +163,16 @@ class Late(Table):
     days: list[Share] = []
 
 
+class Gradescope(Table):
+    """What is special there: its own clock ends everything after 40 minutes at most.
+
+    Without `training_minutes`, nothing is trained. `uploads_a_day` bounds what is graded.
+    """
+
+    training_minutes: Annotated[float, Field(gt=0, le=30)] | None = None
+    uploads_a_day: PositiveInt | None = None
+
+
 class Assignment(Table):
     """The whole file."""
 
@@ -181,6 +191,7 @@ class Assignment(Table):
     manual: list[Manual] = []
     probe: list[Probe] = []
     late: Late = Late()
+    gradescope: Gradescope = Gradescope()
 
     @check_model(mode="after")
     def check_names(self) -> Self:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from grader import metrics, results
+from grader import gradescope, metrics, results
 from grader.artifacts import (
     ArtifactError,
     Remarks,
@@ -26,6 +26,7 @@ from grader.artifacts import (
 from grader.assignment import read_assignment
 from grader.bundle import ROOT, bundle
 from grader.check import check_submission
+from grader.launcher import landlock_version
 from grader.layout import problem_of_address, problem_of_link, read_lines
 from grader.package import Authors, package
 from grader.pipeline import assess, weights_in
@@ -167,7 +168,7 @@ def dry_run(
 
 
 @app.command()
-def doctor() -> None:
+def doctor() -> int:
     """Say how well this machine can seal submissions off, and what is missing."""
     console = Console()
     best = best_level()
@@ -175,7 +176,13 @@ def doctor() -> None:
         found = obstacle(level)
         state = "works" if found is None else f"not here: {found}"
         console.print(f"{level:13} {state}", markup=False, soft_wrap=True)
+    if best is Level.TRUSTED:
+        console.print("no submission of a stranger's can be run here", markup=False)
+        return 1
     console.print(f"submissions are run at level {best}", markup=False)
+    if best is Level.CONFINED and not landlock_version():
+        console.print("this kernel has no Landlock: file rights alone protect files", markup=False)
+    return 0
 
 
 @app.command("bundle")
@@ -243,6 +250,24 @@ def write_package(
     write_bytes(content, out)
     print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
     return 0
+
+
+@app.command("gradescope")
+def write_autograder(
+    out: Annotated[Path, typer.Argument(help="the zip to write")],
+    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
+    assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
+) -> None:
+    """Make the autograder's zip for Gradescope, private data included."""
+    content = gradescope.pack(assignment, data)
+    write_bytes(content, out)
+    print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
+
+
+@app.command(hidden=True)
+def autograde(root: Annotated[Path, typer.Argument(help="/autograder")]) -> None:
+    """What run_autograder calls on Gradescope."""
+    gradescope.grade_upload(root)
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:

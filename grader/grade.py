@@ -12,6 +12,12 @@ from grader.verdicts import Verdict
 CENT = Decimal("0.01")
 
 
+def rounded(share: float, points: float) -> Decimal:
+    """A share of some points, to the cent: rounded here and nowhere else."""
+    exact = Decimal(repr(float(share))) * Decimal(repr(float(points)))
+    return exact.quantize(CENT, ROUND_HALF_UP)
+
+
 @dataclass
 class Step:
     """One step of the pipeline. `message` is for the student; `output` is what a program printed.
@@ -43,10 +49,9 @@ class Mark:
 
     @property
     def points(self) -> Decimal:
-        """Points earned, rounded here and nowhere else."""
+        """Points earned."""
         share = max(0.0, min(1.0, self.value or 0.0)) * (1 - self.penalty)
-        exact = Decimal(repr(share)) * Decimal(repr(float(self.possible)))
-        return exact.quantize(CENT, ROUND_HALF_UP)
+        return rounded(share, self.possible)
 
 
 @dataclass(frozen=True)

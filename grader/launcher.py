@@ -82,8 +82,6 @@ def landlock_version() -> int:
 def restrict_files(readable: list[str], writable: list[str]) -> None:
     """Allow this process and its children nothing but these paths and what lies beneath them."""
     version = landlock_version()
-    if not version:
-        raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     handled = LANDLOCK_RIGHTS[max(known for known in LANDLOCK_RIGHTS if known <= version)]
     tcp = LANDLOCK_TCP if version >= 4 else 0
     scopes = LANDLOCK_SCOPES if version >= 6 else 0
@@ -161,7 +159,8 @@ def become(plan: dict[str, Any], report: int) -> NoReturn:
         os.umask(0o022)
         os.chdir(plan["folder"])
         if plan["confine"]:
-            restrict_files(plan["readable"], plan["writable"])
+            if plan["landlock"]:
+                restrict_files(plan["readable"], plan["writable"])
             restrict_calls()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(plan["words"][0], plan["words"], plan["environment"])

@@ -159,9 +159,11 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
             done(Step(stage.name, Verdict.SKIPPED, "the assignment asks for weights; none came"))
         else:
             try:
-                done(run_stage(bench, stage))
+                step = run_stage(bench, stage)
             except SandboxError as error:
-                done(stopped(stage, error))
+                step = stopped(stage, error)
+            bench.grade.marks = [score(bench, metric) for metric in bench.assignment.metric]
+            done(step)
         size = check_size(bench) if stage.trains else None
         if size is not None and done(size).verdict is Verdict.FORBIDDEN:
             bench.made.clear()

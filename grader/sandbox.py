@@ -5,7 +5,8 @@ Four levels, best first; `best_level` finds what a machine gives by trying:
 - full: another user, and new namespaces (bubblewrap) in which nothing of the machine is to be seen
   but the system, the interpreter and what the command is given; no network.
 - unprivileged: the same namespaces for the user who grades.
-- confined: another user; Landlock keeps it from files, seccomp from the network.
+- confined: another user; Landlock, from Linux 5.13 on, keeps it from files that any user may read;
+  seccomp from the network.
 - trusted: limits alone. For one's own code.
 
 At every level the command has a cleared environment, no terminal, no standard input, bounded
@@ -248,6 +249,7 @@ def plan(
         "uid": uid,
         "namespaces": level.namespaces,
         "confine": level is Level.CONFINED,
+        "landlock": launcher.landlock_version() > 0,
         "readable": [str(path) for path in readable if path.exists()],
         "writable": [str(path) for path in (command.folder, temporary, *DEVICES)],
         "cpus": cpus,

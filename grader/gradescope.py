@@ -1,0 +1,202 @@
+"""This grader as a Gradescope autograder: the zip that staff upload, and what it does there.
+
+https://gradescope-autograders.readthedocs.io/en/latest/specs/: the zip is unpacked to
+/autograder/source and its setup.sh run once. For each submission run_autograder is run as root; it
+finds /autograder/submission and submission_metadata.json, and leaves results/results.json.
+"""
+
+import io
+import json
+import os
+import traceback
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from grader import results
+from grader.artifacts import ArtifactError
+from grader.assignment import FOLDER, Assignment, read_assignment
+from grader.bundle import ROOT
+from grader.grade import Grade, rounded
+from grader.lateness import days_late, read_time, share_lost
+from grader.pipeline import assess
+from grader.sandbox import Level, best_level
+from grader.stages import Settings
+
+TEMPLATES = Path(__file__).parent / "templates"
+PROGRAMS = ("setup.sh", "run_autograder")
+DATE = (1980, 1, 1, 0, 0, 0)
+BEGUN = (
+    "Grading has begun. If you read this, it was stopped from outside before it ended, and the "
+    "points below are those of the steps that it had done."
+)
+
+
+def source_files() -> Iterator[Path]:
+    """What the grader needs of this repository."""
+    yield ROOT / "requirements.lock"
+    yield ROOT / "figures.py"
+    for path in sorted((ROOT / "grader").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.parent.name != "assignments":
+            yield path
+
+
+def pack(assignment: str, data_folder: Path) -> bytes:
+    """The content of autograder.zip. Raises ArtifactError where data is missing."""
+    task = read_assignment(assignment)
+    toml = Path(assignment) if Path(assignment).suffix else FOLDER / f"{assignment}.toml"
+    files = {name: (TEMPLATES / name).read_bytes() for name in PROGRAMS}
+    files |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in source_files()}
+    files["assignment.toml"] = toml.read_bytes()
+    for name, part in task.data.items():
+        path = data_folder / part.file
+        if not path.is_file():
+            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+        files[f"data/{part.file}"] = path.read_bytes()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, DATE)
+            entry.external_attr = (0o100755 if name in PROGRAMS else 0o100644) << 16
+            archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What Gradescope says of a submission; `earlier`: times and scores of those before it."""
+
+    submitted: datetime | None
+    due: datetime | None
+    earlier: list[tuple[datetime, float]]
+
+
+def read_upload(path: Path) -> Upload:
+    """From submission_metadata.json; what is not there, or in another form, is left out.
+
+    A group's due date is the latest that any of its members has: extensions stand with the users.
+    """
+    metadata: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        metadata = dict(json.loads(path.read_bytes()))
+
+    def time(value: Any) -> datetime | None:
+        try:
+            return read_time(str(value))
+        except ValueError:
+            return None
+
+    def table(value: Any) -> dict[str, Any]:
+        return value if isinstance(value, dict) else {}
+
+    def tables(value: Any) -> list[dict[str, Any]]:
+        return [table(row) for row in value] if isinstance(value, list) else []
+
+    places = [metadata, *tables(metadata.get("users"))]
+    dues = [time(table(place.get("assignment")).get("due_date")) for place in places]
+    earlier = []
+    for row in tables(metadata.get("previous_submissions")):
+        when = time(row.get("submission_time"))
+        if when is not None:
+            with suppress(TypeError, ValueError):
+                earlier.append((when, float(row.get("score") or 0.0)))
+    return Upload(
+        submitted=time(metadata.get("created_at")),
+        due=max((due for due in dues if due is not None), default=None),
+        earlier=sorted(earlier),
+    )
+
+
+def too_many(upload: Upload, task: Assignment) -> bool:
+    """Whether the assignment's limit on uploads in 24 hours was reached before this one."""
+    limit = task.gradescope.uploads_a_day
+    if limit is None or upload.submitted is None:
+        return False
+    day = upload.submitted - timedelta(days=1)
+    return sum(when > day for when, _ in upload.earlier) >= limit
+
+
+def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> dict[str, Any]:
+    """results.json with what lateness takes off the score."""
+    if upload.submitted is None or upload.due is None:
+        return content
+    days = days_late(upload.submitted, upload.due)
+    share = share_lost(days, task.late)
+    content["extra_data"]["late"] = {"days": days, "share_lost": share, "due": str(upload.due)}
+    if share:
+        content["score"] = float(rounded(1 - share, content["score"]))
+        text = f"{days} days late: {share:.0%} less, {content['score']:g} points in all."
+        content["output"] = f"{text}\n{content['output']}"
+    return content
+
+
+def for_gradescope(task: Assignment) -> Assignment:
+    """The assignment as far as it fits into Gradescope's time.
+
+    Weights are graded; nothing is trained unless the assignment says so, and then for no longer
+    than it says.
+    """
+    minutes = task.gradescope.training_minutes
+    if minutes is None:
+        places = [place for place in task.weights if place != "trained"]
+        return task.model_copy(update={"weights": places})
+    stages = []
+    for stage in task.stage:
+        limits = stage.limits
+        if stage.trains:
+            seconds = min(limits.seconds, 60 * minutes)
+            limits = limits.model_copy(update={"seconds": seconds})
+        stages.append(stage.model_copy(update={"limits": limits}))
+    return task.model_copy(update={"stage": stages})
+
+
+def write_results(content: dict[str, Any], root: Path) -> None:
+    """Put results.json in place, whole."""
+    path = root / "results" / "results.json"
+    temporary = path.with_name(".results.json.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def grade_upload(root: Path) -> None:
+    """Grade what lies below /autograder, or another `root`; results.json is there at any time."""
+    (root / "results").mkdir(exist_ok=True)
+    for private in ("source", "results", "submission_metadata.json"):
+        with suppress(FileNotFoundError):
+            (root / private).chmod(0o700)
+    partial = {"score": 0.0, "output": BEGUN, "stdout_visibility": "hidden", "extra_data": {}}
+    write_results(partial, root)
+    upload = read_upload(root / "submission_metadata.json")
+    task = for_gradescope(read_assignment(str(root / "source" / "assignment.toml")))
+    if too_many(upload, task):
+        score = upload.earlier[-1][1]
+        text = (
+            f"More than {task.gradescope.uploads_a_day} uploads within 24 hours: this one was not "
+            "graded, and the score of the one before stands."
+        )
+        write_results(partial | {"score": score, "output": text}, root)
+        return
+
+    def content(grade: Grade) -> dict[str, Any]:
+        return with_lateness(results.to_gradescope(grade), upload, task)
+
+    def progress(grade: Grade) -> None:
+        so_far = content(grade)
+        write_results(so_far | {"output": f"{BEGUN}\n{so_far['output']}"}, root)
+
+    try:
+        level = best_level()
+        if level is Level.TRUSTED:
+            raise RuntimeError("no sandbox on this machine: nothing was run")
+        settings = Settings(data_folder=root / "source" / "data", level=level)
+        grade = assess(root / "submission", task, settings, progress)
+        write_results(content(grade), root)
+    except Exception:  # whatever happens, a student reads that it was not their fault
+        text = "The grader failed here; a person has to look at it. That is no fault of yours."
+        extra = {"error": traceback.format_exc()}
+        write_results(partial | {"output": text, "extra_data": extra}, root)
+    os.sync()

@@ -1,0 +1,56 @@
+"""How late a submission is, and what that costs.
+
+Worked out from the submission's own time stamp, never from now: grading it again changes nothing.
+"""
+
+import csv
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from grader.artifacts import ArtifactError, read_file
+from grader.assignment import Late
+
+DAY = timedelta(days=1)
+LARGEST = 4 << 20
+EXPECTED = "a CSV with the columns 'entry' and 'due', a date and time with its time zone"
+
+
+def days_late(submitted: datetime, due: datetime | None) -> int:
+    """Days begun since `due`; 0 in time, or where nothing is due."""
+    if due is None or submitted <= due:
+        return 0
+    return -((due - submitted) // DAY)
+
+
+def share_lost(days: int, policy: Late) -> float:
+    """The share of the points that so many days cost."""
+    if days == 0 or not policy.days:
+        return 0.0
+    return policy.days[days - 1] if days <= len(policy.days) else 1.0
+
+
+def read_time(text: str) -> datetime:
+    """A date and time with its time zone, as in 2024-11-11T18:00:00+05:30. Raises ValueError."""
+    time = datetime.fromisoformat(text.strip())
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return time
+
+
+def read_extensions(path: Path) -> dict[str, datetime]:
+    """Due dates of their own, by entry number, from a CSV. Raises ArtifactError."""
+    try:
+        text = read_file(path, EXPECTED, LARGEST).decode("utf-8-sig")
+        rows = csv.DictReader(text.splitlines(), strict=True)
+        return {row["entry"].strip(): read_time(row["due"]) for row in rows}
+    except (UnicodeDecodeError, csv.Error, ValueError, KeyError, AttributeError) as error:
+        raise ArtifactError(path, f"no table of extensions ({error})", EXPECTED) from error
+
+
+def due_date(
+    members: list[str], due: datetime | None, extensions: Mapping[str, datetime]
+) -> datetime | None:
+    """When a group's submission is due: for all of its members, when it is for the last of them."""
+    own = [extensions[member] for member in members if member in extensions]
+    return max(own, default=due) if due is None else max([due, *own])

@@ -1,0 +1,211 @@
+"""The autograder in Gradescope's layout: in a folder, and in a mount namespace of its own."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from grader import gradescope
+from grader.assignment import read_assignment
+from grader.gradescope import for_gradescope, grade_upload, pack, read_upload
+from grader.sandbox import Level
+from tests.grader.test_check import GOOD, NAME
+
+SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
+HONEST = (Path(__file__).parents[1] / "hostile" / "honest.py").read_text()
+HOSTILE = f"""{HONEST}
+from pathlib import Path
+for place in ("source", "results"):
+    try:
+        print(sorted(p.name for p in Path("ROOT", place).rglob("*")), "was listed")
+        Path("ROOT", place, "results.json").write_text('{{"score": 100}}')
+        print("was written")
+    except OSError as error:
+        print("refused", error)
+"""
+METADATA = {
+    "created_at": "2024-11-12T20:00:00.000000-08:00",
+    "assignment": {"due_date": "2024-11-11T18:00:00.000000-08:00"},
+    "users": [
+        {"id": 1, "assignment": {"due_date": "2024-11-12T18:00:00.000000-08:00"}},
+        {"id": 2},
+    ],
+    "previous_submissions": [],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, data_folder: Path) -> Path:
+    """/autograder, with an honest submission whose weights came along."""
+    folder = tmp_path / "autograder"
+    with zipfile.ZipFile(io.BytesIO(pack("a3", data_folder))) as archive:
+        archive.extractall(folder / "source")
+    inner = folder / "submission" / NAME
+    inner.mkdir(parents=True)
+    for name, content in GOOD.items():
+        assert content is not None
+        data = content.encode() if isinstance(content, str) else content
+        (folder / "submission" / name).write_bytes(data)
+    (inner / "vae.py").write_text(f"{HONEST}\n\nmain()\n")
+    (folder / "submission_metadata.json").write_text(json.dumps(METADATA))
+    return folder
+
+
+def results(root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "results" / "results.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    return content
+
+
+def with_weights(root: Path) -> None:
+    """Let the submission train where it lies, as its authors have done."""
+    inner, data = root / "submission" / NAME, root / "source" / "data"
+    sets = [str(data / f"mnist_1_4_8_{name}.npz") for name in ("train", "val")]
+    words = ["python3", "vae.py", *sets, "train", "vae.pth", "gmm_params.pkl"]
+    command = [os.sys.executable, *words[1:]]  # type: ignore[attr-defined]
+    subprocess.run(command, cwd=inner, check=True, capture_output=True)
+
+
+def test_an_upload_is_graded_and_its_lateness_counts(root: Path, level: Level) -> None:
+    with_weights(root)
+    grade_upload(root)
+    found = results(root)
+    assert found["extra_data"]["verdicts"]["classify"] == "OK", found
+    assert found["extra_data"]["late"]["days"] == 1, "the later due date of the two members"
+    full = sum(test.get("score", 0) for test in found["tests"])
+    assert found["score"] == pytest.approx(full * 0.95, abs=0.006)
+    assert found["output"].startswith("1 days late: 5% less")
+    assert (root / "results").stat().st_mode & 0o077 == 0
+
+
+def test_without_weights_nothing_is_trained_unless_the_assignment_says_so(
+    root: Path, level: Level
+) -> None:
+    grade_upload(root)
+    assert results(root)["extra_data"]["verdicts"]["train"] == "SKIPPED"
+    toml = root / "source" / "assignment.toml"
+    toml.write_text(toml.read_text() + "\n[gradescope]\ntraining_minutes = 2\n")
+    grade_upload(root)
+    assert results(root)["extra_data"]["verdicts"]["train"] == "OK"
+    limits = for_gradescope(read_assignment(str(toml))).stage_named("train").limits
+    assert limits.seconds == 120
+
+
+def test_a_partial_result_is_there_from_the_first_second(
+    root: Path, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_weights(root)
+    seen: list[dict[str, Any]] = []
+    write = gradescope.write_results
+
+    def spy(content: dict[str, Any], where: Path) -> None:
+        write(content, where)
+        seen.append(results(where))
+
+    monkeypatch.setattr(gradescope, "write_results", spy)
+    grade_upload(root)
+    assert seen[0]["score"] == 0
+    assert all("Grading has begun" in content["output"] for content in seen[:-1])
+    assert "Grading has begun" not in seen[-1]["output"]
+    assert len(seen) > 6
+    scores = [content["score"] for content in seen]
+    assert scores == sorted(scores)
+    assert 0 < scores[-3] <= scores[-1], "the steps so far count before the probes are done"
+
+
+def test_a_hostile_upload_reaches_neither_source_nor_results(root: Path, level: Level) -> None:
+    with_weights(root)
+    grade_upload(root)
+    honest = results(root)
+    program = root / "submission" / NAME / "vae.py"
+    program.write_text(HOSTILE.replace("ROOT", str(root)) + "\n\nmain()\n")
+    grade_upload(root)
+    found = results(root)
+    assert found["score"] == honest["score"]
+    output = next(s for s in found["extra_data"]["steps"] if s["name"] == "classify")["output"]
+    assert output.count("refused") == 2, output
+    assert "was written" not in output
+
+
+def test_uploads_beyond_the_limit_keep_the_score_before(root: Path) -> None:
+    toml = root / "source" / "assignment.toml"
+    toml.write_text(toml.read_text() + "\n[gradescope]\nuploads_a_day = 2\n")
+    earlier = [
+        {"submission_time": f"2024-11-12T{hour}:00:00.000000-08:00", "score": str(hour)}
+        for hour in (10, 12)
+    ]
+    metadata = METADATA | {"previous_submissions": earlier}
+    (root / "submission_metadata.json").write_text(json.dumps(metadata))
+    grade_upload(root)
+    found = results(root)
+    assert found["score"] == 12
+    assert "More than 2 uploads" in found["output"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"users": 3}', '{"created_at": 5, "users": [null], "assignment": 1}']
+)
+def test_strange_metadata_cost_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metadata.json").write_text(text)
+    upload = read_upload(tmp_path / "metadata.json")
+    assert (upload.submitted, upload.due, upload.earlier) == (None, None, [])
+
+
+def test_an_error_of_the_grader_is_said_to_be_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradescope, "best_level", lambda: Level.TRUSTED)
+    grade_upload(root)
+    found = results(root)
+    assert found["score"] == 0
+    assert "no fault of yours" in found["output"]
+    assert "no sandbox" in found["extra_data"]["error"]
+
+
+NAMESPACE = """
+set -euo pipefail
+mount -t tmpfs tmpfs /usr/local/lib
+mkdir --parents /autograder
+mount -t tmpfs tmpfs /autograder
+cp --recursive ROOT/. /autograder
+HIDE
+cp /autograder/source/run_autograder /autograder
+bash /autograder/source/setup.sh
+cd /autograder
+./run_autograder
+cp /autograder/results/results.json ROOT/results.json
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hide", ["", "mount --bind /bin/false /usr/bin/bwrap"])
+def test_the_real_programs_in_a_layout_of_their_own(
+    root: Path, hide: str, submit: Callable[..., Path]
+) -> None:
+    """setup.sh and run_autograder as root, with namespaces for submissions and without."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare, to make a mount namespace")
+    with_weights(root)
+    script = NAMESPACE.replace("ROOT", str(root)).replace("HIDE", hide)
+    environment = os.environ | {"PIP_EXTRA_INDEX_URL": os.environ.get("PIP_EXTRA_INDEX_URL", "")}
+    process = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    found = json.loads((root / "results.json").read_text())
+    jsonschema.validate(found, SCHEMA)
+    assert found["extra_data"]["record"]["level"] == ("confined" if hide else "full")
+    assert found["extra_data"]["verdicts"]["classify"] == "OK"
+    assert found["score"] > 40

@@ -1,0 +1,65 @@
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.artifacts import ArtifactError
+from grader.assignment import read_assignment
+from grader.lateness import days_late, due_date, read_extensions, read_time, share_lost
+
+DUE = read_time("2024-11-11T18:00:00+05:30")
+POLICY = read_assignment("a3").late
+
+
+@pytest.mark.parametrize(
+    ("late", "days", "share"),
+    [
+        (timedelta(days=-9), 0, 0.0),
+        (timedelta(0), 0, 0.0),
+        (timedelta(seconds=1), 1, 0.05),
+        (timedelta(days=1), 1, 0.05),
+        (timedelta(days=1, seconds=1), 2, 0.1),
+        (timedelta(days=3), 3, 0.15),
+        (timedelta(days=3, seconds=1), 4, 1.0),
+    ],
+)
+def test_days_begun_cost_what_the_course_says(late: timedelta, days: int, share: float) -> None:
+    assert days_late(DUE + late, DUE) == days
+    assert share_lost(days, POLICY) == share
+
+
+def test_the_time_zone_of_a_time_stamp_counts() -> None:
+    assert days_late(read_time("2024-11-11T12:30:00+00:00"), DUE) == 0
+    assert days_late(read_time("2024-11-11T12:30:01Z"), DUE) == 1
+    with pytest.raises(ValueError, match="no time zone"):
+        read_time("2024-11-11T12:30:00")
+
+
+@given(st.datetimes(), st.datetimes())
+def test_days_are_those_that_have_begun(one: datetime, other: datetime) -> None:
+    days = days_late(one, other)
+    assert days >= 0
+    assert one <= other + timedelta(days=1) * days
+    assert days == 0 or one > other + timedelta(days=1) * (days - 1)
+
+
+def test_an_extension_of_one_member_holds_for_the_group(tmp_path: Path) -> None:
+    path = tmp_path / "extensions.csv"
+    path.write_text("entry,due\n2020CSZ1234,2024-11-13T18:00:00+05:30\nB,2024-11-01T00:00:00Z\n")
+    extensions = read_extensions(path)
+    assert due_date(["2020CSZ1234", "2020CSZ5678"], DUE, extensions) == DUE + timedelta(days=2)
+    assert due_date(["B"], DUE, extensions) == DUE
+    assert due_date(["2020CSZ5678"], DUE, extensions) == DUE
+    assert due_date(["2020CSZ5678"], None, extensions) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name,due\nA,2024-11-13T18:00:00Z\n", "entry,due\nA,soon\n", "entry,due\nA\n"]
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "extensions.csv"
+    path.write_text(text)
+    with pytest.raises(ArtifactError):
+        read_extensions(path)
