@@ -8,7 +8,15 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
@@ -161,6 +169,7 @@ class Late(Table):
     """The share of points that is lost after so many days; past the last, all of it."""
 
     days: list[Share] = []
+    due: AwareDatetime | None = None
 
 
 class Gradescope(Table):

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from grader import gradescope, metrics, results
+from grader import class_commands, gradescope, metrics, results
 from grader.artifacts import (
     ArtifactError,
     Remarks,
@@ -37,6 +37,7 @@ from grader.stages import Settings, carried_files
 from grader.submission import open_submission
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+class_commands.register(app)
 
 
 @app.callback()  # without one, typer would take a lone command's name for an argument

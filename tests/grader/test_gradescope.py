@@ -178,6 +178,7 @@ mount -t tmpfs tmpfs /autograder
 cp --recursive ROOT/. /autograder
 HIDE
 cp /autograder/source/run_autograder /autograder
+chmod +x /autograder/run_autograder
 bash /autograder/source/setup.sh
 cd /autograder
 ./run_autograder

@@ -1,0 +1,236 @@
+"""The commands of `python -m grader` for a whole class."""
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from grader import sandbox
+from grader.artifacts import ArtifactError
+from grader.assignment import Assignment, read_assignment
+from grader.lateness import read_extensions
+from grader.results import differences
+from grader.runs import Plan, Run, find_submissions, write_whole
+from grader.sandbox import Level
+
+MARKS, SIMILAR = "marks.json", "similarity.json"
+
+RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: processors")]
+Scheduler = Annotated[str | None, typer.Option(help="address of a Dask scheduler")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    for command in (batch, regrade, export, stats, marks, similarity, fetch):
+        app.command()(command)
+
+
+def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
+    """Grade what has no valid result, and show how that gets on."""
+    from grader.batch import grade_class
+    from grader.progress import Progress
+
+    if sandbox.best_level() is Level.TRUSTED:
+        raise typer.BadParameter("this machine has no sandbox (python -m grader doctor says why)")
+    jobs = jobs or len(os.sched_getaffinity(0))
+    with Progress(run, Console(), jobs) as progress:
+        count = grade_class(run.plan(), run, jobs, scheduler, progress.watch)
+    print(f"{count} graded, {len(list(run.results()))} results in {run.folder}")
+
+
+def batch(
+    submissions: Annotated[Path, typer.Argument(help="a folder of zips or folders, or an export")],
+    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
+    out: Annotated[Path, typer.Option(help="the folder of the run; an old one is gone on with")],
+    assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
+    train: Annotated[bool, typer.Option("--train", help="train, whatever weights came")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
+    extensions: Annotated[Path | None, typer.Option(help="CSV of entry,due")] = None,
+) -> None:
+    """Grade a class, on this machine or a cluster; what was graded before is not graded again."""
+    if train and weights:
+        raise typer.BadParameter("--train and --weights exclude each other")
+    task = read_assignment(assignment)
+    for name, part in task.data.items():
+        if not (data / part.file).is_file():
+            raise ArtifactError(data / part.file, "no such file", f"the data set '{name}'")
+    find_submissions(submissions)
+    if extensions is not None:
+        read_extensions(extensions)
+        extensions = extensions.resolve()
+    if Path(assignment).suffix:
+        assignment = str(Path(assignment).resolve())
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(out, "no folder", "the name of one for the run")
+    run = Run(out.resolve())
+    plan = Plan(submissions.resolve(), assignment, data.resolve(), train, weights, extensions)
+    run.save_plan(plan)
+    grade(run, jobs, scheduler)
+
+
+def regrade(
+    folder: RunFolder,
+    only: Annotated[list[str] | None, typer.Option(help="a submission's id; repeated")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="those with a failed step")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="those of which something changed")] = (
+        False
+    ),
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Grade again, and say what came out otherwise; old results are kept."""
+    from grader.batch import prepare, waiting
+
+    run = Run(folder.resolve())
+    _, entries, wanted = prepare(run.plan(), run)
+    ids = [entry.id for entry in entries]
+    for name in only or []:
+        if name not in ids:
+            raise typer.BadParameter(f"--only {name}; expected a submission of this run")
+    if only:
+        chosen = list(only)
+    elif failed:
+        chosen = [name for name, result in run.results() if failed_steps(result)]
+    elif changed:
+        chosen = [entry.id for entry in waiting(entries, wanted, run) if run.result(entry.id)]
+    else:
+        chosen = ids
+    for name in chosen:
+        if run.result(name) is not None:
+            run.set_aside(name)
+    grade(run, jobs, scheduler)
+    for name in chosen:
+        before, after = run.earlier(name), run.result(name)
+        if before and after:
+            lines = differences(before["extra_data"], after["extra_data"])
+            score = f"{before['score']:g} -> {after['score']:g}"
+            print(f"{name}: {score}" + "".join(f"\n    {line}" for line in lines))
+
+
+def failed_steps(result: dict[str, Any]) -> list[str]:
+    """The steps of a result that ended badly."""
+    verdicts = result["extra_data"]["verdicts"]
+    return [step for step, verdict in verdicts.items() if verdict not in ("OK", "SKIPPED")]
+
+
+def load(run: Run, name: str) -> dict[str, Any]:
+    """What a file of the run's holds; nothing where there is none."""
+    path = run.folder / name
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def book_of(run: Run) -> tuple[Assignment, Any]:
+    """The assignment and the gradebook of a run."""
+    from grader.gradebook import gradebook
+
+    plan = run.plan()
+    task = read_assignment(plan.assignment)
+    extensions: dict[str, datetime] = read_extensions(plan.extensions) if plan.extensions else {}
+    flags = load(run, SIMILAR).get("flags", {})
+    return task, gradebook(run, task, extensions, load(run, MARKS), flags)
+
+
+def export(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Argument(help="gradebook.csv, or .xlsx")],
+    gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
+) -> None:
+    """Write the gradebook: a row for each student."""
+    from grader.gradebook import write_gradebook
+
+    _, book = book_of(Run(folder.resolve()))
+    write_gradebook(book, out, gradescope=gradescope)
+    print(f"wrote {out}: {len(book)} rows")
+
+
+def stats(
+    folder: RunFolder,
+    board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
+) -> None:
+    """Write RUN/index.html: distributions, verdicts, and a table to search and sort."""
+    from grader.class_page import render_class
+    from grader.similarity import Pair
+
+    if board not in ("none", "anonymous", "named"):
+        raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
+    run = Run(folder.resolve())
+    task, book = book_of(run)
+    pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
+    print(f"wrote {render_class(run, task, book, pairs, board=board)}")
+
+
+def marks(
+    folder: RunFolder,
+    table: Annotated[Path, typer.Argument(help="a CSV: written where there is none, else read")],
+) -> None:
+    """Points that a person gives: write a template, or read a filled one into the gradebook."""
+    from grader.gradebook import marks_template, read_marks, write_gradebook
+
+    run = Run(folder.resolve())
+    task = read_assignment(run.plan().assignment)
+    if table.exists():
+        given = read_marks(table, run, task)
+        write_whole(run.folder / MARKS, json.dumps(given, indent=2, sort_keys=True) + "\n")
+        print(f"read the marks of {len(given)} submissions")
+        return
+    template = marks_template(run, task, load(run, MARKS))
+    write_gradebook(template, table, gradescope=False)
+    print(f"wrote {table}: {len(template)} rows to fill")
+
+
+def similarity(
+    folder: RunFolder,
+    base: Annotated[Path | None, typer.Option(help="known code, such as the starter's")] = None,
+) -> None:
+    """Compare all sources; the pairs that are alike become flags, and a page to look at."""
+    from grader.similarity import compare
+
+    run = Run(folder.resolve())
+    if base is not None and not base.is_dir():
+        raise ArtifactError(base, "no such folder", "a folder of known code")
+    plan = run.plan()
+    task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
+    page = run.folder / "similarity.html"
+    pairs = compare(entries, task, base, page)
+    flags: dict[str, list[str]] = {}
+    for pair in pairs:
+        for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
+            flags.setdefault(one, []).append(f"similar: {pair.share:.0%} in common with {other}")
+        print(f"{pair.share:.0%}  {pair.one}  {pair.other}")
+    record = {"pairs": [[p.one, p.other, p.share] for p in pairs], "flags": flags}
+    write_whole(run.folder / SIMILAR, json.dumps(record, indent=2) + "\n")
+    print(f"wrote {page}: {len(pairs)} pairs")
+
+
+def fetch(
+    folder: RunFolder,
+    check: Annotated[
+        bool, typer.Option("--verify", help="whose link gives other weights?")
+    ] = False,
+) -> int:
+    """Download the weights that submissions link to, or see whether they are still the same."""
+    from grader.fetch import fetch_all, verify
+
+    run = Run(folder.resolve())
+    plan = run.plan()
+    task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
+    if check:
+        changed = verify(entries, task, run)
+        for name, text in changed.items():
+            print(f"{name}: {text}")
+        print(f"{len(changed)} of {len(entries)} links changed")
+        return int(bool(changed))
+    records = fetch_all(entries, task, run)
+    problems = {name: r["problem"] for name, r in records.items() if "problem" in r}
+    for name, text in problems.items():
+        print(f"{name}: {text}", file=sys.stderr)
+    print(f"{len(records) - len(problems)} of {len(records)} have their weights here")
+    return 0

@@ -1,0 +1,111 @@
+"""A run -> one HTML page that needs nothing else: distributions, verdicts, a table to search."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from grader.assignment import Assignment
+from grader.report import ENVIRONMENT, embedded
+from grader.runs import Run
+from grader.similarity import Pair
+
+COLOUR = "#0072B2"
+BINS = 20
+
+
+def histogram(values: pd.Series, title: str, most: float) -> Figure:
+    figure = Figure(figsize=(4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values.dropna(), bins=BINS, range=(0, most), color=COLOUR)
+    axes.set(xlabel=title, ylabel="submissions", xlim=(0, most))
+    return figure
+
+
+def scatter(table: pd.DataFrame, x: str, y: str) -> Figure:
+    figure = Figure(figsize=(4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(table[x], table[y], color=COLOUR, alpha=0.6, s=16)
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def training_times(results: dict[str, dict[str, Any]], task: Assignment) -> Figure | None:
+    """Minutes of training against the budgets; None where nobody trained."""
+    stages = [stage for stage in task.stage if stage.trains]
+    names = {stage.name for stage in stages}
+    minutes = [
+        step["seconds"] / 60
+        for result in results.values()
+        for step in result["extra_data"]["steps"]
+        if step["name"] in names and step["seconds"]
+    ]
+    if not minutes:
+        return None
+    figure = Figure(figsize=(4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(minutes, bins=BINS, color=COLOUR)
+    for stage in stages:
+        budget = (stage.limits.remark_seconds or stage.limits.seconds) / 60
+        axes.axvline(budget, color="#D55E00", linestyle="--")
+    axes.set(xlabel="minutes of training (dashed: what is expected)", ylabel="submissions")
+    return figure
+
+
+def verdict_counts(results: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """How often each step (a row) ended in each verdict (a column)."""
+    rows = [
+        {"step": step, "verdict": verdict}
+        for result in results.values()
+        for step, verdict in result["extra_data"]["verdicts"].items()
+    ]
+    frame = pd.DataFrame(rows)
+    return pd.crosstab(frame["step"], frame["verdict"]).reindex(frame["step"].unique())
+
+
+def leaderboard(table: pd.DataFrame, *, named: bool) -> list[tuple[str, float]]:
+    """Totals in descending order; without names unless asked for."""
+    best = table.sort_values("total", ascending=False, kind="stable")
+    names = best["submission"] if named else pd.Series([f"#{i + 1}" for i in range(len(best))])
+    return list(zip(names, best["total"], strict=True))
+
+
+def render_class(
+    run: Run, task: Assignment, book: pd.DataFrame, pairs: list[Pair], *, board: str
+) -> Path:
+    """Write index.html. `board`: whether the leaderboard is 'none', 'anonymous' or 'named'."""
+    table = book.drop_duplicates("submission")
+    results = dict(run.results())
+    possible = sum(metric.points for metric in task.metric)
+    metrics = {metric.name: metric.points for metric in task.metric}
+    pictures = {
+        f"Points for {name}": histogram(table[name], f"{name}, points", points)
+        for name, points in metrics.items()
+    }
+    everything = possible + sum(manual.points for manual in task.manual)
+    pictures["Totals"] = histogram(table["total"], "total", everything)
+    names = list(metrics)
+    if len(names) > 1:
+        pictures["One metric against the other"] = scatter(table, names[0], names[1])
+    times = training_times(results, task)
+    if times is not None:
+        pictures["Training times"] = times
+    columns = [*names, "days_late", "total"]
+    page = ENVIRONMENT.get_template("class.html").render(
+        title=task.title,
+        count=len(table),
+        mean=table["total"].mean(),
+        median=table["total"].median(),
+        pictures={caption: embedded(figure) for caption, figure in pictures.items()},
+        verdicts=verdict_counts(results),
+        columns=columns,
+        rows=table.to_dict("records"),
+        members={n: " ".join(r["extra_data"]["members"]) for n, r in results.items()},
+        pairs=pairs,
+        board=leaderboard(table, named=board == "named") if board != "none" else [],
+    )
+    path = run.folder / "index.html"
+    path.write_text(page)
+    return path

@@ -1,0 +1,134 @@
+"""Weights by link: the link in a submission's own file, to an archive or to a folder on a drive.
+
+What is fetched is data from strangers: it is bounded in size, unpacked by this package's own rules,
+and never loaded here. Its hash and time are kept, so that a later change behind the link shows.
+"""
+
+import json
+import shutil
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from grader.artifacts import ArtifactError
+from grader.assignment import Assignment
+from grader.layout import problem_of_link, read_lines
+from grader.runs import Entry, Run, hash_submission, write_whole
+from grader.sandbox import temporary_folder
+from grader.submission import open_submission, unpack
+
+LARGEST = 256 << 20  # bytes
+TIMEOUT = 60  # seconds without an answer
+CHUNK = 1 << 20
+DRIVES = ("drive.google.com", "docs.google.com")
+RECORD = "fetch.json"
+EXPECTED = "a link that gives an archive, or a folder, with the weights"
+
+
+def link_of(entry: Entry, task: Assignment) -> str:
+    """The link of a submission. Raises ArtifactError where it has none."""
+    with temporary_folder() as folder:
+        submission = open_submission(entry.path.absolute(), task, folder)
+        path = submission.folder / (task.submission.link_file or "")
+        problem = problem_of_link(path)
+        if problem:
+            raise ArtifactError(entry.path, problem, "a link")
+        return read_lines(path)[0]
+
+
+def download(link: str, folder: Path) -> None:
+    """What `link` gives, as files in `folder`. Raises ArtifactError, OSError."""
+    if urlsplit(link).hostname in DRIVES:
+        download_from_drive(link, folder)
+        return
+    target = folder / (Path(urlsplit(link).path).name or "weights")
+    left = LARGEST
+    with urllib.request.urlopen(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise ArtifactError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
+            copy.write(chunk)
+
+
+def download_from_drive(link: str, folder: Path) -> None:
+    """The same for Google Drive, whose links answer with a page first."""
+    import gdown  # an optional extra
+
+    if "/folders/" in link:
+        gdown.download_folder(url=link, output=str(folder), quiet=True)
+    else:
+        gdown.download(url=link, output=f"{folder}/", quiet=True)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if size > LARGEST:
+        raise ArtifactError(folder, f"{size >> 20} MiB", EXPECTED)
+
+
+def take_weights(folder: Path, names: list[str], target: Path) -> None:
+    """Copy the files called `names` from a download, or from the archive in it, to `target`."""
+    for archive in [p for p in folder.iterdir() if p.suffix.lower() == ".zip"]:
+        unpack(archive, folder)
+    for name in names:
+        found = sorted(p for p in folder.rglob(name) if p.is_file() and not p.is_symlink())
+        if len(found) != 1:
+            raise ArtifactError(folder, f"{len(found)} files called {name}", EXPECTED)
+        shutil.copyfile(found[0], target / name)
+
+
+def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
+    """Fetch a submission's weights into the empty folder `target`; what is recorded of that.
+
+    Problems are part of the record: one student's link must not stop the others'.
+    """
+    record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
+    try:
+        record["link"] = link_of(entry, task)
+        with temporary_folder() as folder:
+            download(record["link"], folder)
+            take_weights(folder, task.trained_artefacts(), target)
+        record["sha256"] = hash_submission(target)
+    except ArtifactError as error:
+        record["problem"] = str(error)
+    except Exception as error:  # networks and drives fail in ways of their own
+        record["problem"] = f"{type(error).__name__}: {error}"
+    return record
+
+
+def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dict[str, Any]]:
+    """Fetch the weights of every submission that has none yet; the records, by id."""
+    records = {}
+    for entry in entries:
+        home = run.fetched(entry.id)
+        record_path = home.with_name(f"{entry.id}.{RECORD}")
+        if home.is_dir():
+            records[entry.id] = dict(json.loads(record_path.read_text()))
+            continue
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder() as folder:
+            records[entry.id] = fetch(entry, task, folder)
+            write_whole(record_path, json.dumps(records[entry.id], indent=2) + "\n")
+            if "problem" not in records[entry.id]:
+                partial = home.with_name(f".{entry.id}.part")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(folder, partial)
+                partial.rename(home)
+    return records
+
+
+def verify(entries: list[Entry], task: Assignment, run: Run) -> dict[str, str]:
+    """Whose link gives something else now than when it was fetched, and what became of it."""
+    changed = {}
+    for entry in entries:
+        path = run.fetched(entry.id).with_name(f"{entry.id}.{RECORD}")
+        if not path.is_file():
+            changed[entry.id] = "was never fetched"
+            continue
+        before = dict(json.loads(path.read_text()))
+        with temporary_folder() as folder:
+            after = fetch(entry, task, folder)
+        if before.get("sha256") != after.get("sha256"):
+            problem = after.get("problem", "other weights")
+            changed[entry.id] = f"{problem} (fetched at {before['time']})"
+    return changed

@@ -1,0 +1,242 @@
+"""The state of a class run: a folder for each submission, and a SQLite index of them.
+
+    RUN/run.json                     what is graded, with what
+    RUN/submissions/ID/results.json  the result; `key` says what it is the result of
+                       report.html   the same as a page
+                       earlier/N/    what regrading replaced
+    RUN/fetched/ID/                  weights by link
+    RUN/index.sqlite                 a row a submission; made anew from the folders at any time
+
+A result counts if its key is the one that grading would give it now, so a run that was killed goes
+on where it stopped, and nothing is graded twice unless something that matters has changed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grader.artifacts import ArtifactError
+from grader.assignment import Assignment
+from grader.bundle import ROOT
+from grader.lateness import read_time
+
+METADATA = "submission_metadata.yml"
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission of a class: `submitted` and `students` as far as an export tells them."""
+
+    id: str
+    path: Path
+    submitted: datetime | None = None
+    students: list[str] = field(default_factory=list)
+
+
+def find_submissions(folder: Path) -> list[Entry]:
+    """What lies in a folder: zips and folders, or a bulk export of Gradescope's.
+
+    Raises ArtifactError where there is nothing.
+    """
+    if not folder.is_dir():
+        raise ArtifactError(folder, "no such folder", "a folder of zips or folders")
+    if (folder / METADATA).is_file():
+        return read_export(folder)
+    found: dict[str, Entry] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() == ".zip"):
+            continue
+        name = path.name if path.is_dir() or path.stem in found else path.stem
+        found[name] = Entry(name, lone_zip(path))
+    if not found:
+        raise ArtifactError(folder, "no submission in it", "zips or folders")
+    return list(found.values())
+
+
+def lone_zip(path: Path) -> Path:
+    """The zip in a folder that holds nothing else, as learning platforms export them; or `path`."""
+    inside = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
+    alone = len(inside) == 1 and inside[0].suffix.lower() == ".zip"
+    return inside[0] if alone else path
+
+
+def read_export(folder: Path) -> list[Entry]:
+    """The submissions of a Gradescope export, whose metadata has Ruby's symbols for keys."""
+    path = folder / METADATA
+    expected = "the metadata of a Gradescope export"
+    try:
+        table = yaml.safe_load(path.read_bytes())
+        entries = []
+        for name, row in sorted(table.items()):
+            students = [str(s.get(":sid") or s.get(":name")) for s in row[":submitters"]]
+            stamp = row[":created_at"]
+            if isinstance(stamp, datetime):
+                time = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+            else:
+                time = read_time(str(stamp))
+            if Path(name).name != name or not (folder / name).is_dir():
+                raise ValueError(f"no folder '{name}'")
+            entries.append(Entry(name, lone_zip(folder / name), time, students))
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(path, f"cannot be read ({error})", expected) from error
+    return entries
+
+
+def hash_files(paths: list[Path], root: Path) -> str:
+    """SHA-256 of the names and contents of files below `root`; links are not followed."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        name = os.fsencode(path.relative_to(root))
+        total.update(name + b"\0" + hashlib.sha256(content).digest())
+    return total.hexdigest()
+
+
+def hash_submission(path: Path) -> str:
+    """SHA-256 of a zip, or of all files of a folder."""
+    if not path.is_dir():
+        return hash_files([path], path.parent)
+    files = [p for p in path.rglob("*") if p.is_symlink() or p.is_file()]
+    return hash_files(files, path)
+
+
+def grader_version() -> str:
+    """SHA-256 of the grader's own source: another grader may come to other results."""
+    files = [ROOT / "figures.py", *(ROOT / "grader").rglob("*.py")]
+    return hash_files(files, ROOT)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run grades with: recorded in run.json, and what `regrade` takes from there."""
+
+    submissions: Path
+    assignment: str
+    data: Path
+    train: bool = False
+    weights: bool = False
+    extensions: Path | None = None
+
+
+class Run:
+    """The folder of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save_plan(self, plan: Plan) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(plan).items()}
+        write_whole(self.folder / "run.json", json.dumps(text, indent=2) + "\n")
+
+    def plan(self) -> Plan:
+        """What the run was begun with. Raises ArtifactError where there is none."""
+        path = self.folder / "run.json"
+        try:
+            text = json.loads(path.read_text())
+            for name in ("submissions", "data", "extensions"):
+                text[name] = Path(text[name]) if text[name] else None
+            return Plan(**text)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            found = f"no record of a run ({error})"
+            raise ArtifactError(path, found, "the folder that 'grader batch' wrote") from error
+
+    def home(self, submission: str) -> Path:
+        return self.folder / "submissions" / submission
+
+    def fetched(self, submission: str) -> Path:
+        return self.folder / "fetched" / submission
+
+    def result(self, submission: str) -> dict[str, Any] | None:
+        """The results.json of a submission; None where there is none yet."""
+        try:
+            return dict(json.loads((self.home(submission) / RESULTS).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every result so far, in the order of the ids."""
+        for path in sorted(self.folder.glob(f"submissions/*/{RESULTS}")):
+            yield path.parent.name, dict(json.loads(path.read_text()))
+
+    def set_aside(self, submission: str) -> None:
+        """Move a result to `earlier`, out of the way of the next."""
+        home = self.home(submission)
+        number = len(list(home.glob("earlier/*"))) + 1
+        target = home / "earlier" / f"{number}"
+        target.mkdir(parents=True)
+        for name in ("report.html", RESULTS):
+            if (home / name).exists():
+                shutil.move(home / name, target / name)
+
+    def earlier(self, submission: str) -> dict[str, Any] | None:
+        """The result that was set aside last."""
+        paths = sorted(
+            self.home(submission).glob(f"earlier/*/{RESULTS}"), key=lambda p: int(p.parent.name)
+        )
+        return dict(json.loads(paths[-1].read_text())) if paths else None
+
+    def index(self) -> Path:
+        """Make index.sqlite from the results."""
+        temporary = self.folder / f".index.{os.getpid()}.sqlite"
+        temporary.unlink(missing_ok=True)
+        rows = [
+            (
+                name,
+                result["key"],
+                result["score"],
+                ",".join(result["extra_data"]["members"]),
+                json.dumps(result["extra_data"]["verdicts"]),
+                len(result["extra_data"]["flags"]),
+                result["execution_time"],
+            )
+            for name, result in self.results()
+        ]
+        with closing(sqlite3.connect(temporary)) as database, database:
+            database.execute(
+                "CREATE TABLE submissions (id TEXT PRIMARY KEY, key TEXT, score REAL, "
+                "members TEXT, verdicts TEXT, flags INTEGER, seconds REAL)"
+            )
+            database.executemany("INSERT INTO submissions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        path = self.folder / "index.sqlite"
+        temporary.replace(path)
+        return path
+
+
+def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> dict[str, str]:
+    """For each submission, what its result depends on, as a hash."""
+    data = {
+        name: hash_files([plan.data / part.file], plan.data)
+        for name, part in assignment.data.items()
+        if (plan.data / part.file).is_file()
+    }
+    common = [assignment.model_dump_json(), data, grader_version(), plan.train, plan.weights]
+    found = {}
+    for entry in entries:
+        weights = run.fetched(entry.id)
+        own = [
+            hash_submission(entry.path),
+            hash_submission(weights) if weights.is_dir() else None,
+            str(entry.submitted),
+        ]
+        text = json.dumps([*common, *own], sort_keys=True)
+        found[entry.id] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put `text` in place of `path`, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
