@@ -44,11 +44,11 @@ def training_times(results: dict[str, dict[str, Any]], task: Assignment) -> Figu
     ]
     if not minutes:
         return None
+    budgets = [(stage.limits.remark_seconds or stage.limits.seconds) / 60 for stage in stages]
     figure = Figure(figsize=(4, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.hist(minutes, bins=BINS, color=COLOUR)
-    for stage in stages:
-        budget = (stage.limits.remark_seconds or stage.limits.seconds) / 60
+    axes.hist(minutes, bins=BINS, range=(0, max(*minutes, *budgets)), color=COLOUR)
+    for budget in budgets:
         axes.axvline(budget, color="#D55E00", linestyle="--")
     axes.set(xlabel="minutes of training (dashed: what is expected)", ylabel="submissions")
     return figure

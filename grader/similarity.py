@@ -12,6 +12,7 @@ from copydetect import CopyDetector
 
 from grader.artifacts import ArtifactError
 from grader.assignment import Assignment
+from grader.report import ENVIRONMENT
 from grader.runs import Entry, write_whole
 from grader.sandbox import temporary_folder
 from grader.submission import open_submission
@@ -27,6 +28,24 @@ class Pair:
     one: str
     other: str
     share: float
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two files, the shares of each that the other has too, and their sources as marked HTML."""
+
+    one: str
+    other: str
+    share: float
+    back: float
+    one_source: str
+    other_source: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The submissions that they belong to."""
+        one, other = sorted((self.one.split("/")[0], self.other.split("/")[0]))
+        return one, other
 
 
 def gather(entries: list[Entry], task: Assignment, folder: Path) -> None:
@@ -61,13 +80,24 @@ def compare(entries: list[Entry], task: Assignment, base: Path | None, out: Path
             silent=True,
         )
         detector.run()
-        found: dict[tuple[str, str], float] = {}
-        for share, back, test, reference, *_ in detector.get_copied_code_list():
-            one, other = (Path(p).relative_to(folder).parts[0] for p in (test, reference))
-            if one != other:
-                pair = min(one, other), max(one, other)
-                found[pair] = max(found.get(pair, 0.0), float(share), float(back))
-        page = detector.generate_html_report(output_mode="return")
-        write_whole(out, str(page).replace(f"{folder}/", ""))
+        files = [
+            Alike(
+                one=str(Path(test).relative_to(folder)),
+                other=str(Path(reference).relative_to(folder)),
+                share=float(share),
+                back=float(back),
+                one_source=test_html,
+                other_source=reference_html,
+            )
+            for share, back, test, reference, test_html, reference_html, _ in (
+                detector.get_copied_code_list()
+            )
+        ]
+    files = [file for file in files if file.pair[0] != file.pair[1]]
+    page = ENVIRONMENT.get_template("similarity.html").render(files=files, base=base)
+    write_whole(out, page)
+    found: dict[tuple[str, str], float] = {}
+    for file in files:
+        found[file.pair] = max(found.get(file.pair, 0.0), file.share, file.back)
     pairs = [Pair(one, other, share) for (one, other), share in found.items()]
     return sorted(pairs, key=lambda pair: (-pair.share, pair.one, pair.other))
