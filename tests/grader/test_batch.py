@@ -1,0 +1,279 @@
+"""Class runs: on this machine, across worker processes, interrupted, and again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from grader.artifacts import ArtifactError
+from grader.assignment import read_assignment
+from grader.batch import fit_to_slots, processor_of_its_own
+from grader.bundle import ROOT
+from grader.runs import Run
+from grader.sandbox import Level
+from tests.grader.classes import entry_number, grader, make_class
+
+COUNT = 6
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "grader", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def graded(
+    tmp_path_factory: pytest.TempPathFactory, data_folder: Path, level: Level
+) -> tuple[Path, str]:
+    """A class and its run: class/, run/ and what the command printed. Not to be written to."""
+    folder = tmp_path_factory.mktemp("graded")
+    make_class(folder / "class", COUNT)
+    (folder / "class" / "broken.zip").write_bytes(b"no zip")
+    words = ("batch", folder / "class", "--data", data_folder, "--out", folder / "run")
+    process = subprocess.run(
+        command(*words, "--jobs", "2"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return folder, process.stdout
+
+
+def test_every_submission_has_a_result_and_a_page(graded: tuple[Path, str]) -> None:
+    folder, out = graded
+    assert f"{COUNT + 1} graded, {COUNT + 1} results" in out
+    assert out.count(" points in ") == COUNT + 1
+    run = Run(folder / "run")
+    results = dict(run.results())
+    assert sorted(results) == ["broken", *(f"s{i:02d}" for i in range(COUNT))]
+    assert results["broken"]["extra_data"]["verdicts"] == {"unpack": "WRONG_FORMAT"}
+    assert results["s04"]["extra_data"]["verdicts"]["rules"] == "FORBIDDEN"
+    assert results["s00"]["score"] > 40
+    for name in results:
+        assert "<html" in (run.home(name) / "report.html").read_text()
+    limits = results["s00"]["extra_data"]["record"]["limits"]["train"]
+    assert limits["cpus"] == 1
+    assert limits["memory"] * 2 < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_nothing_is_graded_twice_and_what_changed_is(
+    graded: tuple[Path, str],
+    data_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
+    line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
+    # The run's folder and the class's are others, but their contents are the same.
+    assert grader(line, monkeypatch) == 0
+    assert "0 graded, 7 results" in capsys.readouterr().out
+    (tmp_path / "class" / "broken.zip").write_bytes(b"still no zip")
+    assert grader(f"regrade {tmp_path}/run --changed", monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "1 graded, 7 results" in out
+    assert "broken: 0 -> 0" in out
+    assert Run(tmp_path / "run").earlier("broken") is not None
+    assert grader(f"regrade {tmp_path}/run --only s00", monkeypatch) == 0
+    score = Run(tmp_path / "run").result("s00")
+    assert score is not None
+    assert f"s00: {score['score']:g} -> {score['score']:g}\n" in capsys.readouterr().out
+
+
+def test_a_scheduler_elsewhere_is_used_and_a_killed_worker_loses_nothing(
+    tmp_path: Path, data_folder: Path, level: Level
+) -> None:
+    make_class(tmp_path / "class", 5)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    address_file = tmp_path / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    processes = [
+        subprocess.Popen(
+            [*dask, *options, "--scheduler-file", str(address_file)],
+            env=environment,
+            stderr=subprocess.DEVNULL,
+        )
+    ]
+    try:
+        for name in ("one", "two"):
+            words = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
+            words += ["--no-dashboard", "--name", name, "--no-nanny"]
+            processes.append(
+                subprocess.Popen(
+                    [*words, "--scheduler-file", str(address_file)],
+                    env=environment,
+                    stderr=subprocess.DEVNULL,
+                    cwd=tmp_path,
+                )
+            )
+        while not address_file.exists():
+            time.sleep(0.1)
+        address = json.loads(address_file.read_text())["address"]
+        line = ("batch", tmp_path / "class", "--data", data_folder, "--out", tmp_path / "run")
+        batch = subprocess.Popen(
+            command(*line, "--scheduler", address, "--jobs", "2"), cwd=ROOT, text=True
+        )
+        while not list((tmp_path / "run").glob("submissions/*/results.json")):
+            assert batch.poll() is None
+            time.sleep(0.05)
+        processes[1].kill()
+        assert batch.wait(120) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert len(list(Run(tmp_path / "run").results())) == 5
+
+
+def gradebook(run: Path, out: Path) -> bytes:
+    subprocess.run(command("export", run, out), cwd=ROOT, check=True, capture_output=True)
+    return out.read_bytes()
+
+
+def interrupt_and_go_on(folder: Path, data_folder: Path, times: int) -> bytes:
+    """The gradebook of a run that is killed so often, each time a little later."""
+    generator = random.Random(0)
+    words = ("batch", folder / "class", "--data", data_folder, "--out", folder / "killed")
+    for _ in range(times):
+        process = subprocess.Popen(
+            command(*words), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(generator.uniform(2, 7))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(*words), cwd=ROOT, check=True, capture_output=True)
+    return gradebook(folder / "killed", folder / "killed.csv")
+
+
+def test_a_killed_run_goes_on_to_the_same_gradebook(
+    graded: tuple[Path, str], data_folder: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["cp", "-r", graded[0] / "class", tmp_path], check=True)
+    expected = gradebook(graded[0] / "run", tmp_path / "whole.csv")
+    assert interrupt_and_go_on(tmp_path, data_folder, 2) == expected
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_goes_on_to_the_same_gradebook(
+    tmp_path: Path, data_folder: Path, level: Level
+) -> None:
+    make_class(tmp_path / "class", 20)
+    words = ("batch", tmp_path / "class", "--data", data_folder, "--out", tmp_path / "whole")
+    subprocess.run(command(*words), cwd=ROOT, check=True, capture_output=True)
+    expected = gradebook(tmp_path / "whole", tmp_path / "whole.csv")
+    assert interrupt_and_go_on(tmp_path, data_folder, 10) == expected
+    table = pd.read_csv(tmp_path / "whole.csv")
+    assert list(table["student"]) == [entry_number(i) for i in range(20)]
+
+
+def test_two_jobs_have_a_processor_each() -> None:
+    available = os.sched_getaffinity(0)
+    with processor_of_its_own():
+        first = os.sched_getaffinity(0)
+        assert len(first) == 1
+        os.sched_setaffinity(0, available)
+        with processor_of_its_own():
+            second = os.sched_getaffinity(0)
+            assert second.isdisjoint(first) or len(available) == 1
+        os.sched_setaffinity(0, first)
+    assert os.sched_getaffinity(0) == available
+
+
+def test_slots_share_the_machine() -> None:
+    task = fit_to_slots(read_assignment("a3"), 1000)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    assert all(stage.limits.cpus == 1 for stage in task.stage)
+    assert max(stage.limits.memory_gib for stage in task.stage) * 1000 < machine
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("batch nowhere --data DATA --out run", "nowhere: no such folder"),
+        ("batch CLASS --data nowhere --out run", "no such file; expected the data set"),
+        ("batch CLASS --data DATA --out CLASS/s00.zip", "no folder"),
+        ("batch CLASS --data DATA --out run --assignment b9", "no such file; expected the path"),
+        ("batch CLASS --data DATA --out run --train --weights", "exclude each other"),
+        ("batch CLASS --data DATA --out run --jobs 0", "greater than or equal to 1"),
+        ("batch CLASS --data DATA --out run --extensions nowhere.csv", "cannot be opened"),
+        ("regrade nowhere", "no record of a run"),
+        ("regrade RUN --only s99", "expected a submission of this run"),
+        ("export RUN book.txt", "expected .csv or .xlsx"),
+        ("export nowhere book.csv", "no record of a run"),
+        ("stats RUN --board all", "expected none, anonymous or named"),
+        ("similarity RUN --base nowhere", "no such folder"),
+        ("marks RUN CLASS/s00.zip", "cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    graded: tuple[Path, str],
+    data_folder: Path,
+    line: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"CLASS": graded[0] / "class", "RUN": graded[0] / "run", "DATA": data_folder}
+    for name, path in names.items():
+        line = line.replace(name, str(path))
+    assert grader(line, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reports_of_a_class_from_a_run(
+    graded: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """similarity, marks, export and stats, one after the other."""
+    subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
+    plan = json.loads((tmp_path / "run" / "run.json").read_text())
+    plan["submissions"] = str(tmp_path / "class")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(plan))
+    monkeypatch.chdir(tmp_path)
+
+    assert grader("similarity run", monkeypatch) == 0
+    assert "s00  s01" in capsys.readouterr().out
+    page = (tmp_path / "run" / "similarity.html").read_text()
+    assert page.count("<details") == 15, "pairs of six, all alike"
+    assert "http" not in page.replace("http-equiv", "")
+
+    assert grader("marks run marks.csv", monkeypatch) == 0
+    table = pd.read_csv("marks.csv")
+    assert list(table["submission"]) == ["broken", *(f"s{i:02d}" for i in range(COUNT))]
+    table.loc[1, "Report"] = 12.5
+    table.to_csv("marks.csv", index=False)
+    assert grader("marks run marks.csv", monkeypatch) == 0
+    table.loc[1, "Report"] = 21
+    table.to_csv("too_many.csv", index=False)
+    assert grader("marks run too_many.csv", monkeypatch) == 2
+
+    for name in ("book.csv", "book.xlsx"):
+        assert grader(f"export run {name}", monkeypatch) == 0
+    book = pd.read_csv("book.csv")
+    row = book[book["submission"] == "s00"].iloc[0]
+    result = Run(tmp_path / "run").result("s00")
+    assert result is not None
+    assert row["total"] == pytest.approx(result["score"] + 12.5)
+    assert "in common with s01" in row["flags"]
+    assert pd.read_excel("book.xlsx")["total"].tolist() == book["total"].tolist()
+    assert grader("export run import.csv --gradescope", monkeypatch) == 0
+    assert list(pd.read_csv("import.csv")) == ["SID", "Total Score"]
+
+    assert grader("stats run --board anonymous", monkeypatch) == 0
+    page = (tmp_path / "run" / "index.html").read_text()
+    assert page.count("report.html") == COUNT + 1
+    assert "Leaderboard" in page
+    assert "http" not in page
+    with pytest.raises(ArtifactError):
+        Run(tmp_path).plan()

@@ -1,0 +1,142 @@
+"""Weights by link, from an HTTP server of the test's own."""
+
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from grader import fetch as fetching
+from grader import layout
+from grader.assignment import read_assignment
+from grader.fetch import fetch_all, verify
+from grader.runs import Entry, Run, find_submissions
+
+A3 = read_assignment("a3")
+WEIGHTS = {"vae.pth": b"weights", "gmm_params.pkl": b"mixture"}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address under which its files are served."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    handler = partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def archive(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+
+
+def submissions(folder: Path, links: dict[str, str]) -> list[Entry]:
+    for name, link in links.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "vae.py").write_text("print(1)")
+        (folder / name / "model_path.txt").write_text(f"{link}\n")
+    return find_submissions(folder)
+
+
+def test_weights_are_fetched_once_and_changes_show(
+    site: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = site
+    archive(folder / "good.zip", WEIGHTS)
+    archive(folder / "deep.zip", {f"a/b/{name}": content for name, content in WEIGHTS.items()})
+    archive(folder / "half.zip", {"vae.pth": b"weights"})
+    archive(folder / "climbs.zip", {"../vae.pth": b"weights"})
+    archive(folder / "large.zip", {**WEIGHTS, "rest": bytes(3 << 20)})
+    (folder / "page.html").write_text("<html>")
+    monkeypatch.setattr(fetching, "LARGEST", 2 << 20)
+    names = ("good", "deep", "half", "climbs", "large", "absent")
+    links = {name: f"{address}/{name}.zip" for name in names}
+    links |= {
+        "page": f"{address}/page.html",
+        "none": "see my mail",
+        "closed": "http://127.0.0.1:9/x",
+    }
+    entries, run = submissions(tmp_path / "class", links), Run(tmp_path / "run")
+    records = fetch_all(entries, A3, run)
+    assert sorted(name for name, record in records.items() if "problem" not in record) == [
+        "deep",
+        "good",
+    ]
+    for name in ("good", "deep"):
+        found = {path.name: path.read_bytes() for path in run.fetched(name).iterdir()}
+        assert found == WEIGHTS
+        assert records[name]["sha256"] == records["good"]["sha256"]
+        assert records[name]["time"].endswith("+00:00")
+    for name, message in {
+        "half": "0 files called gmm_params.pkl",
+        "climbs": "leads outside",
+        "large": "more than 2 MiB",
+        "absent": "404",
+        "page": "0 files called vae.pth",
+        "none": "expected a link such as",
+        "closed": "refused",
+    }.items():
+        assert message in records[name]["problem"], name
+        assert not run.fetched(name).exists()
+    assert not list((tmp_path / "run" / "fetched").glob(".*"))
+
+    archive(folder / "good.zip", WEIGHTS | {"vae.pth": b"better"})
+    (folder / "deep.zip").unlink()
+    assert fetch_all(entries, A3, run)["good"] == records["good"], "what is here stays"
+    changed = verify(entries, A3, run)
+    assert changed["good"].startswith("other weights (fetched at ")
+    assert "404" in changed["deep"]
+    assert set(changed) == {"good", "deep"}, "a link that never worked has not changed"
+
+
+def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = site
+    archive(folder / "good.zip", WEIGHTS)
+    entries = submissions(tmp_path / "class", {"one": f"{address}/good.zip"})
+    run = Run(tmp_path / "run")
+    partial_copy = run.fetched("one").with_name(".one.part")
+    partial_copy.mkdir(parents=True)
+    (partial_copy / "vae.pth").write_bytes(b"half")
+    fetch_all(entries, A3, run)
+    assert (run.fetched("one") / "vae.pth").read_bytes() == b"weights"
+    record = json.loads((tmp_path / "run" / "fetched" / "one.fetch.json").read_text())
+    assert record["link"] == f"{address}/good.zip"
+
+
+def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(url: str, output: str, quiet: bool) -> None:
+        asked.append(("file", url))
+        archive(Path(output) / "weights.zip", WEIGHTS)
+
+    def download_folder(url: str, output: str, quiet: bool) -> None:
+        asked.append(("folder", url))
+        for name, content in WEIGHTS.items():
+            (Path(output) / name).write_bytes(content)
+
+    monkeypatch.setattr("gdown.download", download)
+    monkeypatch.setattr("gdown.download_folder", download_folder)
+    links = {
+        "file": "https://drive.google.com/file/d/1/view?usp=sharing",
+        "folder": "https://drive.google.com/drive/folders/2",
+    }
+    records = fetch_all(submissions(tmp_path / "class", links), A3, Run(tmp_path / "run"))
+    assert [record.get("problem") for record in records.values()] == [None, None]
+    assert asked == list(links.items())
+    assert layout.problem_of_address(links["file"], "x") is None
