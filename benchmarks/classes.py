@@ -2,9 +2,9 @@
 
 python -m benchmarks.classes [COUNT]: 200 submissions by default, each of which imports PyTorch,
 loads its weights and infers VAE_DATA's test images: textbook code with a part of its own. One in
-ten is broken, one in twenty hostile, one in twenty another's with all names changed. Graded with two
-jobs; a tenth of them with one job and with two, alternating, for the efficiency; and a tenth with
-training. The copies are then looked for, with the textbook code as known code.
+ten is broken, one in twenty hostile, one in twenty another's with all names changed. Graded with
+two jobs; a tenth of them with one job and with two, alternating, for the efficiency; and a tenth
+with training. The copies are then looked for, with the textbook code as known code.
 """
 
 import json
@@ -50,12 +50,7 @@ def own_part(generator: random.Random) -> str:
     """Some functions that no two students would write alike: random arithmetic on lists."""
     lines = []
     for number in range(6):
-        lines += [
-            "",
-            "",
-            f"def own_{number}({generator.choice(NAMES)}, {'other'}):",
-            "    total = 0",
-        ]
+        lines += ["", "", f"def own_{number}(value, other):", "    total = value"]
         for _ in range(generator.randrange(4, 9)):
             left, right = generator.randrange(9), generator.randrange(2, 99)
             operator = generator.choice(["+", "-", "*", "//", "%", "|", "&", "^"])

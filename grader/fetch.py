@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gdown
+
 from grader.artifacts import ArtifactError
 from grader.assignment import Assignment
 from grader.layout import problem_of_link, read_lines
@@ -55,8 +57,6 @@ def download(link: str, folder: Path) -> None:
 
 def download_from_drive(link: str, folder: Path) -> None:
     """The same for Google Drive, whose links answer with a page first."""
-    import gdown  # an optional extra
-
     if "/folders/" in link:
         gdown.download_folder(url=link, output=str(folder), quiet=True)
     else:

@@ -21,10 +21,12 @@ from grader import results
 from grader.artifacts import ArtifactError
 from grader.assignment import FOLDER, Assignment, read_assignment
 from grader.bundle import ROOT
+from grader.fetch import fetch
 from grader.grade import Grade, rounded
 from grader.lateness import days_late, read_time, share_lost
 from grader.pipeline import assess
-from grader.sandbox import Level, best_level
+from grader.runs import Entry
+from grader.sandbox import Level, best_level, temporary_folder
 from grader.stages import Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -154,6 +156,15 @@ def for_gradescope(task: Assignment) -> Assignment:
     return task.model_copy(update={"stage": stages})
 
 
+def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
+    """Put the weights behind a submission's link into `folder`, unless its own came along."""
+    names = task.trained_artefacts()
+    inside = {path.name for path in (root / "submission").rglob("*")}
+    if inside.issuperset(names) or "fetched" not in task.weights:
+        return {}
+    return fetch(Entry("upload", root / "submission"), task, folder)
+
+
 def write_results(content: dict[str, Any], root: Path) -> None:
     """Put results.json in place, whole."""
     path = root / "results" / "results.json"
@@ -192,9 +203,15 @@ def grade_upload(root: Path) -> None:
         level = best_level()
         if level is Level.TRUSTED:
             raise RuntimeError("no sandbox on this machine: nothing was run")
-        settings = Settings(data_folder=root / "source" / "data", level=level)
-        grade = assess(root / "submission", task, settings, progress)
-        write_results(content(grade), root)
+        with temporary_folder() as folder:
+            record = fetch_weights(root, task, folder)
+            settings = Settings(root / "source" / "data", level, weights_folder=folder)
+            grade = assess(root / "submission", task, settings, progress)
+        if "problem" in record and grade.weights != "included":
+            grade.remarks.append(f"no weights came along, and from the link: {record['problem']}")
+        final = content(grade)
+        final["extra_data"]["fetched"] = record
+        write_results(final, root)
     except Exception:  # whatever happens, a student reads that it was not their fault
         text = "The grader failed here; a person has to look at it. That is no fault of yours."
         extra = {"error": traceback.format_exc()}

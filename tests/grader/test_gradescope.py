@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from grader import fetch as fetching
 from grader import gradescope
 from grader.assignment import read_assignment
 from grader.gradescope import for_gradescope, grade_upload, pack, read_upload
@@ -97,6 +98,38 @@ def test_without_weights_nothing_is_trained_unless_the_assignment_says_so(
     assert results(root)["extra_data"]["verdicts"]["train"] == "OK"
     limits = for_gradescope(read_assignment(str(toml))).stage_named("train").limits
     assert limits.seconds == 120
+
+
+def test_weights_behind_the_link_are_fetched_where_none_came_along(
+    root: Path, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_weights(root)
+    inner, asked = root / "submission" / NAME, []
+    weights = {name: (inner / name).read_bytes() for name in ("vae.pth", "gmm_params.pkl")}
+
+    def download(link: str, folder: Path) -> None:
+        asked.append(link)
+        for name, content in weights.items():
+            (folder / name).write_bytes(content)
+
+    monkeypatch.setattr(fetching, "download", download)
+    grade_upload(root)
+    assert asked == []
+    for name in weights:
+        (inner / name).unlink()
+    grade_upload(root)
+    found = results(root)
+    assert asked == ["https://drive.google.com/file/d/1"]
+    assert found["extra_data"]["weights"] == "fetched"
+    assert found["extra_data"]["fetched"]["link"] == asked[0]
+    assert found["extra_data"]["verdicts"]["classify"] == "OK"
+
+    def fail(link: str, folder: Path) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(fetching, "download", fail)
+    grade_upload(root)
+    assert "from the link: OSError: no network" in results(root)["output"]
 
 
 def test_a_partial_result_is_there_from_the_first_second(
