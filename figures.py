@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.
@@ -147,4 +148,66 @@ def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None
     axes.set_yticks(range(len(classes)), [str(label) for label in classes])
     axes.set(xlabel="predicted digit", ylabel="true digit")
     figure.colorbar(image, label="share of the true digit")
+    return figure
+
+
+def label_maps(colour: NDArray, labels: list[NDArray], titles: list[str]) -> Figure:
+    """Label images (H, W), negative for background, with colour bars, beside the picture itself."""
+    height, width = colour.shape[:2]
+    size = 3.2 * np.clip(height / width, 0.4, 2.2) + 0.6
+    figure = Figure(figsize=(4 * (len(labels) + 1), size), layout="constrained")
+    axes = figure.subplots(1, len(labels) + 1)
+    for axis, image, title in zip(axes, labels, titles, strict=False):
+        shown = np.ma.masked_less(image, 0)
+        drawn = axis.imshow(shown, cmap="rainbow", interpolation="nearest")
+        figure.colorbar(drawn, ax=axis, ticks=MaxNLocator(6, integer=True))
+        axis.set_title(title, fontsize=9)
+    axes[-1].imshow(colour)
+    axes[-1].set_title("the image", fontsize=9)
+    for axis in axes:
+        axis.axis("off")
+    return figure
+
+
+def cluster_choice(candidates: Mapping[int, tuple[float, float]], eigenvalues: NDArray) -> Figure:
+    """Inertia and silhouette by the number of clusters, and the smallest eigenvalues."""
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    axes = figure.subplots(1, 3)
+    numbers = list(candidates)
+    for axis, part, name in zip(axes, (0, 1), ("inertia", "silhouette"), strict=False):
+        axis.plot(numbers, [candidates[k][part] for k in numbers], marker="o", color=COLOURS[0])
+        axis.set(xlabel="clusters of k-means", ylabel=name)
+    axes[2].plot(range(1, len(eigenvalues) + 1), eigenvalues, marker="o", color=COLOURS[0])
+    axes[2].set(xlabel="number", ylabel="eigenvalue of the normalised Laplacian")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def pixel_graph(grey: NDArray, right: NDArray, down: NDArray) -> Figure:
+    """Pixels (H, W) in [0, 1] as nodes; on their edges the weights, (H, W - 1) and (H - 1, W)."""
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=0.6)
+    for weights, step in ((right, (0, 1)), (down, (1, 0))):
+        for (row, column), weight in np.ndenumerate(weights):
+            end = row + step[0], column + step[1]
+            ends = [column, end[1]], [row, end[0]]
+            axes.plot(*ends, color=COLOURS[5], linewidth=0.5 + 5 * weight)
+            place = (column + end[1]) / 2, (row + end[0]) / 2
+            axes.text(
+                *place,
+                f"{weight:.2f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
+    for (row, column), value in np.ndenumerate(grey):
+        axes.plot(column, row, "o", markersize=22, color=str(value), markeredgecolor=COLOURS[5])
+        ink = "white" if value < 0.5 else "black"
+        axes.text(
+            column, row, f"{255 * value:.0f}", ha="center", va="center", color=ink, fontsize=8
+        )
+    axes.axis("off")
     return figure

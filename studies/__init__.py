@@ -5,6 +5,12 @@ MODES = {
         "KIND",
         "OUT_DIR",
         "studies.demo_data.demo_data",
-        "write data sets that need no download; KIND: digits",
+        "write data that need no download; KIND: digits, image",
+    ),
+    "segment": (
+        "IMAGE",
+        "OUT_DIR",
+        "studies.segment.segment",
+        "cut an image into parts by k-means and by spectral clustering",
     ),
 }

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from skimage.data import coins
 from skimage.transform import resize
 from sklearn.datasets import load_digits
 
@@ -64,7 +66,13 @@ def digits(out: Path) -> None:
     write_npz(out / "train.npz", images, np.tile(source.target[train], COPIES + 1))
 
 
-KINDS = {"digits": digits}
+def image(out: Path) -> None:
+    """A picture that ships with scikit-image: coins on a dark ground, cut to their upper rows."""
+    with replacing(out / "image.png") as file:
+        Image.fromarray(coins()[20:180, 20:260]).save(file, format="png")
+
+
+KINDS = {"digits": digits, "image": image}
 
 
 def demo_data(before: list[str], after: list[str], usage: str) -> None:
@@ -76,5 +84,5 @@ def demo_data(before: list[str], after: list[str], usage: str) -> None:
     if kind not in KINDS:
         raise UserError("KIND", repr(kind), f"one of {', '.join(KINDS)}")
     KINDS[kind](out)
-    names = sorted(path.name for path in out.glob("*.npz"))
+    names = sorted(path.name for path in out.iterdir() if path.suffix in (".npz", ".png"))
     print(f"wrote {', '.join(names)} to {out}")

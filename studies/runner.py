@@ -1,0 +1,99 @@
+"""What every study shares: its options, from its dataclass; its numbers; its answers.
+
+A study is a frozen dataclass of options, whose field docstrings are its help, and a function from
+these to a `Findings`. The runner turns the one into a command line and the other into files.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+from matplotlib.figure import Figure
+
+from graded import check_outputs
+from storage import UserError, replacing
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question of an assignment by its identifier, in our own words, and what this run says."""
+
+    identifier: str
+    question: str
+    text: str
+
+
+@dataclass
+class Findings:
+    """What a study found: every number that its answers quote, pictures by name, and answers."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Figure] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+
+
+def parse(options: type[Options], words: list[str], usage: str) -> Options:
+    """The options that the words of a command line give. Raises UserError, or exits after help."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(options, args=words, prog=f"python {usage}", use_underscores=False)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        # A box: its title, then what is wrong.
+        lines = [line.strip("│| ") for line in said.getvalue().splitlines()]
+        text = [line for line in lines if any(c.isalnum() for c in line)][1]
+        raise UserError("command line", text, f"python {usage}") from error
+
+
+def write_findings(found: Findings, out: Path, title: str) -> None:
+    """summary.json, answers.md, and a PNG for each picture, into a folder."""
+    paths = {name: out / f"{name}.png" for name in found.pictures}
+    check_outputs([*paths.values(), out / "summary.json", out / "answers.md"], inputs=())
+    for name, path in paths.items():
+        with replacing(path) as file:
+            # Without the version of matplotlib, the same picture is the same bytes.
+            found.pictures[name].savefig(file, format="png", dpi=150, metadata={"Software": None})
+    with replacing(out / "summary.json") as file:
+        file.write((json.dumps(found.summary, indent=2) + "\n").encode())
+    sections = [f"## {a.identifier}\n\n*{a.question}*\n\n{a.text}\n" for a in found.answers]
+    with replacing(out / "answers.md") as file:
+        file.write("\n".join([f"# {title}\n", *sections]).encode())
+
+
+def run_study(
+    study: Callable[[Options, Path], Findings],
+    options: type[Options],
+    title: str,
+    call: tuple[list[str], list[str], str],
+) -> None:
+    """Run a study as a mode of vae.py. `call`: the words before its name, those behind, usage."""
+    before, after, usage = call
+    if not after or after[0].startswith("-"):
+        parse(options, after or ["--help"], usage)
+        raise UserError("command line", "no OUT_DIR", f"python {usage}")
+    out = Path(after[0])
+    if out.exists() and not out.is_dir():
+        raise UserError(out, "no folder", "the name of one for what the study finds")
+    chosen = parse(options, after[1:], usage)
+    found = study(chosen, Path(before[0]))
+    write_findings(found, out, title)
+    names = ", ".join(sorted(path.name for path in out.iterdir() if path.is_file()))
+    print(f"wrote {names} to {out}")
+
+
+def percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def listed(values: Mapping[Any, float], form: str = ".2f") -> str:
+    """Numbers with their names, for a sentence."""
+    return ", ".join(f"{name}: {value:{form}}" for name, value in values.items())
