@@ -181,7 +181,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
         if weight < SMALLEST_SHARE:
             print(f"warning: the component of class {label} holds {weight:.1%} of the images")
     seconds = time.monotonic() - started
-    record = {"epochs": options.epochs, "seconds": seconds, "device": str(options.device)}
+    epochs = sum("disagreement" not in row for row in history)  # after the layout's
+    record = {"epochs": epochs, "seconds": seconds, "device": str(options.device)}
     with replacing(record_path) as file:
         file.write(json.dumps(record | {"threads": torch.get_num_threads()}).encode())
     print(f"wrote {', '.join(map(str, outputs))} in {seconds:.0f} s")

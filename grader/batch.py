@@ -12,10 +12,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 
 from grader import sandbox
+from grader.artifacts import ArtifactError
 from grader.assignment import Assignment, read_assignment
 from grader.grade import Flag, Grade, Mark, Step
 from grader.pipeline import assess
@@ -26,7 +28,6 @@ from grader.sandbox import Level
 from grader.stages import Settings
 from grader.verdicts import Verdict
 
-TOPIC = "grader"
 FRACTION = 0.9  # of the machine's memory, for all submissions that run at once
 
 
@@ -40,16 +41,26 @@ class Job:
     settings: Settings
     home: Path
 
+    @property
+    def topic(self) -> str:
+        """Under which a worker tells of it: one for each run, as a scheduler may have several."""
+        return f"grader {self.home.parent}"
 
-def fit_to_slots(task: Assignment, jobs: int) -> Assignment:
-    """The assignment with one processor for each submission, and its share of the memory."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+def one_processor_each(task: Assignment) -> Assignment:
+    """The assignment with stages that run on one processor."""
     stages = []
     for stage in task.stage:
-        memory = min(stage.limits.memory_gib, FRACTION * machine / jobs)
-        limits = stage.limits.model_copy(update={"cpus": 1, "memory_gib": memory})
+        limits = stage.limits.model_copy(update={"cpus": 1})
         stages.append(stage.model_copy(update={"limits": limits}))
     return task.model_copy(update={"stage": stages})
+
+
+def most_jobs(task: Assignment) -> int:
+    """How many submissions this machine's memory has room for at once; one at least."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = max(stage.limits.memory_gib for stage in task.stage)
+    return max(1, int(FRACTION * machine / memory))
 
 
 @contextlib.contextmanager
@@ -71,11 +82,11 @@ def processor_of_its_own() -> Iterator[None]:
     yield
 
 
-def failure(job: Job) -> Grade:
-    """The grade of a submission that the grader could not get through."""
-    grade = Grade(job.task.name, job.task.title, job.entry.path.name)
+def failure(job: Job, problem: str) -> Grade:
+    """The grade of a submission that the grader could not get through; done again next time."""
+    grade = Grade(job.task.name, job.task.title, job.entry.id)
     message = "the grader failed here, and a person has to look at it"
-    grade.steps = [Step("grader", Verdict.INTERNAL, message, output=traceback.format_exc())]
+    grade.steps = [Step("grader", Verdict.INTERNAL, message, output=problem)]
     grade.marks = [Mark(metric.name, metric.title, metric.points) for metric in job.task.metric]
     grade.flags = [Flag("grader", "an error of the grader's own ended the assessment")]
     return grade
@@ -86,33 +97,37 @@ def grade_job(job: Job) -> str:
 
     def tell(stage: str) -> None:
         with contextlib.suppress(ValueError):  # without a worker, there is nobody to tell
-            get_worker().log_event(TOPIC, {"id": job.entry.id, "stage": stage})
+            get_worker().log_event(job.topic, {"id": job.entry.id, "stage": stage})
 
     tell("unpack")
-    with processor_of_its_own():
-        try:
+    try:
+        with processor_of_its_own():
             grade = assess(
                 job.entry.path, job.task, job.settings, lambda g: tell(f"after {g.steps[-1].name}")
             )
-        except Exception:  # one submission must not stop the others
-            grade = failure(job)
+        leave_result(job, grade)
+    except Exception:  # one submission must not stop the others
+        leave_result(job, failure(job, traceback.format_exc()))
+    return job.entry.id
+
+
+def leave_result(job: Job, grade: Grade) -> None:
+    """Put a grade into the run's folder, the page first: results.json says that all is there."""
     content = to_gradescope(grade) | {"key": job.key}
-    submitted = job.entry.submitted
-    content["extra_data"] |= {
-        "students": job.entry.students,
-        "submitted": submitted.isoformat() if submitted else None,
-    }
     job.home.mkdir(parents=True, exist_ok=True)
     write_whole(job.home / "report.html", render(grade))
     write_whole(job.home / RESULTS, json.dumps(content, indent=2) + "\n")
-    return job.entry.id
 
 
 @contextlib.contextmanager
 def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
     """A client of the scheduler at an address, or of a cluster on this machine."""
     if scheduler is not None:
-        with Client(scheduler, timeout=30) as client:
+        try:
+            client = Client(scheduler, timeout=30)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(Path(scheduler), "no answer", "a Dask scheduler") from error
+        with client:
             yield client
         return
     with (
@@ -129,9 +144,14 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
 
 
 def waiting(entries: list[Entry], wanted: dict[str, str], run: Run) -> list[Entry]:
-    """The submissions whose result is missing, or is that of something else."""
+    """The submissions whose result is missing, that of something else, or the grader's failure."""
     found = ((entry, run.result(entry.id)) for entry in entries)
-    return [e for e, result in found if result is None or result.get("key") != wanted[e.id]]
+    return [e for e, result in found if result is None or outdated(result, wanted[e.id])]
+
+
+def outdated(result: dict[str, Any], key: str) -> bool:
+    failed = Verdict.INTERNAL in result["extra_data"]["verdicts"].values()
+    return failed or result.get("key") != key
 
 
 def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, str]]:
@@ -149,7 +169,7 @@ def grade_class(
 ) -> int:
     """Grade what has no valid result yet; how many that were. `watch` hears of ids and stages."""
     task, entries, wanted = prepare(plan, run)
-    task = fit_to_slots(task, jobs)
+    task = one_processor_each(task)
     # The zips of a class have names of their own.
     layout = task.submission.model_copy(update={"zip_name": None})
     task = task.model_copy(update={"submission": layout})
@@ -185,9 +205,11 @@ def grade_all(jobs: list[Job], client: Client, watch: Callable[[str, str], None]
     def hear(event: tuple[float, dict[str, str]]) -> None:
         watch(event[1]["id"], event[1]["stage"])
 
-    client.subscribe_topic(TOPIC, hear)
-    futures = client.map(grade_job, jobs, key=[f"{job.entry.id}-{job.key}" for job in jobs])
-    names = {future.key: job.entry.id for future, job in zip(futures, jobs, strict=True)}
+    client.subscribe_topic(jobs[0].topic, hear)
+    futures = client.map(grade_job, jobs, key=[f"{job.home}-{job.key}" for job in jobs])
+    of_future = {future.key: job for future, job in zip(futures, jobs, strict=True)}
     for future in as_completed(futures):
-        future.result()
-        watch(names[future.key], "done")
+        job = of_future[future.key]
+        if future.status != "finished":  # it took several workers down with it
+            leave_result(job, failure(job, str(future.exception())))
+        watch(job.entry.id, "done")

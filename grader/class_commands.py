@@ -12,13 +12,13 @@ from rich.console import Console
 
 from grader import sandbox
 from grader.artifacts import ArtifactError
-from grader.assignment import Assignment, read_assignment
+from grader.assignment import read_assignment
 from grader.lateness import read_extensions
 from grader.results import differences
 from grader.runs import Plan, Run, find_submissions, write_whole
 from grader.sandbox import Level
 
-MARKS, SIMILAR = "marks.json", "similarity.json"
+MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: processors")]
@@ -33,12 +33,15 @@ def register(app: typer.Typer) -> None:
 
 def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
     """Grade what has no valid result, and show how that gets on."""
-    from grader.batch import grade_class
+    from grader.batch import grade_class, most_jobs
     from grader.progress import Progress
 
     if sandbox.best_level() is Level.TRUSTED:
         raise typer.BadParameter("this machine has no sandbox (python -m grader doctor says why)")
-    jobs = jobs or len(os.sched_getaffinity(0))
+    room = most_jobs(read_assignment(run.plan().assignment))
+    if jobs is not None and jobs > room and scheduler is None:
+        raise typer.BadParameter(f"--jobs {jobs}; this machine has memory for {room} at once")
+    jobs = jobs or min(room, len(os.sched_getaffinity(0)))
     with Progress(run, Console(), jobs) as progress:
         count = grade_class(run.plan(), run, jobs, scheduler, progress.watch)
     print(f"{count} graded, {len(list(run.results()))} results in {run.folder}")
@@ -70,10 +73,13 @@ def batch(
         assignment = str(Path(assignment).resolve())
     if out.exists() and not out.is_dir():
         raise ArtifactError(out, "no folder", "the name of one for the run")
+    if out.resolve().is_relative_to(submissions.resolve()):
+        raise ArtifactError(out, "a folder among the submissions", "one outside of them")
     run = Run(out.resolve())
     plan = Plan(submissions.resolve(), assignment, data.resolve(), train, weights, extensions)
     run.save_plan(plan)
-    grade(run, jobs, scheduler)
+    with run.locked():
+        grade(run, jobs, scheduler)
 
 
 def regrade(
@@ -98,15 +104,16 @@ def regrade(
     if only:
         chosen = list(only)
     elif failed:
-        chosen = [name for name, result in run.results() if failed_steps(result)]
+        chosen = [name for name, result in run.results() if name in ids and failed_steps(result)]
     elif changed:
         chosen = [entry.id for entry in waiting(entries, wanted, run) if run.result(entry.id)]
     else:
         chosen = ids
-    for name in chosen:
-        if run.result(name) is not None:
-            run.set_aside(name)
-    grade(run, jobs, scheduler)
+    with run.locked():
+        for name in chosen:
+            if run.result(name) is not None:
+                run.set_aside(name)
+        grade(run, jobs, scheduler)
     for name in chosen:
         before, after = run.earlier(name), run.result(name)
         if before and after:
@@ -127,15 +134,30 @@ def load(run: Run, name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def book_of(run: Run) -> tuple[Assignment, Any]:
-    """The assignment and the gradebook of a run."""
-    from grader.gradebook import gradebook
+def book_of(run: Run) -> Any:
+    """What the gradebook of a run is made from: the submissions that are there, and their results.
+
+    Says what it leaves out.
+    """
+    from grader.gradebook import Book
 
     plan = run.plan()
     task = read_assignment(plan.assignment)
+    entries = {entry.id: entry for entry in find_submissions(plan.submissions)}
+    results = dict(run.results())
+    for name in sorted(results.keys() - entries.keys()):
+        print(f"{name}: left out, as it is no longer among the submissions", file=sys.stderr)
+    results = {name: result for name, result in results.items() if name in entries}
+    if not results:
+        raise ArtifactError(run.folder, "no result yet", "a run that has graded something")
     extensions: dict[str, datetime] = read_extensions(plan.extensions) if plan.extensions else {}
-    flags = load(run, SIMILAR).get("flags", {})
-    return task, gradebook(run, task, extensions, load(run, MARKS), flags)
+    book = Book(task, results, entries, extensions, load(run, MARKS), load(run, FLAGS))
+    everybody = {student for name in results for student in book.students(name)}
+    for student in sorted(extensions.keys() - everybody):
+        print(f"{student}: has an extension, and no submission", file=sys.stderr)
+    if task.late.due is None and any(entry.submitted for entry in entries.values()):
+        print("the assignment has no [late] due date, so that nobody is late", file=sys.stderr)
+    return book
 
 
 def export(
@@ -144,11 +166,11 @@ def export(
     gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
 ) -> None:
     """Write the gradebook: a row for each student."""
-    from grader.gradebook import write_gradebook
+    from grader.gradebook import gradebook, write_gradebook
 
-    _, book = book_of(Run(folder.resolve()))
-    write_gradebook(book, out, gradescope=gradescope)
-    print(f"wrote {out}: {len(book)} rows")
+    table = gradebook(book_of(Run(folder.resolve())))
+    write_gradebook(table, out, gradescope=gradescope)
+    print(f"wrote {out}: {len(table)} rows")
 
 
 def stats(
@@ -162,26 +184,25 @@ def stats(
     if board not in ("none", "anonymous", "named"):
         raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
     run = Run(folder.resolve())
-    task, book = book_of(run)
     pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
-    print(f"wrote {render_class(run, task, book, pairs, board=board)}")
+    print(f"wrote {render_class(run, book_of(run), pairs, board=board)}")
 
 
 def marks(
     folder: RunFolder,
-    table: Annotated[Path, typer.Argument(help="a CSV: written where there is none, else read")],
+    table: Annotated[Path, typer.Argument(help="CSV or XLSX: written where none is, else read")],
 ) -> None:
     """Points that a person gives: write a template, or read a filled one into the gradebook."""
     from grader.gradebook import marks_template, read_marks, write_gradebook
 
     run = Run(folder.resolve())
-    task = read_assignment(run.plan().assignment)
+    book = book_of(run)
     if table.exists():
-        given = read_marks(table, run, task)
+        given = read_marks(table, book)
         write_whole(run.folder / MARKS, json.dumps(given, indent=2, sort_keys=True) + "\n")
         print(f"read the marks of {len(given)} submissions")
         return
-    template = marks_template(run, task, load(run, MARKS))
+    template = marks_template(book)
     write_gradebook(template, table, gradescope=False)
     print(f"wrote {table}: {len(template)} rows to fill")
 
@@ -205,8 +226,9 @@ def similarity(
         for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
             flags.setdefault(one, []).append(f"similar: {pair.share:.0%} in common with {other}")
         print(f"{pair.share:.0%}  {pair.one}  {pair.other}")
-    record = {"pairs": [[p.one, p.other, p.share] for p in pairs], "flags": flags}
+    record = {"pairs": [[p.one, p.other, p.share] for p in pairs]}
     write_whole(run.folder / SIMILAR, json.dumps(record, indent=2) + "\n")
+    write_whole(run.folder / FLAGS, json.dumps(flags, indent=2) + "\n")
     print(f"wrote {page}: {len(pairs)} pairs")
 
 

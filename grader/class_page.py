@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from grader.assignment import Assignment
+from grader.gradebook import Book, gradebook
 from grader.report import ENVIRONMENT, embedded
-from grader.runs import Run
+from grader.runs import Run, write_whole
 from grader.similarity import Pair
 
 COLOUR = "#0072B2"
@@ -72,12 +73,10 @@ def leaderboard(table: pd.DataFrame, *, named: bool) -> list[tuple[str, float]]:
     return list(zip(names, best["total"], strict=True))
 
 
-def render_class(
-    run: Run, task: Assignment, book: pd.DataFrame, pairs: list[Pair], *, board: str
-) -> Path:
+def render_class(run: Run, book: Book, pairs: list[Pair], *, board: str) -> Path:
     """Write index.html. `board`: whether the leaderboard is 'none', 'anonymous' or 'named'."""
-    table = book.drop_duplicates("submission")
-    results = dict(run.results())
+    task, results = book.task, book.results
+    table = gradebook(book).drop_duplicates("submission").sort_values("submission")
     possible = sum(metric.points for metric in task.metric)
     metrics = {metric.name: metric.points for metric in task.metric}
     pictures = {
@@ -102,10 +101,10 @@ def render_class(
         verdicts=verdict_counts(results),
         columns=columns,
         rows=table.to_dict("records"),
-        members={n: " ".join(r["extra_data"]["members"]) for n, r in results.items()},
+        students={name: " ".join(book.students(name)) for name in results},
         pairs=pairs,
         board=leaderboard(table, named=board == "named") if board != "none" else [],
     )
     path = run.folder / "index.html"
-    path.write_text(page)
+    write_whole(path, page)
     return path

@@ -226,7 +226,7 @@ def write_package(
     task = read_assignment(assignment)
     layout = task.submission
     for entry in group:
-        if not re.fullmatch(layout.entry_number or ".+", entry):
+        if not re.fullmatch(layout.entry_number or ".+", entry, re.ASCII):
             raise typer.BadParameter(f"--group {entry}; expected an entry number like 2020CSZ1234")
     if len(set(group)) < len(group) or len(group) != len(name):
         raise typer.BadParameter("a --group and a --name for each author, each once")

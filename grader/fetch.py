@@ -6,7 +6,9 @@ and never loaded here. Its hash and time are kept, so that a later change behind
 
 import json
 import shutil
+import time
 import urllib.request
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 
 import gdown
 
-from grader.artifacts import ArtifactError
+from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
 from grader.layout import problem_of_link, read_lines
 from grader.runs import Entry, Run, hash_submission, write_whole
@@ -23,6 +25,7 @@ from grader.submission import open_submission, unpack
 
 LARGEST = 256 << 20  # bytes
 TIMEOUT = 60  # seconds without an answer
+PATIENCE = 300  # seconds for a whole download
 CHUNK = 1 << 20
 DRIVES = ("drive.google.com", "docs.google.com")
 RECORD = "fetch.json"
@@ -46,21 +49,25 @@ def download(link: str, folder: Path) -> None:
         download_from_drive(link, folder)
         return
     target = folder / (Path(urlsplit(link).path).name or "weights")
-    left = LARGEST
+    left, deadline = LARGEST, time.monotonic() + PATIENCE
     with urllib.request.urlopen(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
-        while chunk := source.read(CHUNK):
+        if urlsplit(source.url).scheme not in ("http", "https"):
+            raise ArtifactError(target, "a link that leads elsewhere", EXPECTED)
+        while chunk := source.read1(CHUNK):
             left -= len(chunk)
             if left < 0:
                 raise ArtifactError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
+            if time.monotonic() > deadline:
+                raise ArtifactError(target, f"more than {PATIENCE} s of waiting", EXPECTED)
             copy.write(chunk)
 
 
 def download_from_drive(link: str, folder: Path) -> None:
     """The same for Google Drive, whose links answer with a page first."""
     if "/folders/" in link:
-        gdown.download_folder(url=link, output=str(folder), quiet=True)
+        gdown.download_folder(url=link, output=str(folder), quiet=True, timeout=TIMEOUT)
     else:
-        gdown.download(url=link, output=f"{folder}/", quiet=True)
+        gdown.download(url=link, output=f"{folder}/", quiet=True, timeout=TIMEOUT)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
         raise ArtifactError(folder, f"{size >> 20} MiB", EXPECTED)
@@ -68,8 +75,10 @@ def download_from_drive(link: str, folder: Path) -> None:
 
 def take_weights(folder: Path, names: list[str], target: Path) -> None:
     """Copy the files called `names` from a download, or from the archive in it, to `target`."""
-    for archive in [p for p in folder.iterdir() if p.suffix.lower() == ".zip"]:
-        unpack(archive, folder)
+    files = [path for path in folder.iterdir() if path.is_file() and path.name not in names]
+    archives = [path for path in files if zipfile.is_zipfile(path)]
+    if len(archives) == 1:
+        unpack(archives[0], folder)
     for name in names:
         found = sorted(p for p in folder.rglob(name) if p.is_file() and not p.is_symlink())
         if len(found) != 1:
@@ -92,19 +101,28 @@ def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
     except ArtifactError as error:
         record["problem"] = str(error)
     except Exception as error:  # networks and drives fail in ways of their own
-        record["problem"] = f"{type(error).__name__}: {error}"
+        record["problem"] = printable(f"{type(error).__name__}: {error}")
     return record
 
 
+def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
+    """Whether what was fetched is from the link that the submission has now."""
+    try:
+        return bool(json.loads(record_path.read_text())["link"] == link_of(entry, task))
+    except (OSError, ValueError, KeyError, ArtifactError):
+        return False
+
+
 def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dict[str, Any]]:
-    """Fetch the weights of every submission that has none yet; the records, by id."""
+    """Fetch the weights of every submission that has none from its link yet; the records."""
     records = {}
     for entry in entries:
         home = run.fetched(entry.id)
         record_path = home.with_name(f"{entry.id}.{RECORD}")
-        if home.is_dir():
+        if home.is_dir() and same_link(record_path, entry, task):
             records[entry.id] = dict(json.loads(record_path.read_text()))
             continue
+        shutil.rmtree(home, ignore_errors=True)
         home.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder() as folder:
             records[entry.id] = fetch(entry, task, folder)

@@ -1,161 +1,191 @@
 """The results of a run as a table: a row for each student, or for each submission without any."""
 
+import io
+import math
+import re
+import zipfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from grader.artifacts import ArtifactError
+from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
 from grader.grade import rounded
 from grader.lateness import days_late, due_date, share_lost
-from grader.runs import Run
+from grader.runs import Entry, write_whole
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
 
 
-def lateness(
-    extra: dict[str, Any], task: Assignment, extensions: dict[str, datetime]
-) -> tuple[int, float]:
-    """Days late, and the share of the points that this costs."""
-    if not extra["submitted"]:
-        return 0, 0.0
-    members = [*extra["members"], *extra["students"]]
-    due = due_date(members, task.late.due, extensions)
-    days = days_late(datetime.fromisoformat(extra["submitted"]), due)
-    return days, share_lost(days, task.late)
+@dataclass(frozen=True)
+class Book:
+    """What a gradebook is made from: results and entries by submission, and what people added.
 
-
-def repeated(results: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """The entry numbers that more than one submission names, and the ids of these."""
-    found: dict[str, list[str]] = {}
-    for name, result in results.items():
-        for member in dict.fromkeys(result["extra_data"]["members"]):
-            found.setdefault(member, []).append(name)
-    return {member: names for member, names in found.items() if len(names) > 1}
-
-
-def rows_of(
-    name: str,
-    result: dict[str, Any],
-    task: Assignment,
-    extensions: dict[str, datetime],
-    marks: dict[str, dict[str, float]],
-    flags: list[str],
-) -> list[dict[str, Any]]:
-    """The rows of one submission: everybody in the group gets the same."""
-    extra = result["extra_data"]
-    row: dict[str, Any] = {"submission": name}
-    for metric in task.metric:
-        figures = extra["metrics"][metric.name]
-        for part in metric.parts:
-            row[f"{metric.name}_{part}"] = figures["parts"].get(part, {}).get("value")
-        row[metric.name] = float(figures["points"])
-    points = sum(row[metric.name] for metric in task.metric)
-    for manual in task.manual:
-        row[manual.title] = marks.get(name, {}).get(manual.title)
-        points += row[manual.title] or 0.0
-    days, share = lateness(extra, task, extensions)
-    total = float(rounded(1 - share, points))
-    row |= {"days_late": days, "penalty": share, "total": total}
-    row |= {f"verdict_{step}": verdict for step, verdict in extra["verdicts"].items()}
-    row["flags"] = "; ".join([*(f"{f['source']}: {f['evidence']}" for f in extra["flags"]), *flags])
-    students = extra["members"] or extra["students"] or [""]
-    return [{"student": student, **row} for student in dict.fromkeys(students)]
-
-
-def gradebook(
-    run: Run,
-    task: Assignment,
-    extensions: dict[str, datetime],
-    marks: dict[str, dict[str, float]],
-    similar: dict[str, list[str]],
-) -> pd.DataFrame:
-    """Every student's scores, lateness, penalty, total, verdicts and flags.
-
-    `marks`: points given by hand, by submission and title; `similar`: flags of the comparison of
-    sources, by submission.
+    `extensions`: due dates by student; `marks`: points by submission and title; `flags`: of the
+    comparison of sources, by submission.
     """
-    results = dict(run.results())
-    if not results:
-        raise ArtifactError(run.folder, "no result yet", "a run that has graded something")
-    flags = {name: list(texts) for name, texts in similar.items()}
-    for member, names in repeated(results).items():
-        for name in names:
-            others = ", ".join(other for other in names if other != name)
-            flags.setdefault(name, []).append(f"group: {member} is also in {others}")
+
+    task: Assignment
+    results: dict[str, dict[str, Any]]
+    entries: dict[str, Entry]
+    extensions: dict[str, datetime]
+    marks: dict[str, dict[str, float]]
+    flags: dict[str, list[str]]
+
+    def students(self, name: str) -> list[str]:
+        """Whose submission it is: as the platform says, else as the submission says itself."""
+        members = self.results[name]["extra_data"]["members"]
+        return list(dict.fromkeys(self.entries[name].students or members or [""]))
+
+    def lateness(self, name: str) -> tuple[int, float]:
+        """Days late, and the share of the points that this costs."""
+        submitted = self.entries[name].submitted
+        if submitted is None:
+            return 0, 0.0
+        due = due_date(self.students(name), self.task.late.due, self.extensions)
+        days = days_late(submitted, due)
+        return days, share_lost(days, self.task.late)
+
+    def own_flags(self, name: str) -> list[str]:
+        """What a person should look at."""
+        extra = self.results[name]["extra_data"]
+        flags = [f"{flag['source']}: {flag['evidence']}" for flag in extra["flags"]]
+        flags += self.flags.get(name, [])
+        for student in self.students(name):
+            others = [n for n in self.results if n != name and student in self.students(n)]
+            if student and others:
+                flags.append(f"group: {student} is also in {', '.join(others)}")
+        known, listed = set(self.entries[name].students), set(extra["members"])
+        if known and listed and known != listed:
+            flags.append(f"group: it names {' '.join(extra['members'])}")
+        return flags
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Scores, lateness, total, verdicts and flags of one submission."""
+        extra, marks = self.results[name]["extra_data"], self.marks.get(name, {})
+        row: dict[str, Any] = {"submission": name}
+        for metric in self.task.metric:
+            figures = extra["metrics"].get(metric.name, {"parts": {}, "points": "0"})
+            for part in metric.parts:
+                row[f"{metric.name}_{part}"] = figures["parts"].get(part, {}).get("value")
+            row[metric.name] = float(figures["points"])
+        points = sum(row[metric.name] for metric in self.task.metric)
+        for manual in self.task.manual:
+            row[manual.title] = marks.get(manual.title)
+            points += row[manual.title] or 0.0
+        days, share = self.lateness(name)
+        row |= {"days_late": days, "penalty": share, "total": float(rounded(1 - share, points))}
+        row |= {f"verdict_{step}": verdict for step, verdict in extra["verdicts"].items()}
+        return row | {"flags": "; ".join(self.own_flags(name))}
+
+
+def gradebook(book: Book) -> pd.DataFrame:
+    """A row for each student: everybody in a group gets that of the group."""
     rows = [
-        row
-        for name, result in results.items()
-        for row in rows_of(name, result, task, extensions, marks, flags.get(name, []))
+        {"student": student, **book.row(name)}
+        for name in book.results
+        for student in book.students(name)
     ]
     return pd.DataFrame(rows).sort_values(["student", "submission"], ignore_index=True)
 
 
 def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    """A cell that no spreadsheet takes for a formula, nor stumbles over."""
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> None:
     """As .csv or .xlsx; with `gradescope`, only what an import there reads."""
+    if path.suffix not in (".csv", ".xlsx"):
+        raise ArtifactError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
     if gradescope:
         table = table[list(GRADESCOPE)].rename(columns=GRADESCOPE)
+        twice = table["SID"][table["SID"].duplicated()]
+        if len(twice):
+            found = f"{twice.iloc[0]!r} in more than one submission"
+            raise ArtifactError(path, found, "one, which an import could take")
     table = table.map(harmless).rename(columns=harmless)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
         if path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        elif path.suffix == ".xlsx":
-            table.to_excel(temporary, index=False)
+            content = table.to_csv(index=False).encode(errors="backslashreplace")
         else:
-            raise ArtifactError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
-        temporary.replace(path)
+            content = excel(table)
+        write_whole(path, content)
     except OSError as error:
-        found = f"cannot be written ({error.strerror})"
-        raise ArtifactError(path, found, "a folder with write access and space") from error
+        expected = "a folder with write access and space"
+        raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
-def marks_template(run: Run, task: Assignment, marks: dict[str, dict[str, float]]) -> pd.DataFrame:
+def excel(table: pd.DataFrame) -> bytes:
+    """A table as .xlsx, without the time at which it was made: the same table, the same bytes."""
+    made, fixed = io.BytesIO(), io.BytesIO()
+    table.to_excel(made, index=False)
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(fixed, "w") as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename == "docProps/core.xml":
+                content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"1980-01-01T00:00:00Z", content)
+            name = zipfile.ZipInfo(entry.filename, (1980, 1, 1, 0, 0, 0))
+            target.writestr(name, content, zipfile.ZIP_DEFLATED)
+    return fixed.getvalue()
+
+
+def marks_template(book: Book) -> pd.DataFrame:
     """A row a submission, a column for each title that a person marks, and where its report is."""
     return pd.DataFrame(
         [
             {
                 "submission": name,
-                "members": " ".join(result["extra_data"]["members"]),
+                "students": " ".join(book.students(name)),
                 "page": f"submissions/{name}/report.html",
-                **{m.title: marks.get(name, {}).get(m.title) for m in task.manual},
+                **{m.title: book.marks.get(name, {}).get(m.title) for m in book.task.manual},
             }
-            for name, result in run.results()
+            for name in book.results
         ]
     )
 
 
-def read_marks(path: Path, run: Run, task: Assignment) -> dict[str, dict[str, float]]:
+def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
     """Points by submission and title, from a filled template. Raises ArtifactError."""
     expected = "a filled template of 'grader marks'"
     try:
-        table = pd.read_csv(path, dtype={"submission": str})
-    except (OSError, ValueError) as error:
+        if path.suffix == ".xlsx":
+            table = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except Exception as error:  # both readers fail in many ways
         raise ArtifactError(path, f"cannot be read ({error})", expected) from error
-    titles = {manual.title: manual.points for manual in task.manual}
+    titles = {manual.title: manual.points for manual in book.task.manual}
     missing = {"submission", *titles} - set(table.columns)
     if missing:
         raise ArtifactError(path, f"no column '{min(missing)}'", expected)
-    known = {name for name, _ in run.results()}
+    names = {str(harmless(name)): name for name in book.results}
     marks: dict[str, dict[str, float]] = {}
     for row in table.to_dict("records"):
-        name = str(row["submission"])
-        if name not in known:
-            raise ArtifactError(path, f"the submission '{name}'", "one of this run's")
+        name = names.pop(row["submission"], None)
+        if name is None:
+            found = f"the submission '{row['submission']}'"
+            raise ArtifactError(path, found, "each of this run's once")
         for title, most in titles.items():
-            value = pd.to_numeric(row[title], errors="coerce")
-            if pd.isna(row[title]):
-                continue
-            if pd.isna(value) or not 0 <= value <= most:
-                found = f"{row[title]!r} for '{title}' of {name}"
-                raise ArtifactError(path, found, f"points from 0 to {most:g}")
-            marks.setdefault(name, {})[title] = float(value)
+            text = row[title].strip()
+            if text:
+                marks.setdefault(name, {})[title] = read_points(path, text, title, name, most)
     return marks
+
+
+def read_points(path: Path, text: str, title: str, name: str, most: float) -> float:
+    """Points that a person wrote. Raises ArtifactError for what is no number from 0 to `most`."""
+    try:
+        points = float(text)
+    except ValueError:
+        points = math.nan
+    if not 0 <= points <= most:
+        found = f"{text!r} for '{title}' of {name}"
+        raise ArtifactError(path, found, f"points from 0 to {most:g}")
+    return points

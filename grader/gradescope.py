@@ -24,10 +24,11 @@ from grader.bundle import ROOT
 from grader.fetch import fetch
 from grader.grade import Grade, rounded
 from grader.lateness import days_late, read_time, share_lost
-from grader.pipeline import assess
+from grader.pipeline import assess, weights_in
 from grader.runs import Entry
 from grader.sandbox import Level, best_level, temporary_folder
 from grader.stages import Settings
+from grader.submission import open_submission
 
 TEMPLATES = Path(__file__).parent / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
@@ -104,8 +105,10 @@ def read_upload(path: Path) -> Upload:
     for row in tables(metadata.get("previous_submissions")):
         when = time(row.get("submission_time"))
         if when is not None:
-            with suppress(TypeError, ValueError):
-                earlier.append((when, float(row.get("score") or 0.0)))
+            with suppress(
+                KeyError, TypeError, ValueError
+            ):  # one that is being graded has no score yet
+                earlier.append((when, float(row["score"])))
     return Upload(
         submitted=time(metadata.get("created_at")),
         due=max((due for due in dues if due is not None), default=None),
@@ -118,8 +121,12 @@ def too_many(upload: Upload, task: Assignment) -> bool:
     limit = task.gradescope.uploads_a_day
     if limit is None or upload.submitted is None:
         return False
-    day = upload.submitted - timedelta(days=1)
-    return sum(when > day for when, _ in upload.earlier) >= limit
+    graded: list[datetime] = []  # those beyond the limit were not, and do not count
+    for when in [*(when for when, _ in upload.earlier), upload.submitted]:
+        full = sum(other > when - timedelta(days=1) for other in graded) >= limit
+        if not full:
+            graded.append(when)
+    return full
 
 
 def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> dict[str, Any]:
@@ -158,10 +165,12 @@ def for_gradescope(task: Assignment) -> Assignment:
 
 def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
     """Put the weights behind a submission's link into `folder`, unless its own came along."""
-    names = task.trained_artefacts()
-    inside = {path.name for path in (root / "submission").rglob("*")}
-    if inside.issuperset(names) or "fetched" not in task.weights:
+    if "fetched" not in task.weights:
         return {}
+    with temporary_folder() as scratch, suppress(ArtifactError):
+        submission = open_submission(root / "submission", task, scratch)
+        if weights_in(submission.folder, task.trained_artefacts()):
+            return {}
     return fetch(Entry("upload", root / "submission"), task, folder)
 
 
@@ -208,7 +217,7 @@ def grade_upload(root: Path) -> None:
             settings = Settings(root / "source" / "data", level, weights_folder=folder)
             grade = assess(root / "submission", task, settings, progress)
         if "problem" in record and grade.weights != "included":
-            grade.remarks.append(f"no weights came along, and from the link: {record['problem']}")
+            grade.remarks.append("no weights came along, and the link gave none")
         final = content(grade)
         final["extra_data"]["fetched"] = record
         write_results(final, root)

@@ -42,8 +42,13 @@ def read_extensions(path: Path) -> dict[str, datetime]:
     """Due dates of their own, by entry number, from a CSV. Raises ArtifactError."""
     try:
         text = read_file(path, EXPECTED, LARGEST).decode("utf-8-sig")
-        rows = csv.DictReader(text.splitlines(), strict=True)
-        return {row["entry"].strip(): read_time(row["due"]) for row in rows}
+        extensions: dict[str, datetime] = {}
+        for row in csv.DictReader(text.splitlines(), strict=True):
+            entry, due = row["entry"].strip(), read_time(row["due"])
+            if entry in extensions:
+                raise ValueError(f"{entry} stands there twice")
+            extensions[entry] = due
+        return extensions
     except (UnicodeDecodeError, csv.Error, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(path, f"no table of extensions ({error})", EXPECTED) from error
 

@@ -13,7 +13,8 @@ from grader.artifacts import ArtifactError, printable, read_file
 from grader.assignment import Layout
 
 TEXT_SIZE = 64 << 10
-EXAMPLE_HOSTS = ("example.com", "example.org", "example.net")  # of RFC 2606: nobody's
+EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # of RFC 2606: nobody's
+MOST_MEMBERS = 10  # of a group
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def problem_of_address(link: str, place: str) -> str | None:
         return f"{place}: {link[:80]!r}; expected a link such as https://drive.google.com/..."
     if parts.scheme not in ("http", "https") or "." not in host or " " in link:
         return f"{place}: {link[:80]!r}; expected a link such as https://drive.google.com/..."
-    if host.endswith(EXAMPLE_HOSTS):
+    if f".{host}".endswith(EXAMPLE_HOSTS):
         return f"{place}: still the example link; expected the link to your own model"
     return None
 
@@ -78,7 +79,10 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
         yield str(error).replace(f"{path.parent}/", "")
         return
     for line in lines:
-        if not re.fullmatch(pattern, line):
+        if len(members) == MOST_MEMBERS:
+            yield f"{path.name} has more than {MOST_MEMBERS} lines"
+            return
+        if not re.fullmatch(pattern, line, re.ASCII):
             yield f"{path.name}: {line[:40]!r} is no entry number"
         elif line in members:
             yield f"{path.name}: {line} stands there twice"

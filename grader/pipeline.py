@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from grader import rules, sandbox
-from grader.artifacts import ArtifactError, count_numbers
+from grader.artifacts import ArtifactError, count_numbers, printable
 from grader.assignment import Assignment, Data, Metric, Stage
 from grader.check import check_report
 from grader.copies import read_data_set, read_labels, write_copy
@@ -216,7 +216,7 @@ def assess(
 
     Raises ArtifactError where the grader's own data is missing or damaged.
     """
-    grade = Grade(assignment.name, assignment.title, path.name)
+    grade = Grade(assignment.name, assignment.title, printable(path.name))
     grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
     generator = np.random.default_rng(assignment.seed)
     data = {

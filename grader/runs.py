@@ -17,18 +17,19 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from grader.artifacts import ArtifactError
+from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
 from grader.bundle import ROOT
 from grader.lateness import read_time
+from grader.sandbox import lock
 
 METADATA = "submission_metadata.yml"
 RESULTS = "results.json"
@@ -57,7 +58,7 @@ def find_submissions(folder: Path) -> list[Entry]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() == ".zip"):
             continue
-        name = path.name if path.is_dir() or path.stem in found else path.stem
+        name = printable(path.name if path.is_dir() or path.stem in found else path.stem)
         found[name] = Entry(name, lone_zip(path))
     if not found:
         raise ArtifactError(folder, "no submission in it", "zips or folders")
@@ -68,7 +69,8 @@ def lone_zip(path: Path) -> Path:
     """The zip in a folder that holds nothing else, as learning platforms export them; or `path`."""
     inside = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
     alone = len(inside) == 1 and inside[0].suffix.lower() == ".zip"
-    return inside[0] if alone else path
+    # A link could lead to another student's work.
+    return inside[0] if alone and not inside[0].is_symlink() else path
 
 
 def read_export(folder: Path) -> list[Entry]:
@@ -106,7 +108,7 @@ def hash_files(paths: list[Path], root: Path) -> str:
 def hash_submission(path: Path) -> str:
     """SHA-256 of a zip, or of all files of a folder."""
     if not path.is_dir():
-        return hash_files([path], path.parent)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     files = [p for p in path.rglob("*") if p.is_symlink() or p.is_file()]
     return hash_files(files, path)
 
@@ -136,9 +138,34 @@ class Run:
         self.folder = folder
 
     def save_plan(self, plan: Plan) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Begin a run, or go on with one. Raises ArtifactError where that was begun otherwise."""
+        path = self.folder / "run.json"
+        if path.exists():
+            before = self.plan()
+            plan = replace(plan, extensions=plan.extensions or before.extensions)
+            for name in ("submissions", "assignment", "data", "train", "weights"):
+                old, new = getattr(before, name), getattr(plan, name)
+                if old != new:
+                    found = f"a run with {name} {old}, not {new}"
+                    raise ArtifactError(path, found, "the same again, or another folder")
         text = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(plan).items()}
-        write_whole(self.folder / "run.json", json.dumps(text, indent=2) + "\n")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(text, indent=2) + "\n")
+        except OSError as error:
+            found = f"cannot be written ({error.strerror})"
+            raise ArtifactError(self.folder, found, "a folder with write access") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else grades into this run meanwhile. Raises ArtifactError where somebody does."""
+        held = lock(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
+        if held is None:
+            raise ArtifactError(self.folder, "another command at work on it", "one at a time")
+        try:
+            yield
+        finally:
+            os.close(held)
 
     def plan(self) -> Plan:
         """What the run was begun with. Raises ArtifactError where there is none."""
@@ -173,7 +200,7 @@ class Run:
     def set_aside(self, submission: str) -> None:
         """Move a result to `earlier`, out of the way of the next."""
         home = self.home(submission)
-        number = len(list(home.glob("earlier/*"))) + 1
+        number = max((int(p.name) for p in home.glob("earlier/*")), default=0) + 1
         target = home / "earlier" / f"{number}"
         target.mkdir(parents=True)
         for name in ("report.html", RESULTS):
@@ -216,11 +243,12 @@ class Run:
 
 def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> dict[str, str]:
     """For each submission, what its result depends on, as a hash."""
-    data = {
-        name: hash_files([plan.data / part.file], plan.data)
-        for name, part in assignment.data.items()
-        if (plan.data / part.file).is_file()
-    }
+    data = {}
+    for name, part in assignment.data.items():
+        path = plan.data / part.file
+        if not path.is_file():
+            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+        data[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     common = [assignment.model_dump_json(), data, grader_version(), plan.train, plan.weights]
     found = {}
     for entry in entries:
@@ -228,15 +256,19 @@ def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> 
         own = [
             hash_submission(entry.path),
             hash_submission(weights) if weights.is_dir() else None,
-            str(entry.submitted),
         ]
         text = json.dumps([*common, *own], sort_keys=True)
         found[entry.id] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Put `text` in place of `path`, whole."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Put `content` in place of `path`, whole."""
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

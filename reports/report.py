@@ -30,7 +30,7 @@ from storage import UserError, read_bytes, replacing
 A4 = (8.27, 11.69)  # inches
 MARGIN = 0.07  # on each side, as a share of the page
 LINE = 112  # characters between the margins, at 8.5 points
-ENTRY = re.compile(r"\d{4}[A-Z]{2}[A-Z0-9]\d{4}")
+ENTRY = re.compile(r"\d{4}[A-Z]{2}[A-Z0-9]\d{4}", re.ASCII)
 RECORD = "what 'train' wrote"
 
 
@@ -94,8 +94,8 @@ def training_text(record: dict[str, Any]) -> str:
     minutes = record["seconds"] / 60
     return (
         f"Training took {minutes:.1f} minutes on {record['device']} with {record['threads']:.0f} "
-        f"threads: a small VAE of images of half the size for {recipe.LAYOUT_STEPS:,} steps, which "
-        f"finds the three clusters; then {record['epochs']:.0f} passes over the images, "
+        f"threads: a small VAE of images of half the size for {recipe.LAYOUT_STEPS:,} steps, to "
+        f"find three clusters; then {record['epochs']:.0f} passes over the images, "
         f"{recipe.LATENTS_SHARE:.0%} of them for the decoder and the images' own latents, the rest "
         "for the encoder. No label took part; those of the validation set only start the mixture."
     )

@@ -108,8 +108,8 @@ def overlap_text(found: Separation, labels: NDArray) -> str:
         f"{labels[j]} and {labels[i]}: {found.bhattacharyya[i, j]:.3f}" for i, j in pairs
     )
     return (
-        f"The ellipses {'overlap' if overlap else 'are distinct'}. Bhattacharyya coefficients (0: "
-        f"no overlap, 1: the same): {values}; the digits {labels[nearest[1]]} and "
+        f"The components {'overlap' if overlap else 'hardly overlap'}. Bhattacharyya coefficients "
+        f"(0: no overlap, 1: the same): {values}; the digits {labels[nearest[1]]} and "
         f"{labels[nearest[0]]} are nearest to each other. Of {DRAWS:,} points drawn from the "
         f"mixture it would give {found.errors:.2%} to another component than they came from: "
         f"{'errors are to be expected where they meet' if overlap else 'the overlap costs little'}."

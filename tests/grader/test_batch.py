@@ -14,7 +14,7 @@ import pytest
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.batch import fit_to_slots, processor_of_its_own
+from grader.batch import most_jobs, one_processor_each, processor_of_its_own
 from grader.bundle import ROOT
 from grader.runs import Run
 from grader.sandbox import Level
@@ -54,9 +54,7 @@ def test_every_submission_has_a_result_and_a_page(graded: tuple[Path, str]) -> N
     assert results["s00"]["score"] > 40
     for name in results:
         assert "<html" in (run.home(name) / "report.html").read_text()
-    limits = results["s00"]["extra_data"]["record"]["limits"]["train"]
-    assert limits["cpus"] == 1
-    assert limits["memory"] * 2 < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert results["s00"]["extra_data"]["record"]["limits"]["train"]["cpus"] == 1
 
 
 def test_nothing_is_graded_twice_and_what_changed_is(
@@ -68,7 +66,9 @@ def test_nothing_is_graded_twice_and_what_changed_is(
 ) -> None:
     subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
     line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
-    # The run's folder and the class's are others, but their contents are the same.
+    assert grader(line, monkeypatch) == 2
+    assert "a run with submissions" in capsys.readouterr().err
+    moved(tmp_path)  # the folders are others, but their contents are the same
     assert grader(line, monkeypatch) == 0
     assert "0 graded, 7 results" in capsys.readouterr().out
     (tmp_path / "class" / "broken.zip").write_bytes(b"still no zip")
@@ -81,6 +81,71 @@ def test_nothing_is_graded_twice_and_what_changed_is(
     score = Run(tmp_path / "run").result("s00")
     assert score is not None
     assert f"s00: {score['score']:g} -> {score['score']:g}\n" in capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "class" / "s00.zip").unlink()
+    assert grader("export run book.csv", monkeypatch) == 0
+    assert "s00: left out" in capsys.readouterr().err
+    assert "s00" not in set(pd.read_csv("book.csv")["submission"])
+    kept = Run(tmp_path / "run").result("s00")
+    assert grader("regrade run --failed", monkeypatch) == 0
+    assert Run(tmp_path / "run").result("s00") == kept, "it is not there to be graded again"
+
+
+def moved(folder: Path) -> None:
+    """Tell a copied run where its class is now."""
+    plan = json.loads((folder / "run" / "run.json").read_text())
+    plan["submissions"] = str(folder / "class")
+    (folder / "run" / "run.json").write_text(json.dumps(plan))
+
+
+def test_what_the_grader_failed_at_is_graded_again(
+    graded: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
+    moved(tmp_path)
+    path = tmp_path / "run" / "submissions" / "s00" / "results.json"
+    whole = json.loads(path.read_text())
+    whole["extra_data"]["verdicts"]["classify"] = "INTERNAL"
+    path.write_text(json.dumps(whole))
+    plan = Run(tmp_path / "run").plan()
+    line = f"batch {plan.submissions} --data {plan.data} --out {tmp_path}/run"
+    assert grader(line, monkeypatch) == 0
+    assert "1 graded, 7 results" in capsys.readouterr().out
+
+
+def test_odd_names_and_links_stop_nobody_and_gain_nothing(
+    tmp_path: Path, data_folder: Path, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_class(tmp_path / "class", 1)
+    content = (tmp_path / "class" / "s00.zip").read_bytes()
+    for name in (b"\xff.zip", b"a b#%'\".zip", b"-dash.zip", "ü.zip".encode()):
+        Path(os.fsdecode(os.fsencode(tmp_path / "class") + b"/" + name)).write_bytes(content)
+    (tmp_path / "class" / "thief").mkdir()
+    (tmp_path / "class" / "thief" / "x.zip").symlink_to(tmp_path / "class" / "s00.zip")
+    line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
+    assert grader(line, monkeypatch) == 0
+    scores = {name: result["score"] for name, result in Run(tmp_path / "run").results()}
+    assert len(scores) == 6
+    assert scores.pop("thief") == 0
+    assert len(set(scores.values())) == 1
+    assert grader(f"stats {tmp_path}/run", monkeypatch) == 0
+    assert grader(f"export {tmp_path}/run {tmp_path}/book.csv", monkeypatch) == 0
+
+
+def test_one_command_at_a_time_works_on_a_run(
+    graded: tuple[Path, str],
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = f"batch {graded[0]}/class --data {data_folder} --out {graded[0]}/run"
+    with Run(graded[0] / "run").locked():
+        assert grader(line, monkeypatch) == 2
+    assert "another command at work on it" in capsys.readouterr().err
 
 
 def test_a_scheduler_elsewhere_is_used_and_a_killed_worker_loses_nothing(
@@ -183,11 +248,14 @@ def test_two_jobs_have_a_processor_each() -> None:
     assert os.sched_getaffinity(0) == available
 
 
-def test_slots_share_the_machine() -> None:
-    task = fit_to_slots(read_assignment("a3"), 1000)
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+def test_as_many_jobs_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = one_processor_each(read_assignment("a3"))
     assert all(stage.limits.cpus == 1 for stage in task.stage)
-    assert max(stage.limits.memory_gib for stage in task.stage) * 1000 < machine
+    largest = max(stage.limits.memory_gib for stage in task.stage)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    assert most_jobs(task) == 1 or most_jobs(task) * largest < machine
+    monkeypatch.setattr(os, "sysconf", lambda _name: 1)
+    assert most_jobs(task) == 1
 
 
 @pytest.mark.parametrize(
@@ -199,9 +267,12 @@ def test_slots_share_the_machine() -> None:
         ("batch CLASS --data DATA --out run --assignment b9", "no such file; expected the path"),
         ("batch CLASS --data DATA --out run --train --weights", "exclude each other"),
         ("batch CLASS --data DATA --out run --jobs 0", "greater than or equal to 1"),
+        ("batch CLASS --data DATA --out CLASS/run", "a folder among the submissions"),
+        ("batch CLASS --data DATA --out /dev/null/run", "cannot be written"),
         ("batch CLASS --data DATA --out run --extensions nowhere.csv", "cannot be opened"),
         ("regrade nowhere", "no record of a run"),
         ("regrade RUN --only s99", "expected a submission of this run"),
+        ("export RUN nowhere/book.csv", "cannot be written (No such file"),
         ("export RUN book.txt", "expected .csv or .xlsx"),
         ("export nowhere book.csv", "no record of a run"),
         ("stats RUN --board all", "expected none, anonymous or named"),
@@ -237,9 +308,7 @@ def test_reports_of_a_class_from_a_run(
 ) -> None:
     """similarity, marks, export and stats, one after the other."""
     subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
-    plan = json.loads((tmp_path / "run" / "run.json").read_text())
-    plan["submissions"] = str(tmp_path / "class")
-    (tmp_path / "run" / "run.json").write_text(json.dumps(plan))
+    moved(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     assert grader("similarity run", monkeypatch) == 0

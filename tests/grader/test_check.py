@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from hypothesis import given, settings
 from matplotlib.figure import Figure
 
 from grader.assignment import read_assignment
 from grader.check import check_submission
 from grader.cli import main
 from grader.layout import Check, problem_of_address
+from tests.mutations import damaged
 
 A3 = read_assignment("a3")
 NAME = "2020CSZ1234_2020CSZ5678"
@@ -49,6 +51,14 @@ def zip_of(path: Path, files: dict[str, str | bytes | None]) -> Path:
     return path
 
 
+def zipped(files: dict[str, str | bytes | None]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text or "")
+    return content.getvalue()
+
+
 def failed(checks: list[Check]) -> list[str]:
     return [f"{check.rule}: {check.message}" for check in checks if check.passed is False]
 
@@ -79,6 +89,14 @@ BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "no group": ({f"{NAME}/group.txt": None}, "group.txt is missing"),
     "names in the group": ({f"{NAME}/group.txt": "Ann\n2020CSZ1234\n"}, "'Ann' is no entry number"),
     "a member twice": ({f"{NAME}/group.txt": "2020CSZ1234\n" * 2}, "stands there twice"),
+    "other digits": (
+        {f"{NAME}/group.txt": "2020CSZ1234".translate({ord(c): ord(c) + 0xFEE0 for c in "0123"})},
+        "is no entry number",
+    ),
+    "a crowd": (
+        {f"{NAME}/group.txt": "".join(f"2020CSZ{i:04d}\n" for i in range(50))},
+        "more than 10 lines",
+    ),
     "empty group": ({f"{NAME}/group.txt": "\n"}, "group.txt is empty"),
     "latin-1 group": ({f"{NAME}/group.txt": b"2020CSZ1234 \xe9"}, "group.txt: no UTF-8 text"),
     "utf-16 group": ({f"{NAME}/group.txt": "2020CSZ1234".encode("utf-16")}, "no UTF-8 text"),
@@ -131,6 +149,16 @@ def test_what_is_no_zip_is_said_to_be_none(tmp_path: Path, content: bytes) -> No
     assert any("no sound zip archive" in line for line in found)
 
 
+@settings(deadline=None, max_examples=100)
+@given(content=damaged(zipped(GOOD)))
+def test_a_damaged_zip_is_checked_to_the_end(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "submission.zip"
+    path.write_bytes(content)
+    assert check_submission(path, A3)
+
+
 def test_of_a_folder_the_rules_about_the_zip_are_not_asked(tmp_path: Path) -> None:
     with zipfile.ZipFile(zip_of(tmp_path / "submission.zip", GOOD)) as archive:
         archive.extractall(tmp_path)
@@ -150,6 +178,7 @@ def test_of_a_folder_the_rules_about_the_zip_are_not_asked(tmp_path: Path) -> No
         ("https://[", False),
         ("https://a b.com", False),
         ("https://www.example.org/", False),
+        ("https://counterexample.com/x", True),
         ("", False),
     ],
 )

@@ -95,6 +95,14 @@ def test_weights_are_fetched_once_and_changes_show(
         assert not run.fetched(name).exists()
     assert not list((tmp_path / "run" / "fetched").glob(".*"))
 
+    archive(folder / "bare", WEIGHTS | {"vae.pth": b"new"})
+    (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/bare?id=5\n")
+    again = fetch_all(entries, A3, run)["deep"]
+    assert again["link"].endswith("bare?id=5"), "another link, whose archive has no ending"
+    assert (run.fetched("deep") / "vae.pth").read_bytes() == b"new"
+    (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/deep.zip\n")
+    fetch_all(entries, A3, run)
+
     archive(folder / "good.zip", WEIGHTS | {"vae.pth": b"better"})
     (folder / "deep.zip").unlink()
     assert fetch_all(entries, A3, run)["good"] == records["good"], "what is here stays"
@@ -121,11 +129,11 @@ def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> N
 def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def download(url: str, output: str, quiet: bool) -> None:
+    def download(url: str, output: str, quiet: bool, timeout: float) -> None:
         asked.append(("file", url))
         archive(Path(output) / "weights.zip", WEIGHTS)
 
-    def download_folder(url: str, output: str, quiet: bool) -> None:
+    def download_folder(url: str, output: str, quiet: bool, timeout: float) -> None:
         asked.append(("folder", url))
         for name, content in WEIGHTS.items():
             (Path(output) / name).write_bytes(content)

@@ -1,4 +1,5 @@
-import json
+import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,51 +12,80 @@ from hypothesis import strategies as st
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.gradebook import gradebook, harmless, read_marks, write_gradebook
+from grader.gradebook import (
+    Book,
+    gradebook,
+    harmless,
+    marks_template,
+    read_marks,
+    write_gradebook,
+)
 from grader.lateness import read_time
-from grader.runs import Run
+from grader.runs import Entry
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
 FULL = read_assignment("a3")
 A3 = FULL.model_copy(update={"late": FULL.late.model_copy(update={"due": DUE})})
 
 
-def write_result(run: Run, name: str, members: list[str], late: timedelta | None = None) -> None:
+def result(members: list[str]) -> dict[str, Any]:
     figures = {"value": 0.9, "points": "36.00", "parts": {"ssim": {"value": 0.8}}}
     extra: dict[str, Any] = {
         "members": members,
-        "students": [],
-        "submitted": None if late is None else (DUE + late).isoformat(),
         "verdicts": {"train": "OK"},
         "flags": [{"source": "rules", "evidence": "=HYPERLINK(1)"}],
         "metrics": {"reconstruction": figures, "classification": figures},
     }
-    run.home(name).mkdir(parents=True)
-    text = json.dumps({"key": "k", "score": 72.0, "execution_time": 1.0, "extra_data": extra})
-    (run.home(name) / "results.json").write_text(text)
+    return {"key": "k", "score": 72.0, "execution_time": 1.0, "extra_data": extra}
 
 
-def test_every_member_of_a_group_gets_the_row(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    write_result(run, "one", ["2020CSZ0002", "2020CSZ0001"], timedelta(hours=30))
-    write_result(run, "two", [])
-    table = gradebook(run, A3, {}, {"one": {"Report": 10.0}}, {"two": ["similar: to x"]})
+def book(members: dict[str, list[str]], late: timedelta | None = None, **changes: Any) -> Book:
+    """A book of submissions by these members, all of them so late."""
+    submitted = None if late is None else DUE + late
+    students: dict[str, list[str]] = changes.pop("students", {})
+    entries = {n: Entry(n, Path(n), submitted, students.get(n, [])) for n in members}
+    results = {name: result(own) for name, own in members.items()}
+    whole = Book(A3, results, entries, {}, {}, {})
+    return replace(whole, **changes)
+
+
+def test_every_member_of_a_group_gets_the_row() -> None:
+    members = {"one": ["2020CSZ0002", "2020CSZ0001"], "two": []}
+    marks, flags = {"one": {"Report": 10.0}}, {"two": ["similar: to x"]}
+    table = gradebook(book(members, timedelta(hours=30), marks=marks, flags=flags))
     assert list(table["student"]) == ["", "2020CSZ0001", "2020CSZ0002"]
-    assert list(table["days_late"]) == [0, 2, 2]
-    assert list(table["total"]) == [72, 73.8, 73.8]
+    assert list(table["days_late"]) == [2, 2, 2]
+    assert list(table["total"]) == [64.8, 73.8, 73.8]
     assert table["flags"][0] == "rules: =HYPERLINK(1); similar: to x"
-    extended = gradebook(run, A3, {"2020CSZ0001": DUE + timedelta(days=1)}, {}, {})
-    assert list(extended["days_late"]) == [0, 1, 1]
+    extensions = {"2020CSZ0001": DUE + timedelta(days=1)}
+    extended = gradebook(book(members, timedelta(hours=30), extensions=extensions))
+    assert list(extended["days_late"]) == [2, 1, 1]
 
 
-def test_two_submissions_of_one_group_are_flagged(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    write_result(run, "one", ["2020CSZ0001"])
-    write_result(run, "two", ["2020CSZ0001", "2020CSZ0002"])
-    table = gradebook(run, A3, {}, {}, {})
+def test_two_submissions_of_one_group_are_flagged_and_not_imported(tmp_path: Path) -> None:
+    table = gradebook(book({"one": ["2020CSZ0001"], "two": ["2020CSZ0001", "2020CSZ0002"]}))
     assert len(table) == 3
     assert "2020CSZ0001 is also in two" in table["flags"][0]
     assert "2020CSZ0001 is also in one" in table["flags"][1]
+    with pytest.raises(ArtifactError, match="'2020CSZ0001' in more than one"):
+        write_gradebook(table, tmp_path / "import.csv", gradescope=True)
+
+
+def test_whose_it_is_the_platform_says_and_no_file_of_the_student_s() -> None:
+    """Naming a classmate who has an extension neither moves the deadline nor gives them a row."""
+    extensions = {"2020CSZ0001": DUE + timedelta(days=9)}
+    members, students = {"one": ["2020CSZ0001", "2020CSZ0002"]}, {"one": ["2020CSZ0002"]}
+    table = gradebook(book(members, timedelta(days=4), students=students, extensions=extensions))
+    assert list(table["student"]) == ["2020CSZ0002"]
+    assert list(table["days_late"]) == [4]
+    assert "group: it names 2020CSZ0001 2020CSZ0002" in table["flags"][0]
+
+
+def test_a_metric_that_was_not_asked_for_then_is_empty() -> None:
+    other = A3.metric[0].model_copy(update={"name": "another"})
+    task = A3.model_copy(update={"metric": [other, *A3.metric[1:]]})
+    table = gradebook(book({"one": []}, task=task))
+    assert table["another"][0] == 0
 
 
 @given(st.text())
@@ -74,22 +104,45 @@ def test_formulas_in_names_reach_neither_csv_nor_excel(tmp_path: Path) -> None:
     assert sheet["A2"].data_type == "s"
 
 
+def test_the_same_table_is_the_same_bytes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"student": ["a\x07"], "total": [1.5]})
+    for name in ("a.xlsx", "b.xlsx"):
+        write_gradebook(table, tmp_path / name, gradescope=False)
+        time.sleep(2.1)  # the resolution of a time stamp in a zip
+    assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
+    assert pd.read_excel(tmp_path / "a.xlsx")["total"][0] == 1.5
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_a_filled_template_is_read_whatever_submissions_are_called(
+    tmp_path: Path, ending: str
+) -> None:
+    names = {name: [name] for name in ("-dash", "=x", "NA", "001", "a b", "+1")}
+    whole, path = book(names), tmp_path / f"marks.{ending}"
+    template = marks_template(whole)
+    template["Report"] = [str(i) for i in range(len(template))]
+    write_gradebook(template, path, gradescope=False)
+    expected = {name: {"Report": float(i)} for i, name in enumerate(names)}
+    assert read_marks(path, whole) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
         ("submission,Report\nthree,1\n", "the submission 'three'"),
-        ("submission,Report\none,21\n", "21 for 'Report' of one"),
-        ("submission,Report\none,-1\n", "-1 for 'Report' of one"),
+        ("submission,Report\none,1\none,2\n", "the submission 'one'; expected each"),
+        ("submission,Report\none,21\n", "'21' for 'Report' of one"),
+        ("submission,Report\none,-1\n", "'-1' for 'Report' of one"),
+        ("submission,Report\none,nan\n", "'nan' for 'Report' of one"),
         ("submission,Report\none,good\n", "'good' for 'Report' of one"),
         ("submission\none\n", "no column 'Report'"),
         ("", "cannot be read"),
     ],
 )
 def test_marks_that_cannot_be_are_refused(tmp_path: Path, text: str, found: str) -> None:
-    run = Run(tmp_path / "run")
-    write_result(run, "one", [])
-    (tmp_path / "marks.csv").write_text(text)
+    path = tmp_path / "marks.csv"
+    path.write_text(text)
     with pytest.raises(ArtifactError, match=found):
-        read_marks(tmp_path / "marks.csv", run, A3)
-    (tmp_path / "marks.csv").write_text("submission,Report\none,\n")
-    assert read_marks(tmp_path / "marks.csv", run, A3) == {}
+        read_marks(path, book({"one": []}))
+    path.write_text("submission,Report\none,\n")
+    assert read_marks(path, book({"one": []})) == {}

@@ -129,7 +129,8 @@ def test_weights_behind_the_link_are_fetched_where_none_came_along(
 
     monkeypatch.setattr(fetching, "download", fail)
     grade_upload(root)
-    assert "from the link: OSError: no network" in results(root)["output"]
+    assert "the link gave none" in results(root)["output"]
+    assert "no network" in results(root)["extra_data"]["fetched"]["problem"]
 
 
 def test_a_partial_result_is_there_from_the_first_second(

@@ -102,6 +102,14 @@ def test_a_key_changes_with_all_that_matters_and_with_nothing_else(
     assert keys(entries, A3, plan, run)["s01"] != before["s01"]
 
 
+def test_a_link_for_a_submission_is_known_by_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"one")
+    (tmp_path / "link.zip").symlink_to(tmp_path / "target")
+    first = hash_submission(tmp_path / "link.zip")
+    (tmp_path / "target").write_bytes(b"two")
+    assert hash_submission(tmp_path / "link.zip") != first
+
+
 def test_a_folder_s_hash_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "link").symlink_to("/etc/passwd")
