@@ -1,5 +1,6 @@
 """The command lines of the assignment, end to end, on small made-up data."""
 
+import json
 import os
 import pickle
 import shutil
@@ -76,7 +77,11 @@ def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]
     count = sum(p.numel() for p in VAE().parameters())
     assert f"Total number of parameters: {count}\n" in out
     assert "of 15 validation images" in out
-    assert "wrote new/folder/m.pth, new/folder/gmm_params.pkl, new/folder/m.history.csv in" in out
+    names = ("m.pth", "gmm_params.pkl", "m.history.csv", "m.training.json")
+    assert f"wrote {', '.join(f'new/folder/{name}' for name in names)} in" in out
+    record = json.loads((folder / "new/folder/m.training.json").read_text())
+    assert record["epochs"] == 3, "of the latents and of the encoder: one at least for each"
+    assert record["seconds"] > 0
     assert "\r" not in out, "a progress line is for terminals"
     rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
     assert rows[0] == "epoch,loss,reconstruction,kl,disagreement,ssim,cross_entropy"
