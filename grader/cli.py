@@ -36,6 +36,8 @@ from grader.sandbox import Level, best_level, obstacle, temporary_folder
 from grader.stages import Settings, carried_files
 from grader.submission import open_submission
 
+OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # of the commands for a class
+
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 class_commands.register(app)
 
@@ -303,5 +305,9 @@ def main() -> int:
         message = error.format_message()
     except ArtifactError as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        message = f"this command needs {error.name}; python -m pip install -r requirements-dev.lock"
     print(message, file=sys.stderr)
     return 2

@@ -346,3 +346,17 @@ def test_reports_of_a_class_from_a_run(
     assert "http" not in page
     with pytest.raises(ArtifactError):
         Run(tmp_path).plan()
+
+
+def test_a_missing_package_of_the_class_commands_is_one_line(
+    graded: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "copydetect", None)
+    monkeypatch.delitem(sys.modules, "grader.similarity", raising=False)
+    assert grader(f"similarity {graded[0]}/run", monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert err == (
+        "this command needs copydetect; python -m pip install -r requirements-dev.lock\n"
+    )
