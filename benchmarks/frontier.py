@@ -21,7 +21,7 @@ from grader.metrics import classification_scores, reconstruction_scores
 from inference import encode, reconstruct
 from models import VAE
 
-POINTS = {"time": (10, 22, 48, 120, 370, 620, 1370), "size": (64, 128, 256, 512, 768)}
+POINTS = {"time": (6, 10, 22, 48, 120, 370, 620, 1370), "size": (64, 128, 256, 512, 768)}
 SCORES = ("one_minus_mse", "ssim", "ssim_encoder_only", "classification")
 
 
