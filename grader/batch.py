@@ -92,8 +92,8 @@ def failure(job: Job, problem: str) -> Grade:
     return grade
 
 
-def grade_job(job: Job) -> str:
-    """Grade one submission and leave its result; its id comes back."""
+def grade_job(job: Job) -> None:
+    """Grade one submission and leave its result."""
 
     def tell(stage: str) -> None:
         with contextlib.suppress(ValueError):  # without a worker, there is nobody to tell
@@ -108,7 +108,6 @@ def grade_job(job: Job) -> str:
         leave_result(job, grade)
     except Exception:  # one submission must not stop the others
         leave_result(job, failure(job, traceback.format_exc()))
-    return job.entry.id
 
 
 def leave_result(job: Job, grade: Grade) -> None:

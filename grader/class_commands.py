@@ -13,8 +13,9 @@ from rich.console import Console
 from grader import sandbox
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
+from grader.copies import data_files
 from grader.lateness import read_extensions
-from grader.results import differences
+from grader.results import PASSING, differences
 from grader.runs import Plan, Run, find_submissions, write_whole
 from grader.sandbox import Level
 
@@ -61,10 +62,7 @@ def batch(
     """Grade a class, on this machine or a cluster; what was graded before is not graded again."""
     if train and weights:
         raise typer.BadParameter("--train and --weights exclude each other")
-    task = read_assignment(assignment)
-    for name, part in task.data.items():
-        if not (data / part.file).is_file():
-            raise ArtifactError(data / part.file, "no such file", f"the data set '{name}'")
+    data_files(read_assignment(assignment), data)
     find_submissions(submissions)
     if extensions is not None:
         read_extensions(extensions)
@@ -96,8 +94,9 @@ def regrade(
     from grader.batch import prepare, waiting
 
     run = Run(folder.resolve())
-    _, entries, wanted = prepare(run.plan(), run)
-    ids = [entry.id for entry in entries]
+    plan = run.plan()
+    data_files(read_assignment(plan.assignment), plan.data)  # before a result is set aside
+    ids = [entry.id for entry in find_submissions(plan.submissions)]
     for name in only or []:
         if name not in ids:
             raise typer.BadParameter(f"--only {name}; expected a submission of this run")
@@ -106,6 +105,7 @@ def regrade(
     elif failed:
         chosen = [name for name, result in run.results() if name in ids and failed_steps(result)]
     elif changed:
+        _, entries, wanted = prepare(plan, run)
         chosen = [entry.id for entry in waiting(entries, wanted, run) if run.result(entry.id)]
     else:
         chosen = ids
@@ -125,7 +125,7 @@ def regrade(
 def failed_steps(result: dict[str, Any]) -> list[str]:
     """The steps of a result that ended badly."""
     verdicts = result["extra_data"]["verdicts"]
-    return [step for step, verdict in verdicts.items() if verdict not in ("OK", "SKIPPED")]
+    return [step for step, verdict in verdicts.items() if verdict not in PASSING]
 
 
 def load(run: Run, name: str) -> dict[str, Any]:

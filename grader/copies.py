@@ -19,7 +19,7 @@ from grader.artifacts import (
     read_truth_images,
     read_truth_labels,
 )
-from grader.assignment import Data
+from grader.assignment import Assignment, Data
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
     if "labels.npy" not in array_names(archive):
         return None, np.dtype(np.int64)
     return read_truth_labels(path), read_array(path, archive, "labels.npy", "labels").dtype
+
+
+def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
+    """Where the data sets of an assignment are. Raises ArtifactError where one is missing."""
+    paths = {name: folder / part.file for name, part in assignment.data.items()}
+    for name, path in paths.items():
+        if not path.is_file():
+            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+    return paths
 
 
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:

@@ -21,6 +21,7 @@ from grader import results
 from grader.artifacts import ArtifactError
 from grader.assignment import FOLDER, Assignment, read_assignment
 from grader.bundle import ROOT
+from grader.copies import data_files
 from grader.fetch import fetch
 from grader.grade import Grade, rounded
 from grader.lateness import days_late, read_time, share_lost
@@ -55,11 +56,8 @@ def pack(assignment: str, data_folder: Path) -> bytes:
     files = {name: (TEMPLATES / name).read_bytes() for name in PROGRAMS}
     files |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in source_files()}
     files["assignment.toml"] = toml.read_bytes()
-    for name, part in task.data.items():
-        path = data_folder / part.file
-        if not path.is_file():
-            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
-        files[f"data/{part.file}"] = path.read_bytes()
+    for path in data_files(task, data_folder).values():
+        files[f"data/{path.name}"] = path.read_bytes()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in sorted(files.items()):
@@ -105,9 +103,8 @@ def read_upload(path: Path) -> Upload:
     for row in tables(metadata.get("previous_submissions")):
         when = time(row.get("submission_time"))
         if when is not None:
-            with suppress(
-                KeyError, TypeError, ValueError
-            ):  # one that is being graded has no score yet
+            # One that is being graded has no score yet.
+            with suppress(KeyError, TypeError, ValueError):
                 earlier.append((when, float(row["score"])))
     return Upload(
         submitted=time(metadata.get("created_at")),

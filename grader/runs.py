@@ -28,6 +28,7 @@ import yaml
 from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
 from grader.bundle import ROOT
+from grader.copies import data_files
 from grader.lateness import read_time
 from grader.sandbox import lock
 
@@ -243,12 +244,10 @@ class Run:
 
 def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> dict[str, str]:
     """For each submission, what its result depends on, as a hash."""
-    data = {}
-    for name, part in assignment.data.items():
-        path = plan.data / part.file
-        if not path.is_file():
-            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
-        data[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in data_files(assignment, plan.data).items()
+    }
     common = [assignment.model_dump_json(), data, grader_version(), plan.train, plan.weights]
     found = {}
     for entry in entries:

@@ -8,7 +8,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,13 +30,13 @@ class Answer:
     text: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Findings:
     """What a study found: every number that its answers quote, pictures by name, and answers."""
 
-    summary: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Figure] = field(default_factory=dict)
-    answers: list[Answer] = field(default_factory=list)
+    summary: dict[str, Any]
+    pictures: dict[str, Figure]
+    answers: list[Answer]
 
 
 def parse(options: type[Options], words: list[str], usage: str) -> Options:
@@ -88,10 +88,6 @@ def run_study(
     write_findings(found, out, title)
     names = ", ".join(sorted(path.name for path in out.iterdir() if path.is_file()))
     print(f"wrote {names} to {out}")
-
-
-def percent(share: float) -> str:
-    return f"{share:.0%}"
 
 
 def listed(values: Mapping[Any, float], form: str = ".2f") -> str:

@@ -190,13 +190,18 @@ def spectral(picture: Picture, clusters: int, options: Options) -> Segmentation:
     return Segmentation("spectral", clusters, runs, seconds)
 
 
-def measure_candidates(picture: Picture, options: Options) -> dict[int, tuple[float, float]]:
-    """For each number of clusters, what k-means leaves (inertia) and its silhouette."""
+def measure_candidates(
+    picture: Picture, options: Options, different: int
+) -> dict[int, tuple[float, float]]:
+    """For each number of clusters, what k-means leaves (inertia) and its silhouette.
+
+    No more clusters than there are `different` pixels.
+    """
     pixels = pixel_features(picture, options.features)
     chosen = np.random.default_rng(options.seed).permutation(len(pixels))[:SILHOUETTE_PIXELS]
     found = {}
     for clusters in options.candidates:
-        if clusters > len(np.unique(pixels, axis=0)):
+        if clusters > different:
             continue
         model = one_kmeans(clusters, options, options.seed)
         labels = model.fit_predict(pixels)
@@ -230,7 +235,7 @@ def study(options: Options, path: Path) -> Findings:
         found = f"{max(options.clusters)} clusters of {different} different pixels"
         raise UserError(path, found, "as many different pixels as clusters")
     graph = pixel_graph(picture, options.seed)
-    candidates = measure_candidates(picture, options)
+    candidates = measure_candidates(picture, options, different)
     best = max(candidates, key=lambda clusters: candidates[clusters][1], default=2)
     eigenvalues = smallest_eigenvalues(graph)
     gap = int(np.diff(eigenvalues)[1:].argmax()) + 2

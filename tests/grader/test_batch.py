@@ -92,6 +92,22 @@ def test_nothing_is_graded_twice_and_what_changed_is(
     assert Run(tmp_path / "run").result("s00") == kept, "it is not there to be graded again"
 
 
+def test_without_the_data_no_result_is_set_aside(
+    graded: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
+    moved(tmp_path)
+    path = tmp_path / "run" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": str(tmp_path)}))
+    before = dict(Run(tmp_path / "run").results())
+    assert grader(f"regrade {tmp_path}/run --only s00", monkeypatch) == 2
+    assert "no such file; expected the data set" in capsys.readouterr().err
+    assert dict(Run(tmp_path / "run").results()) == before
+
+
 def moved(folder: Path) -> None:
     """Tell a copied run where its class is now."""
     plan = json.loads((folder / "run" / "run.json").read_text())

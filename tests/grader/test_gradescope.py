@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,7 @@ def with_weights(root: Path) -> None:
     """Let the submission train where it lies, as its authors have done."""
     inner, data = root / "submission" / NAME, root / "source" / "data"
     sets = [str(data / f"mnist_1_4_8_{name}.npz") for name in ("train", "val")]
-    words = ["python3", "vae.py", *sets, "train", "vae.pth", "gmm_params.pkl"]
-    command = [os.sys.executable, *words[1:]]  # type: ignore[attr-defined]
+    command = [sys.executable, "vae.py", *sets, "train", "vae.pth", "gmm_params.pkl"]
     subprocess.run(command, cwd=inner, check=True, capture_output=True)
 
 
