@@ -19,11 +19,12 @@ from distributed import Client, LocalCluster, as_completed, get_worker
 from grader import sandbox
 from grader.artifacts import ArtifactError
 from grader.assignment import Assignment, read_assignment
+from grader.files import write_whole
 from grader.grade import Flag, Grade, Mark, Step
 from grader.pipeline import assess
 from grader.report import render
 from grader.results import to_gradescope
-from grader.runs import RESULTS, Entry, Plan, Run, find_submissions, keys, write_whole
+from grader.runs import RESULTS, Entry, Plan, Run, find_submissions, keys
 from grader.sandbox import Level
 from grader.stages import Settings
 from grader.verdicts import Verdict

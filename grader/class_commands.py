@@ -14,9 +14,10 @@ from grader import sandbox
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
 from grader.copies import data_files
+from grader.files import write_whole
 from grader.lateness import read_extensions
 from grader.results import PASSING, differences
-from grader.runs import Plan, Run, find_submissions, write_whole
+from grader.runs import Plan, Run, find_submissions
 from grader.sandbox import Level
 
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"

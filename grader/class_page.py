@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from grader.assignment import Assignment
+from grader.files import write_whole
 from grader.gradebook import Book, gradebook
 from grader.report import ENVIRONMENT, embedded
-from grader.runs import Run, write_whole
+from grader.runs import Run
 from grader.similarity import Pair
 
 COLOUR = "#0072B2"

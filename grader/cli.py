@@ -1,10 +1,8 @@
 """The commands of `python -m grader`."""
 
 import json
-import os
 import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +24,7 @@ from grader.artifacts import (
 from grader.assignment import read_assignment
 from grader.bundle import ROOT, bundle
 from grader.check import check_submission
+from grader.files import write_whole
 from grader.launcher import landlock_version
 from grader.layout import problem_of_address, problem_of_link, read_lines
 from grader.package import Authors, package
@@ -134,7 +133,7 @@ def run(
     console = Console()
     grade = assess(submission.absolute(), task, settings)
     if out:
-        write_text(render(grade), out / "report.html")
+        write(render(grade), out / "report.html")
     for path in (out / "results.json" if out else None, json_path):
         if path:
             write_json(results.to_gradescope(grade), path)
@@ -192,7 +191,7 @@ def doctor() -> int:
 def write_bundle(out: Annotated[Path, typer.Argument(help="the file to write")]) -> None:
     """Fold the core into one self-contained vae.py."""
     source = bundle()
-    write_text(source, out)
+    write(source, out)
     print(f"wrote {out}: {len(source.splitlines())} lines")
 
 
@@ -250,7 +249,7 @@ def write_package(
     if any(check.passed is False for check in checks):
         print(f"{out} was not written")
         return 1
-    write_bytes(content, out)
+    write(content, out)
     print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
     return 0
 
@@ -263,7 +262,7 @@ def write_autograder(
 ) -> None:
     """Make the autograder's zip for Gradescope, private data included."""
     content = gradescope.pack(assignment, data)
-    write_bytes(content, out)
+    write(content, out)
     print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
 
 
@@ -274,25 +273,17 @@ def autograde(root: Annotated[Path, typer.Argument(help="/autograder")]) -> None
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:
-    write_text(json.dumps(value, indent=2) + "\n", path)
+    write(json.dumps(value, indent=2) + "\n", path)
 
 
-def write_text(text: str, path: Path) -> None:
-    write_bytes(text.encode(), path)
-
-
-def write_bytes(content: bytes, path: Path) -> None:
+def write(content: str | bytes, path: Path) -> None:
     """Put `content` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         if path.exists() and not path.is_file():
             raise FileExistsError(0, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         expected = "a file in a folder with write access and space"
         raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
 

@@ -18,8 +18,9 @@ import gdown
 
 from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
+from grader.files import write_whole
 from grader.layout import problem_of_link, read_lines
-from grader.runs import Entry, Run, hash_submission, write_whole
+from grader.runs import Entry, Run, hash_submission
 from grader.sandbox import temporary_folder
 from grader.submission import open_submission, unpack
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
+from grader.files import DATE, write_whole
 from grader.grade import rounded
 from grader.lateness import days_late, due_date, share_lost
-from grader.runs import Entry, write_whole
+from grader.runs import Entry
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
@@ -131,7 +132,7 @@ def excel(table: pd.DataFrame) -> bytes:
             content = source.read(entry)
             if entry.filename == "docProps/core.xml":
                 content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"1980-01-01T00:00:00Z", content)
-            name = zipfile.ZipInfo(entry.filename, (1980, 1, 1, 0, 0, 0))
+            name = zipfile.ZipInfo(entry.filename, DATE)
             target.writestr(name, content, zipfile.ZIP_DEFLATED)
     return fixed.getvalue()
 

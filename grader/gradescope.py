@@ -5,11 +5,9 @@ https://gradescope-autograders.readthedocs.io/en/latest/specs/: the zip is unpac
 finds /autograder/submission and submission_metadata.json, and leaves results/results.json.
 """
 
-import io
 import json
 import os
 import traceback
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from grader.assignment import FOLDER, Assignment, read_assignment
 from grader.bundle import ROOT
 from grader.copies import data_files
 from grader.fetch import fetch
+from grader.files import write_whole, zipped
 from grader.grade import Grade, rounded
 from grader.lateness import days_late, read_time, share_lost
 from grader.pipeline import assess, weights_in
@@ -33,7 +32,6 @@ from grader.submission import open_submission
 
 TEMPLATES = Path(__file__).parent / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
-DATE = (1980, 1, 1, 0, 0, 0)
 BEGUN = (
     "Grading has begun. If you read this, it was stopped from outside before it ended, and the "
     "points below are those of the steps that it had done."
@@ -58,13 +56,7 @@ def pack(assignment: str, data_folder: Path) -> bytes:
     files["assignment.toml"] = toml.read_bytes()
     for path in data_files(task, data_folder).values():
         files[f"data/{path.name}"] = path.read_bytes()
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, text in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, DATE)
-            entry.external_attr = (0o100755 if name in PROGRAMS else 0o100644) << 16
-            archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
-    return content.getvalue()
+    return zipped(files, PROGRAMS)
 
 
 @dataclass(frozen=True)
@@ -172,11 +164,7 @@ def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
 
 
 def write_results(content: dict[str, Any], root: Path) -> None:
-    """Put results.json in place, whole."""
-    path = root / "results" / "results.json"
-    temporary = path.with_name(".results.json.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    write_whole(root / "results" / "results.json", json.dumps(content, indent=2) + "\n")
 
 
 def grade_upload(root: Path) -> None:

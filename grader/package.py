@@ -3,18 +3,16 @@
 `vae.py` is run as a program, as the course runs it.
 """
 
-import io
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.artifacts import ArtifactError
 from grader.assignment import Assignment
 from grader.bundle import ROOT, bundle
+from grader.files import zipped
 
-DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same content is the same bytes
 TRAIN, VAL = "train", "val"  # data sets of the assignment
 
 
@@ -51,17 +49,6 @@ def make_report(assignment: Assignment, data: Path, model: Path, authors: Author
     options += [word for entry in authors.entries for word in ("--entry", entry)]
     run_vae(*sets, "report", path, *weights, *options)
     return path
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    """A zip archive of these files, the same for the same content."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, DATE)
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED)
-    return content.getvalue()
 
 
 def package(

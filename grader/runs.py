@@ -29,6 +29,7 @@ from grader.artifacts import ArtifactError, printable
 from grader.assignment import Assignment
 from grader.bundle import ROOT
 from grader.copies import data_files
+from grader.files import write_whole
 from grader.lateness import read_time
 from grader.sandbox import lock
 
@@ -259,15 +260,3 @@ def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> 
         text = json.dumps([*common, *own], sort_keys=True)
         found[entry.id] = hashlib.sha256(text.encode()).hexdigest()
     return found
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Put `content` in place of `path`, whole."""
-    if isinstance(content, str):
-        content = content.encode(errors="backslashreplace")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

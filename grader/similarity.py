@@ -12,8 +12,9 @@ from copydetect import CopyDetector
 
 from grader.artifacts import ArtifactError
 from grader.assignment import Assignment
+from grader.files import write_whole
 from grader.report import ENVIRONMENT
-from grader.runs import Entry, write_whole
+from grader.runs import Entry
 from grader.sandbox import temporary_folder
 from grader.submission import open_submission
 
