@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 # Past this squared distance a density is 0 in any arithmetic; the cap keeps its logarithm finite.
 FARTHEST = 1e300
+PARTS = ("weights", "means", "covariances")
 CHUNK_POINTS = 8192  # at a time: what an iteration needs beside the points stays in the cache
 
 
@@ -53,10 +54,8 @@ class GaussianMixture:
     `log_likelihood_`, the mean over the points at each iteration in nats.
     """
 
-    weights_: Array
     means_: Array
     covariances_: Array
-    converged_: bool
     log_likelihood_: list[float]
 
     def __init__(
@@ -158,11 +157,8 @@ class GaussianMixture:
         self.means_ = np.array(means, dtype=np.float64)
         self.covariances_ = np.array(covariances, dtype=np.float64)
         k, d = self.n_components, self.means_.shape[-1] if self.means_.ndim else 0
-        for name, array, shape in (
-            ("weights", self.weights_, (k,)),
-            ("means", self.means_, (k, d)),
-            ("covariances", self.covariances_, (k, d, d)),
-        ):
+        for name, shape in zip(PARTS, ((k,), (k, d), (k, d, d)), strict=True):
+            array = getattr(self, f"{name}_")
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"{name} of shape {array.shape}; expected finite {shape}")
         if self.weights_.min() <= 0 or abs(self.weights_.sum() - 1) > 1e-6:
@@ -204,11 +200,7 @@ class GaussianMixture:
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` needs to make this mixture again: nested lists of numbers."""
-        return {
-            "weights": self.weights_.tolist(),
-            "means": self.means_.tolist(),
-            "covariances": self.covariances_.tolist(),
-        }
+        return {name: getattr(self, f"{name}_").tolist() for name in PARTS}
 
     @classmethod
     def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
@@ -216,8 +208,8 @@ class GaussianMixture:
 
         Raises ValueError where an entry is missing or its values are not those of a mixture.
         """
-        parts: list[Any] = [parameters.get(name) for name in ("weights", "means", "covariances")]
-        for name, part in zip(("weights", "means", "covariances"), parts, strict=True):
+        parts: list[Any] = [parameters.get(name) for name in PARTS]
+        for name, part in zip(PARTS, parts, strict=True):
             numbers, depth = part, 0
             while isinstance(numbers, list) and numbers:
                 numbers, depth = numbers[0], depth + 1

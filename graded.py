@@ -8,9 +8,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,8 +33,6 @@ from storage import (
 )
 from training import History
 
-Number = TypeVar("Number", int, float)
-
 SMALLEST_SHARE = 0.05  # of the images; a component below it has collapsed
 BUDGET = 55.0  # minutes, inside the hour that the assignment expects
 MIXTURE = "the mixture saved by 'vae.py ... train'"
@@ -48,56 +46,30 @@ class CommandLine(argparse.ArgumentParser):
 
     def add_model(self, *, gmm: bool) -> None:
         """The optional paths of the model and the mixture, and the device."""
-        self.add_argument("model", nargs="?", type=file_name, default=Path("vae.pth"))
+        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"))
         if gmm:
-            self.add_argument("gmm", nargs="?", type=file_name, help="default: beside the model")
-        self.add_argument("--device", default=os.environ.get("VAE_DEVICE"), help="cpu or cuda")
+            self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
+        fastest = "cuda" if torch.cuda.is_available() else "cpu"
+        default = os.environ.get("VAE_DEVICE", fastest)
+        self.add_argument("--device", type=choose_device, default=default, help="cpu or cuda")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         options = self.parse_intermixed_args(words)
         if "gmm" in options and options.gmm is None:
-            options.gmm = options.model.with_name("gmm_params.pkl")
-        if "device" in options:
-            options.device = choose_device(options.device)
+            options.gmm = options.model.parent / "gmm_params.pkl"
         return options
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError("command line", message, self.usage or "")
 
 
-def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
-    """An argument type that admits finite numbers above 0."""
-
-    def parse(text: str) -> Number:
-        number = kind(text)
-        if not 0 < number < math.inf:
-            raise ValueError
-        return number
-
-    parse.__name__ = f"positive {kind.__name__}"
-    return parse
-
-
-def file_name(text: str) -> Path:
-    """An argument type that admits what may name a file."""
-    path = Path(text)
-    if not path.name:
-        raise ValueError
-    return path
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device called `name`, by default the GPU where there is one."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    expected = "cpu, or cuda on a machine that has it"
-    try:
+def choose_device(name: str) -> torch.device:
+    """The device called `name`. Raises UserError where there is none."""
+    with suppress(RuntimeError, AssertionError):
         device = torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError("device", repr(name), expected) from error
-    if device.type not in ("cpu", "cuda"):
-        raise UserError("device", repr(name), expected)
-    return device
+        if device.type in ("cpu", "cuda"):
+            return device
+    raise UserError("device", repr(name), "cpu, or cuda on a machine that has it")
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
@@ -142,17 +114,14 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     started = time.monotonic()
     parser = CommandLine(usage)
     parser.add_model(gmm=True)
-    parser.add_argument("--epochs", type=positive(int), default=EPOCHS)
-    parser.add_argument(
-        "--budget",
-        type=positive(float),
-        default=BUDGET,
-        help="minutes after which to stop and save",
-    )
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--budget", type=float, default=BUDGET, help="minutes before it stops")
     options = parser.parse(after)
+    if not (options.epochs > 0 and 0 < options.budget < math.inf):
+        parser.error(f"--epochs {options.epochs} --budget {options.budget}: not above 0")
     train_path, val_path = map(Path, before)
-    history_path = options.model.with_suffix(".history.csv")
-    record_path = options.model.with_suffix(".training.json")
+    stem = options.model.parent / options.model.stem
+    history_path, record_path = Path(f"{stem}.history.csv"), Path(f"{stem}.training.json")
     outputs = (options.model, options.gmm, history_path, record_path)
 
     images = load_images(train_path)
@@ -171,9 +140,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     write_history(history, history_path)
     val_z = encode(model, val_images)
     mixture, labels = fit_mixture(encode(model, images), val_z, val_labels)
-    model_sha256 = sha256(options.model)
-    parameters = {**mixture.to_dict(), "labels": labels.tolist(), "model_sha256": model_sha256}
-    save_pickle(parameters, options.gmm)
+    parts = {"labels": labels.tolist(), "model_sha256": sha256(options.model)}
+    save_pickle({**mixture.to_dict(), **parts}, options.gmm)
 
     right = np.count_nonzero(labels[mixture.predict(val_z)] == val_labels)
     print(f"{right} of {len(val_labels)} validation images are in the component of their class")
@@ -231,9 +199,7 @@ def test_reconstruction(before: list[str], after: list[str], usage: str) -> None
     started = time.monotonic()
     parser = CommandLine(usage)
     parser.add_model(gmm=False)
-    parser.add_argument(
-        "--encoder-only", action="store_true", help="take the encoder's latents, without a search"
-    )
+    parser.add_argument("--encoder-only", action="store_true", help="do not search the plane")
     options = parser.parse(after)
     test_path, output = Path(before[0]), Path("vae_reconstructed.npz")
     images = load_images(test_path)

@@ -24,9 +24,10 @@ MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 @torch.inference_mode()
 def in_fixed_batches(
-    function: Callable[[Tensor], Tensor], rows: np.ndarray, device: torch.device
+    model: VAE, function: Callable[[Tensor], Tensor], rows: np.ndarray
 ) -> np.ndarray:
-    """`function` of (N, ...) float32 rows, `ROWS` at a time: (N, ...)."""
+    """`function` of (N, ...) float32 rows, `ROWS` at a time, where the model is: (N, ...)."""
+    device = next(model.parameters()).device
     padding = -len(rows) % ROWS
     padded = np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), np.float32)])
     batches = torch.from_numpy(padded).split(ROWS)
@@ -41,14 +42,12 @@ def squared_distances(x: Tensor, others: Tensor) -> Tensor:
 
 def encode(model: VAE, images: np.ndarray) -> np.ndarray:
     """The encoder's latents of images in any layout of 784 pixels: (N, 2) float32."""
-    device = next(model.parameters()).device
-    return in_fixed_batches(model.encode, images.reshape(len(images), -1), device)
+    return in_fixed_batches(model, model.encode, images.reshape(len(images), -1))
 
 
 def decode(model: VAE, z: np.ndarray) -> np.ndarray:
     """Images of (N, 2) latents: (N, 784) float32 in [0, 1]."""
-    device = next(model.parameters()).device
-    return in_fixed_batches(model.decode, z.astype(np.float32), device)
+    return in_fixed_batches(model, model.decode, z.astype(np.float32))
 
 
 @torch.no_grad()
@@ -83,7 +82,7 @@ def search(model: VAE, images: np.ndarray) -> np.ndarray:
             step = torch.where((index == 0)[:, None, None], step / 2, step)
         return z
 
-    return in_fixed_batches(search_batch, images.reshape(len(images), -1), device)
+    return in_fixed_batches(model, search_batch, images.reshape(len(images), -1))
 
 
 def reconstruct(model: VAE, images: np.ndarray, *, encoder_only: bool = False) -> np.ndarray:

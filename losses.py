@@ -94,6 +94,5 @@ def distortion(recon: Tensor, x: Tensor) -> Tensor:
 
     `recon`, `x`: (..., 784) in [0, 1], which may differ in leading axes that broadcast.
     """
-    shape = (28, 28)
-    similarity = ssim(recon.unflatten(-1, shape), x.unflatten(-1, shape))
+    similarity = ssim(*(images.unflatten(-1, (28, 28)) for images in (recon, x)))
     return (recon - x).square().sum(dim=-1) - SSIM_WEIGHT * similarity

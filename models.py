@@ -60,12 +60,10 @@ class FeatureGrids(nn.Module):
             right, down = (place - corner).unbind(dim=1)
             first = (corner @ place.new_tensor([side, 1])).long()
             rows = first[:, None] + torch.tensor([0, 1, side, side + 1], device=z.device)
-            weights = torch.stack(
-                [(1 - right) * (1 - down), (1 - right) * down, right * (1 - down), right * down], 1
-            )
-            parts.append(
-                functional.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
-            )
+            left, up = 1 - right, 1 - down
+            weights = torch.stack([left * up, left * down, right * up, right * down], dim=1)
+            sums = functional.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
+            parts.append(sums)
         return torch.cat(parts, dim=1)
 
 
@@ -84,9 +82,8 @@ class VAE(nn.Module):
         self.side = side
         grids = FeatureGrids()
         self.encoder = residual_mlp(PIXELS, side * side, width=384)
-        self.decoder = nn.Sequential(
-            grids, residual_mlp(grids.outputs, PIXELS, width), nn.Sigmoid()
-        )
+        blocks = residual_mlp(grids.outputs, PIXELS, width)
+        self.decoder = nn.Sequential(grids, blocks, nn.Sigmoid())
 
     def cells(self) -> Tensor:
         """The points that the posterior is over: (side * side, 2)."""
@@ -102,8 +99,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Images of (B, 2) latents: (B, 784) in [0, 1]."""
-        image: Tensor = self.decoder(z)
-        return image
+        return self.decoder(z)
 
 
 class GaussianVAE(nn.Module):
@@ -131,8 +127,7 @@ class GaussianVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Images of (B, 2) latents: (B, pixels) in [0, 1]."""
-        image: Tensor = self.decoder(z)
-        return image
+        return self.decoder(z)
 
     def forward(
         self, x: Tensor, generator: Generator | None = None

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
 from data import DigitDataset, ShuffledBatches, random_affine
 from gmm import GaussianMixture
@@ -81,6 +83,9 @@ class Prior:
         return (BETA * energy).masked_fill(outside, math.inf)
 
 
+LayoutResult = tuple[Tensor, Prior, Tensor]
+
+
 class Layout:
     """The first stage: the ELBO of a Gaussian VAE of small images, with a prior that parts.
 
@@ -117,12 +122,10 @@ class Layout:
     def views(self, index: Tensor) -> Tensor:
         """A distorted copy of one of the neighbours of each image: (B, LAYOUT_SIDE^2)."""
         neighbours = self.neighbours[index]
-        choice = torch.randint(
-            neighbours.shape[1], (len(index), 1), generator=self.generator, device=index.device
-        )
-        images = self.images[neighbours.gather(1, choice)[:, 0]]
-        square = images.view(-1, LAYOUT_SIDE, LAYOUT_SIDE)
-        return random_affine(square, self.generator).flatten(1)
+        size, device = (len(index), 1), index.device
+        choice = torch.randint(neighbours.shape[1], size, generator=self.generator, device=device)
+        images = self.images[neighbours.gather(1, choice)[:, 0]].unflatten(1, (LAYOUT_SIDE, -1))
+        return random_affine(images, self.generator).flatten(1)
 
     def step(self, model: GaussianVAE, index: Tensor, progress: float) -> dict[str, Tensor]:
         if self.corners is None and progress >= WARM_UP:
@@ -144,7 +147,7 @@ class Layout:
         return {"loss": loss, **terms}
 
     @torch.no_grad()
-    def result(self, model: GaussianVAE) -> tuple[Tensor, Prior, Tensor]:
+    def result(self, model: GaussianVAE) -> LayoutResult:
         """The latent of each image (N, 2), the prior, and the component of each image (N,)."""
         corners = self.turn_corners(model) if self.corners is None else self.corners
         z, prior = model.encode(self.images)[0], Prior(corners)
@@ -168,15 +171,11 @@ class FreeLatents:
     """
 
     def __init__(
-        self,
-        model: VAE,
-        dataset: DigitDataset,
-        start: tuple[Tensor, Prior, Tensor],
-        generator: Generator,
+        self, model: VAE, dataset: DigitDataset, batches: ShuffledBatches, start: LayoutResult
     ) -> None:
-        self.model, self.dataset, self.generator = model, dataset, generator
+        self.model, self.dataset, self.batches = model, dataset, batches
+        self.generator = batches.generator
         self.z, self.prior, self.components = start
-        self.batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
         self.steps = 0  # since the last search
 
     def __len__(self) -> int:
@@ -265,7 +264,7 @@ def train_vae(
     layout = Layout(dataset, generator)
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
-    latents = FreeLatents(model, dataset, layout.result(scout), generator)
+    latents = FreeLatents(model, dataset, batches, layout.result(scout))
     passes = max(1, round(LATENTS_SHARE * epochs))
     history += run_stage("latents", model, latents.step, latents, passes, deadline)
     amortisation = Amortisation(model, dataset, latents, generator)
@@ -284,22 +283,11 @@ def run_stage(
 ) -> History:
     """Train `model` for `epochs`, and no longer than the stage's share of the time left."""
     started = time.monotonic()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), LEARNING_RATES[name], betas=(0.9, 0.99), fused=True
-    )
-    steps = epochs * len(batches)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATES[name], total_steps=steps, pct_start=0.2
-    )
-    history = fit(
-        model,
-        step,
-        batches,
-        optimizer,
-        scheduler,
-        epochs=epochs,
-        deadline=started + TIME_SHARES[name] * (deadline - started),
-    )
+    deadline = started + TIME_SHARES[name] * (deadline - started)
+    steps, rate = epochs * len(batches), LEARNING_RATES[name]
+    optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
+    scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+    history = fit(model, step, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
     cut = scheduler.last_epoch < steps
     end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
     print(f"{name}: {epochs} epochs, {time.monotonic() - started:.0f} s{end}", flush=True)

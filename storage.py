@@ -67,10 +67,8 @@ def check_writable(path: Path) -> None:
 def read_bytes(path: Path, expected: str) -> bytes:
     """The content of a regular, non-empty file; `expected` says what it should have been."""
     try:
-        if path.is_dir():
-            raise UserError(path, "a folder", expected)
         if path.exists() and not path.is_file():
-            raise UserError(path, "not a regular file", expected)
+            raise UserError(path, "a folder" if path.is_dir() else "no regular file", expected)
         content = path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", expected) from error
@@ -88,11 +86,6 @@ def sha256(path: Path) -> str:
 STATE_DICT = "a state dict saved by 'vae.py ... train'"
 
 
-def form(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """What must agree for one tensor's values to stand in for another's."""
-    return tensor.shape, tensor.dtype, tensor.layout, tensor.device
-
-
 def save_state_dict(model: nn.Module, path: Path) -> None:
     """Write `model.state_dict()` alone, on the CPU, for `torch.load(..., weights_only=True)`."""
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
@@ -101,10 +94,10 @@ def save_state_dict(model: nn.Module, path: Path) -> None:
 
 
 def load_state_dict(model: nn.Module, path: Path) -> None:
-    """Fill `model` with the weights in `path`.
+    """Fill `model`, on the CPU, with the weights in `path`.
 
     Raises UserError where the file is not a state dict of this very network, or holds a value
-    that is not finite.
+    that is not finite; some weights may be in the model by then.
     """
     content = read_bytes(path, STATE_DICT)
     try:
@@ -116,21 +109,12 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
         raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error
     if damaged:
         raise UserError(path, f"a damaged file ('{damaged}')", STATE_DICT)
-    own = model.state_dict()
-    if not isinstance(state, Mapping) or not all(
-        isinstance(v, torch.Tensor) for v in state.values()
-    ):
-        raise UserError(path, f"a {type(state).__name__}, not a dict of tensors", STATE_DICT)
-    strange = own.keys() ^ state.keys() or {n for n in own if form(own[n]) != form(state[n])}
-    if strange:
-        raise UserError(
-            path,
-            f"the weights of another network ('{min(map(str, strange))}' does not fit)",
-            STATE_DICT,
-        )
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    try:
+        model.load_state_dict(state)
+    except Exception as error:  # what else a file can hold fails in as many ways
+        raise UserError(path, "the weights of another network", STATE_DICT) from error
+    if not all(weights.isfinite().all() for weights in model.parameters()):
         raise UserError(path, "weights that are not finite", STATE_DICT)
-    model.load_state_dict(state)
 
 
 class DataUnpickler(pickle._Unpickler):

@@ -90,11 +90,8 @@ class ProgressLine:
         self.shown = now
         left = (now - self.started) / done * (self.total - done)
         losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
-        print(
-            f"\r{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left\033[K",
-            end="",
-            flush=True,
-        )
+        text = f"{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left"
+        print(f"\r{text}\033[K", end="", flush=True)
 
     def close(self) -> None:
         if self.live:

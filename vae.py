@@ -14,24 +14,9 @@ Handler = Callable[[list[str], list[str], str], None]
 Modes = dict[str, tuple[str, str, Handler, str]]
 
 GRADED: Modes = {
-    "train": (
-        "TRAIN VAL",
-        "[vae.pth [gmm_params.pkl]]",
-        train,
-        "train the VAE and the mixture, and save both",
-    ),
-    "test_reconstruction": (
-        "TEST",
-        "[vae.pth]",
-        test_reconstruction,
-        "write vae_reconstructed.npz",
-    ),
-    "test_classifier": (
-        "TEST",
-        "[vae.pth [gmm_params.pkl]]",
-        test_classifier,
-        "write vae.csv",
-    ),
+    "train": ("TRAIN VAL", "[vae.pth [gmm_params.pkl]]", train, "train the VAE and the mixture"),
+    "test_reconstruction": ("TEST", "[vae.pth]", test_reconstruction, "write the reconstructions"),
+    "test_classifier": ("TEST", "[vae.pth [gmm_params.pkl]]", test_classifier, "write vae.csv"),
 }
 
 

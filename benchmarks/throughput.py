@@ -23,15 +23,7 @@ import losses
 from benchmarks.common import save
 from data import DigitDataset, ShuffledBatches
 from models import PIXELS, VAE, GaussianVAE
-from recipe import (
-    BATCH_SIZE,
-    LAYOUT_SIDE,
-    LAYOUT_WIDTH,
-    Amortisation,
-    FreeLatents,
-    Layout,
-    Prior,
-)
+from recipe import BATCH_SIZE, LAYOUT_SIDE, LAYOUT_WIDTH, Amortisation, FreeLatents, Layout, Prior
 from training import fit
 
 ROUNDS = 5
@@ -74,7 +66,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     layout = Layout(dataset, generator)
     layout.corners = torch.tensor([[1.0, 0], [-0.5, math.sqrt(0.75)], [-0.5, -math.sqrt(0.75)]])
     start = torch.randn(IMAGES, 2), Prior(layout.corners), torch.randint(3, (IMAGES,))
-    latents = FreeLatents(model, dataset, start, generator)
+    latents = FreeLatents(model, dataset, batches, start)
     amortisation = Amortisation(model, dataset, latents, generator)
     encoder = operations(scout.encoder, input_needs_gradient=False)
     targets = 2 * model.side**2 * 784  # the distances to the decoded cells
@@ -166,7 +158,7 @@ def ssim_share(dataset: DigitDataset) -> float:
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
     prior = Prior(torch.eye(3, 2))
     start = torch.randn(IMAGES, 2), prior, torch.zeros(IMAGES, dtype=torch.long)
-    latents = FreeLatents(model, dataset, start, generator)
+    latents = FreeLatents(model, dataset, batches, start)
     x = dataset.images[:BATCH_SIZE].view(-1, 28, 28)
     recon = torch.rand_like(x).requires_grad_()
 

@@ -160,10 +160,7 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
 
 
 def read_images(
-    path: Path,
-    remarks: Remarks,
-    count: int | None = None,
-    side: tuple[int, int] | None = (28, 28),
+    path: Path, remarks: Remarks, count: int | None = None, side: tuple[int, int] | None = (28, 28)
 ) -> np.ndarray:
     """Images of an .npz file, (N, *side), as they are stored; `count` says how many to expect.
     Without a `side`, they may be of any.

@@ -84,10 +84,7 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
 
 
 def write_copy(
-    data: DataSet,
-    path: Path,
-    generator: np.random.Generator,
-    images: np.ndarray | None = None,
+    data: DataSet, path: Path, generator: np.random.Generator, images: np.ndarray | None = None
 ) -> None:
     """The .npz file that a submission reads: `images`, or else the data set's in its order.
 

@@ -207,10 +207,7 @@ def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> 
 
 
 def assess(
-    path: Path,
-    assignment: Assignment,
-    settings: Settings,
-    progress: Callable[[Grade], object] = id,
+    path: Path, assignment: Assignment, settings: Settings, progress: Callable[[Grade], object] = id
 ) -> Grade:
     """Assess the submission, a zip or a folder, at `path`; `progress` hears of each step.
 

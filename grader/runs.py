@@ -253,10 +253,7 @@ def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> 
     found = {}
     for entry in entries:
         weights = run.fetched(entry.id)
-        own = [
-            hash_submission(entry.path),
-            hash_submission(weights) if weights.is_dir() else None,
-        ]
+        own = [hash_submission(entry.path), hash_submission(weights) if weights.is_dir() else None]
         text = json.dumps([*common, *own], sort_keys=True)
         found[entry.id] = hashlib.sha256(text.encode()).hexdigest()
     return found

@@ -180,10 +180,7 @@ def spectral(picture: Picture, clusters: int, options: Options) -> Segmentation:
         with warnings.catch_warnings():  # parts that do not touch are no matter here
             warnings.filterwarnings("ignore", message="Graph is not fully connected")
             labels = spectral_clustering(
-                graph,
-                n_clusters=clusters,
-                eigen_solver="arpack",
-                random_state=options.seed + seed,
+                graph, n_clusters=clusters, eigen_solver="arpack", random_state=options.seed + seed
             )
         seconds.append(time.perf_counter() - started)
         runs.append(in_place(picture, labels))

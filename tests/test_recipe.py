@@ -10,20 +10,12 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 import recipe
 from benchmarks.common import course_file
 from benchmarks.draws import draw, score
-from data import DigitDataset, load_labelled_images
+from data import DigitDataset, ShuffledBatches, load_labelled_images
 from grader.metrics import reconstruction_scores
 from inference import encode, reconstruct
 from losses import distortion
 from models import REACH, VAE, GaussianVAE, plane
-from recipe import (
-    MARGIN,
-    WARM_UP,
-    Amortisation,
-    FreeLatents,
-    Layout,
-    Prior,
-    train_vae,
-)
+from recipe import BATCH_SIZE, MARGIN, WARM_UP, Amortisation, FreeLatents, Layout, Prior, train_vae
 from tests.conftest import shapes
 
 THIRDS = np.array([0, 2, 4]) * math.pi / 3
@@ -43,7 +35,8 @@ def free_latents(count: int = 30) -> FreeLatents:
     """Latents at random places of the plane, under a decoder that nobody trained."""
     torch.manual_seed(0)
     z, components = 4 * torch.rand(count, 2) - 2, torch.arange(count) % 3
-    return FreeLatents(VAE(), dataset(count), (z, Prior(CORNERS), components), generator())
+    batches = ShuffledBatches(count, BATCH_SIZE, generator())
+    return FreeLatents(VAE(), dataset(count), batches, (z, Prior(CORNERS), components))
 
 
 def test_the_prior_has_mean_0_and_covariance_1() -> None:

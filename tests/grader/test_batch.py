@@ -365,9 +365,7 @@ def test_reports_of_a_class_from_a_run(
 
 
 def test_a_missing_package_of_the_class_commands_is_one_line(
-    graded: tuple[Path, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    graded: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "copydetect", None)
     monkeypatch.delitem(sys.modules, "grader.similarity", raising=False)

@@ -1,3 +1,4 @@
+import ast
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,17 @@ def test_the_bundle_is_clean_and_formatted(bundled: Path) -> None:
         command = [sys.executable, "-m", "ruff", *words, *options]
         process = subprocess.run(command, check=False, capture_output=True, text=True)
         assert process.returncode == 0, process.stdout
+
+
+def test_the_bundle_is_small(bundled: Path) -> None:
+    text = bundled.read_text()
+    beside: set[int] = set()  # the lines of docstrings and of comments that have one to themselves
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            beside |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    code = [n for n, line in lines if line and line[0] != "#" and n not in beside]
+    assert len(code) <= 900
 
 
 def test_the_bundle_says_where_each_section_is_from_and_needs_no_other_file(bundled: Path) -> None:

@@ -209,12 +209,7 @@ def test_an_earlier_result_is_confirmed_or_the_differences_are_named(
     ],
 )
 def test_a_mistake_in_the_command_line_of_run_is_one_line(
-    grader: Score,
-    honest: Path,
-    data_folder: Path,
-    tmp_path: Path,
-    words: list[str],
-    found: str,
+    grader: Score, honest: Path, data_folder: Path, tmp_path: Path, words: list[str], found: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     places = {"honest": honest, "data": data_folder, "empty": tmp_path / "empty"}

@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.gradebook import (
-    Book,
-    gradebook,
-    harmless,
-    marks_template,
-    read_marks,
-    write_gradebook,
-)
+from grader.gradebook import Book, gradebook, harmless, marks_template, read_marks, write_gradebook
 from grader.lateness import read_time
 from grader.runs import Entry
 

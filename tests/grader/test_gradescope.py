@@ -36,10 +36,7 @@ for place in ("source", "results"):
 METADATA = {
     "created_at": "2024-11-12T20:00:00.000000-08:00",
     "assignment": {"due_date": "2024-11-11T18:00:00.000000-08:00"},
-    "users": [
-        {"id": 1, "assignment": {"due_date": "2024-11-12T18:00:00.000000-08:00"}},
-        {"id": 2},
-    ],
+    "users": [{"id": 1, "assignment": {"due_date": "2024-11-12T18:00:00.000000-08:00"}}, {"id": 2}],
     "previous_submissions": [],
 }
 

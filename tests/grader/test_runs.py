@@ -36,12 +36,7 @@ def test_zips_and_folders_are_submissions_and_other_files_are_not(tmp_path: Path
     (folder / "s00.zip").rename(folder / "moodle" / "submission.zip")
     (folder / "s01").mkdir()
     found = {entry.id: entry.path.name for entry in find_submissions(folder)}
-    assert found == {
-        "moodle": "submission.zip",
-        "s01": "s01",
-        "s01.zip": "s01.zip",
-        "tree": "tree",
-    }
+    assert found == {"moodle": "submission.zip", "s01": "s01", "s01.zip": "s01.zip", "tree": "tree"}
 
 
 def test_an_export_of_gradescope_tells_times_and_students(tmp_path: Path) -> None:
