@@ -97,9 +97,8 @@ def random_affine(images: Tensor, generator: Generator) -> Tensor:
     cos, sin = (1 + scale) * angle.cos(), (1 + scale) * angle.sin()
     top = torch.stack([cos, shear - sin, right], dim=1)
     bottom = torch.stack([sin, cos, down], dim=1)
-    matrices = torch.stack([top, bottom], dim=1)
-    size = [len(images), 1, *images.shape[1:]]
-    grid = functional.affine_grid(matrices, size, align_corners=False)
+    matrix = torch.stack([top, bottom], dim=1)
+    grid = functional.affine_grid(matrix, [len(images), 1, *images.shape[1:]], align_corners=False)
     return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
 
 

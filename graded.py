@@ -49,9 +49,7 @@ class CommandLine(argparse.ArgumentParser):
         self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"))
         if gmm:
             self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
-        fastest = "cuda" if torch.cuda.is_available() else "cpu"
-        default = os.environ.get("VAE_DEVICE", fastest)
-        self.add_argument("--device", type=choose_device, default=default, help="cpu or cuda")
+        self.add_argument("--device", type=choose_device, default=default_device())
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         options = self.parse_intermixed_args(words)
@@ -61,6 +59,11 @@ class CommandLine(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError("command line", message, self.usage or "")
+
+
+def default_device() -> str:
+    """What VAE_DEVICE says, or the GPU where there is one."""
+    return os.environ.get("VAE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_device(name: str) -> torch.device:
@@ -82,11 +85,6 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
         check_writable(path)
 
 
-def class_means(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of the (N, 2) latents of each class, in ascending order of the labels: (K, 2)."""
-    return np.stack([z[labels == label].mean(axis=0) for label in np.unique(labels)])
-
-
 def fit_mixture(
     z: np.ndarray, val_z: np.ndarray, val_labels: np.ndarray
 ) -> tuple[GaussianMixture, np.ndarray]:
@@ -96,7 +94,8 @@ def fit_mixture(
     classes, the one under which the validation labels are likeliest is taken.
     """
     classes, indices = np.unique(val_labels, return_inverse=True)
-    mixture = GaussianMixture(len(classes)).fit(z, class_means(val_z, val_labels))
+    means = np.stack([val_z[val_labels == label].mean(axis=0) for label in classes])
+    mixture = GaussianMixture(len(classes)).fit(z, means)
     log_posterior = np.log(mixture.predict_proba(val_z) + 1e-12)
 
     def agreement(components: tuple[int, ...]) -> float:
@@ -104,9 +103,7 @@ def fit_mixture(
         return float(log_posterior[np.arange(len(indices)), np.array(components)[indices]].sum())
 
     components = max(itertools.permutations(range(len(classes))), key=agreement)
-    labels = np.empty_like(classes)
-    labels[list(components)] = classes
-    return mixture, labels
+    return mixture, classes[np.argsort(components)]
 
 
 def train(before: list[str], after: list[str], usage: str) -> None:

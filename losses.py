@@ -80,8 +80,7 @@ def ssim(recon: Tensor, x: Tensor) -> Tensor:
     mean_r, mean_x, mean_squares, mean_rx = (
         vertical @ moment @ horizontal for moment in (recon, x, recon * recon + x * x, recon * x)
     )
-    pixels = SSIM_WINDOW**2
-    sample = pixels / (pixels - 1)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
     product, squares = mean_r * mean_x, mean_r * mean_r + mean_x * mean_x
     covariance, variances = sample * (mean_rx - product), sample * (mean_squares - squares)
     c1, c2 = 0.01**2, 0.03**2

@@ -101,8 +101,7 @@ class Layout:
         images = dataset.images.view(-1, 1, 28, 28)
         self.images = functional.adaptive_avg_pool2d(images, LAYOUT_SIDE).flatten(1)
         count = min(NEIGHBOURS, len(dataset))
-        parts = self.images.split(DISTANCE_ROWS)
-        distances = (squared_distances(part, self.images) for part in parts)
+        distances = (squared_distances(x, self.images) for x in self.images.split(DISTANCE_ROWS))
         self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
         self.corners: Tensor | None = None
 

@@ -1,6 +1,7 @@
 """The one training loop. What a batch is, and what is lost on it, is the caller's."""
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,8 +33,13 @@ def fit(
     *,
     epochs: int,
     deadline: float = math.inf,
+    history: History | None = None,
+    after_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train `model` for `epochs` passes over `batches`, or until `deadline`.
+    """Train `model` until it has made `epochs` passes over `batches`, or until `deadline`.
+
+    `history` holds the rows of the passes already made; `after_epoch` is given it after each whole
+    one, and may add to its last row.
 
     `step(model, batch, progress)` gives named scalars, of which "loss" is minimised; `progress` is
     the share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every
@@ -43,10 +49,10 @@ def fit(
     Raises FloatingPointError when the loss is no longer finite.
     """
     total = epochs * len(batches)
-    history: History = []
-    line = ProgressLine(total)
-    model.train()
-    for epoch in range(epochs):
+    history = history or []
+    line = ProgressLine(len(history) * len(batches), total)
+    for epoch in range(len(history), epochs):
+        model.train()
         sums: dict[str, Tensor] = {}
         taken = 0
         for batch in batches:
@@ -67,6 +73,8 @@ def fit(
                 raise FloatingPointError(f"the loss of epoch {epoch + 1} is {history[-1]['loss']}")
         if taken < len(batches):
             break
+        if after_epoch:
+            after_epoch(history)
     line.close()
     model.eval()
     return history
@@ -77,8 +85,8 @@ class ProgressLine:
 
     INTERVAL = 0.2  # seconds
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, begun: int, total: int) -> None:
+        self.begun, self.total = begun, total
         self.started = self.shown = time.monotonic()
         self.live = sys.stdout.isatty()
 
@@ -88,10 +96,10 @@ class ProgressLine:
         if not self.live or (now - self.shown < self.INTERVAL and done < self.total):
             return
         self.shown = now
-        left = (now - self.started) / done * (self.total - done)
+        left = (now - self.started) / (done - self.begun) * (self.total - done)
         losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
-        text = f"{title}  {losses}  {left // 60:.0f}:{left % 60:02.0f} left"
-        print(f"\r{text}\033[K", end="", flush=True)
+        text = f"{title}  {left // 60:.0f}:{left % 60:02.0f} left  {losses}"
+        print(f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K", end="", flush=True)
 
     def close(self) -> None:
         if self.live:
