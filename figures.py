@@ -3,7 +3,7 @@
 Each takes a `figure` to draw in, such as a part of a page; without one it makes its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -133,6 +133,51 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
         axes.set(xlabel="epoch", ylabel=name)
         axes.grid(alpha=0.3)
     return figure
+
+
+def image_grid(rows: Sequence[NDArray], names: Sequence[str], titles: Sequence[str] = ()) -> Figure:
+    """Rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(0.8 * columns + 1.4, 0.85 * len(rows) + 0.3), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for line, images, name in zip(grid, rows, names, strict=True):
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        place = {"transform": line[0].transAxes, "ha": "right", "va": "center", "fontsize": 9}
+        line[0].text(-0.15, 0.5, name, **place)
+    for axes, title in zip(grid[0], titles, strict=False):
+        axes.set_title(title, fontsize=8)
+    return figure
+
+
+def curves(panels: Mapping[str, Mapping[str, NDArray]]) -> Figure:
+    """A panel for each quantity: its course over the epochs, (epochs,), of each of several runs."""
+    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    for axes, (name, runs) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for (run, values), colour, marker in zip(runs.items(), COLOURS, MARKERS, strict=False):
+            epochs = np.arange(1, len(values) + 1)
+            every = max(1, len(values) // 10)
+            axes.plot(epochs, values, color=colour, marker=marker, markevery=every, ms=4, label=run)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> Axes:
+    """Points joined in their order, each with its name; the axes, for their titles."""
+    axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
+    axes.plot(x, y, marker="o", color=COLOURS[0])
+    for place, name in zip(zip(x, y, strict=True), names, strict=True):
+        axes.annotate(name, place, xytext=(5, 5), textcoords="offset points")
+    axes.margins(0.15)
+    axes.grid(alpha=0.3)
+    return axes
 
 
 def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None = None) -> Figure:

@@ -26,6 +26,11 @@ def mse(recon: Tensor, x: Tensor) -> Tensor:
     return functional.mse_loss(recon, x, reduction="sum") / len(x)
 
 
+def l1(recon: Tensor, x: Tensor) -> Tensor:
+    """Absolute error summed over the pixels of an image. `recon`, `x`: (B, ...)."""
+    return functional.l1_loss(recon, x, reduction="sum") / len(x)
+
+
 def gaussian_kl(
     mu: Tensor, logvar: Tensor, mean: Tensor | float = 0.0, variance: float = 1.0
 ) -> Tensor:

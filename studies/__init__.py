@@ -7,6 +7,30 @@ MODES = {
         "studies.demo_data.demo_data",
         "write data that need no download; KIND: digits, image",
     ),
+    "beta_vae": (
+        "DATA",
+        "OUT_DIR",
+        "studies.beta_vae.beta_vae",
+        "the same VAE under several weights of its KL term",
+    ),
+    "cvae": (
+        "DATA",
+        "OUT_DIR",
+        "studies.cvae.cvae",
+        "a VAE that is told the class of the image to draw",
+    ),
+    "pokemon": (
+        "DATA",
+        "OUT_DIR",
+        "studies.pokemon.pokemon",
+        "new Pokemon of a type, in grey, by a fully connected VAE",
+    ),
+    "pokemon_cnn": (
+        "DATA",
+        "OUT_DIR",
+        "studies.pokemon.pokemon_cnn",
+        "new Pokemon of a type, in colour, by a convolutional VAE",
+    ),
     "segment": (
         "IMAGE",
         "OUT_DIR",

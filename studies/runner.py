@@ -5,6 +5,7 @@ these to a `Findings`. The runner turns the one into a command line and the othe
 """
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import tyro
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from graded import check_outputs
 from storage import UserError, replacing
@@ -39,12 +41,14 @@ class Findings:
     answers: list[Answer]
 
 
-def parse(options: type[Options], words: list[str], usage: str) -> Options:
+def parse(defaults: Options, words: list[str], usage: str) -> Options:
     """The options that the words of a command line give. Raises UserError, or exits after help."""
-    said = io.StringIO()
+    said, prog = io.StringIO(), f"python {usage}"
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=words, prog=f"python {usage}", use_underscores=False)
+            return tyro.cli(
+                type(defaults), default=defaults, args=words, prog=prog, use_underscores=False
+            )
     except SystemExit as error:
         if not error.code:
             raise
@@ -70,24 +74,34 @@ def write_findings(found: Findings, out: Path, title: str) -> None:
 
 
 def run_study(
-    study: Callable[[Options, Path], Findings],
-    options: type[Options],
+    study: Callable[[Options, Path, Path], Findings],
+    presets: Mapping[str, Options],
     title: str,
     call: tuple[list[str], list[str], str],
 ) -> None:
-    """Run a study as a mode of vae.py. `call`: the words before its name, those behind, usage."""
+    """Run a study as a mode of vae.py. `call`: the words before its name, those behind, usage.
+
+    `presets`: options by name, of which "full" has the assignment's own; others are chosen by
+    `--preset`, if the study has such an option, and changed by the options beside it.
+    """
     before, after, usage = call
     if not after or after[0].startswith("-"):
-        parse(options, after or ["--help"], usage)
+        parse(presets["full"], after or ["--help"], usage)
         raise UserError("command line", "no OUT_DIR", f"python {usage}")
     out = Path(after[0])
     if out.exists() and not out.is_dir():
         raise UserError(out, "no folder", "the name of one for what the study finds")
-    chosen = parse(options, after[1:], usage)
-    found = study(chosen, Path(before[0]))
+    preset = getattr(parse(presets["full"], after[1:], usage), "preset", "full")
+    chosen = parse(presets[preset], after[1:], usage)
+    found = study(chosen, Path(before[0]), out)
     write_findings(found, out, title)
     names = ", ".join(sorted(path.name for path in out.iterdir() if path.is_file()))
     print(f"wrote {names} to {out}")
+
+
+def fingerprint(x: Tensor) -> str:
+    """A name for the content of an array, by which a training knows its data again."""
+    return hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()[:16]
 
 
 def listed(values: Mapping[Any, float], form: str = ".2f") -> str:

@@ -25,6 +25,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 import figures
 from storage import UserError
+from studies.datasets import open_on_white
 from studies.runner import Answer, Findings, listed, run_study
 
 TITLE = "Image segmentation with k-means and spectral clustering"
@@ -38,7 +39,6 @@ PATCH = 5  # pixels a side, of the graph that is shown
 SMALLEST = 100  # pixels of a subject
 SHADED = 64  # grey levels from which a subject counts as more than a drawing in a few tones
 FOLLOWING = 0.7  # of the deviation of grey: with less within its clusters, a method follows it
-EXPECTED = "an image file"
 
 
 @dataclass(frozen=True)
@@ -109,19 +109,14 @@ def read_picture(path: Path) -> Picture:
 
     Raises UserError for what is no image, and for one that is background alone.
     """
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGBA")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(path, f"not an image ({error})", EXPECTED) from error
+    image = open_on_white(path, path)
     factor = (LARGEST / (image.width * image.height)) ** 0.5
     if factor < 1:
         size = max(1, int(factor * image.width)), max(1, int(factor * image.height))
         before = f"{image.width} x {image.height}"
         print(f"{path}: {before} pixels are too many for a graph; cut at {size[0]} x {size[1]}")
         image = image.resize(size, Image.Resampling.LANCZOS)
-    flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    grey, colour = np.asarray(flat.convert("L")), np.asarray(flat.convert("RGB"))
+    grey, colour = np.asarray(image.convert("L")), np.asarray(image)
     mask = grey < 255
     if mask.sum() < SMALLEST or min(mask.shape) < PATCH:
         raise UserError(path, f"{mask.sum()} pixels that are not white", "an image with a subject")
@@ -218,10 +213,10 @@ def smallest_eigenvalues(graph: csr_matrix) -> NDArray[np.float64]:
 
 def segment(before: list[str], after: list[str], usage: str) -> None:
     """Cut an image into parts, and answer the assignment's questions on that."""
-    run_study(study, Options, TITLE, (before, after, usage))
+    run_study(study, {"full": Options()}, TITLE, (before, after, usage))
 
 
-def study(options: Options, path: Path) -> Findings:
+def study(options: Options, path: Path, _out: Path) -> Findings:
     """Everything that is asked of one image."""
     smallest = min((*options.clusters, *options.candidates, options.spectral_clusters))
     if smallest < 2 or options.max_iter < 1:

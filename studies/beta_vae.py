@@ -1,0 +1,391 @@
+"""`beta_vae`: the same VAE under several weights of its KL term, side by side.
+
+Higgins et al., "beta-VAE" (ICLR 2017). The models start from the same weights, see the same batches
+and are trained as one: their weights are stacked, so that one product does the work of several.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+
+import figures
+from data import ShuffledBatches
+from graded import choose_device, default_device
+from losses import kl_divergence
+from storage import UserError, save_state_dict
+from studies.datasets import as_images, read_split
+from studies.measures import (
+    active_units,
+    class_probabilities,
+    effective_classes,
+    pca_mse,
+    sharpness,
+    train_classifier,
+)
+from studies.networks import RECONSTRUCTION_LOSSES, Vae
+from studies.resume import fit_or_resume
+from studies.runner import Answer, Findings, fingerprint, listed, run_study
+from training import History
+
+TITLE = "beta-VAE: reconstruction against regularity"
+QUESTIONS = ("Q1.1", "Q1.2", "Q1.3", "Q1.4")
+SAMPLES = 1000  # of each model, for its measures
+DRAWS, DRAWN = 3, 5  # what is shown of them: so many times so many
+RECOGNISED = 0.9  # probability of its class from which a sample counts as recognised
+STEADY = 0.02  # a loss that changes by less than this share hardly moves
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the models are trained."""
+
+    preset: Literal["full", "quick"] = "full"
+    """full: the assignment's settings; quick: about a minute"""
+    betas: tuple[float, ...] = (0.05, 0.5, 1, 5)
+    """weights of the KL term, one model for each"""
+    epochs: int = 50
+    """passes over the training images"""
+    z_dim: int = 10
+    """latent units"""
+    hidden_size: int = 256
+    """units of the hidden layers"""
+    batch_size: int = 128
+    """images a step"""
+    learning_rate: float = 1e-3
+    """of Adam"""
+    loss_type: Literal["bce", "mse", "l1"] = "bce"
+    """what the reconstruction is judged by"""
+    test: Path | None = None
+    """held-out images; else DATA's own test part, or a tenth of DATA"""
+    seed: int = 0
+    """of weights, batches and draws"""
+    device: str = field(default_factory=default_device)
+    """cpu or cuda"""
+
+
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=5)}
+
+
+class StackedVae(nn.Module):
+    """Several VAEs of one form as one module, whose parameters have one more axis in front."""
+
+    def __init__(self, vaes: list[Vae]) -> None:
+        super().__init__()
+        self.form = [copy.deepcopy(vaes[0]).to("meta")]  # in a list it is no submodule
+        stacked, _ = stack_module_state([*vaes])
+        for name, weights in stacked.items():
+            # A parameter's name may hold no dot.
+            self.register_parameter(name.replace(".", "/"), nn.Parameter(weights.detach()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What each of K models gives for (B, x_dim): x_recon, mu, logvar, z, with K in front."""
+        weights = {name.replace("/", "."): w for name, w in self.named_parameters()}
+
+        def one(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            result: tuple[Tensor, Tensor, Tensor, Tensor]
+            result = functional_call(self.form[0], {**weights}, (x,))
+            return result
+
+        return vmap(one, randomness="different")(weights)
+
+    def fill(self, vae: Vae, k: int) -> Vae:
+        """`vae` with the weights of model `k`."""
+        weights = {name.replace("/", "."): w[k] for name, w in self.named_parameters()}
+        vae.load_state_dict(weights)
+        return vae.eval()
+
+
+def beta_vae(before: list[str], after: list[str], usage: str) -> None:
+    """Train a VAE for each beta, and answer the assignment's questions on them."""
+    run_study(study, PRESETS, TITLE, (before, after, usage))
+
+
+def study(options: Options, path: Path, out: Path) -> Findings:
+    """Train, save, measure and show a model for each beta."""
+    if min(options.betas, default=-1) < 0 or len({*options.betas}) < len(options.betas):
+        raise UserError("command line", f"--betas {options.betas}", "different numbers from 0 on")
+    device = choose_device(options.device)
+    train, held_out = read_split(path, options.test, options.seed)
+    x, x_held_out = train.vectors(device), held_out.vectors(device)
+
+    torch.manual_seed(options.seed)
+    vaes, history = train_models(options, x, out)
+    names = [f"{beta:g}" for beta in options.betas]
+    for name, vae in zip(names, vaes, strict=True):
+        save_state_dict(vae, out / f"beta_{name}_vae_{options.epochs}_epochs.pth")
+
+    labels = torch.from_numpy(train.labels).to(device)
+    classifier = train_classifier(x, labels, len(train.names))
+    right = class_probabilities(classifier, x_held_out).argmax(axis=1) == held_out.labels
+    real = sharpness(as_images(x_held_out))
+    measured, samples = {}, {}
+    for name, vae in zip(names, vaes, strict=True):
+        samples[name] = sample(vae, SAMPLES)
+        measured[name] = measure(vae, x_held_out, samples[name], classifier, real, options)
+    summary = {
+        "images": len(train),
+        "held_out": len(held_out),
+        "epochs": options.epochs,
+        "z_dim": options.z_dim,
+        "classes": len(train.names),
+        "classifier_accuracy": float(right.mean()),
+        "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
+        "first": {k: v for k, v in history[0].items() if k != "loss"},
+        "last": {k: v for k, v in history[-1].items() if k != "loss"},
+        "betas": measured,
+    }
+    return Findings(summary, draw(history, measured, vaes, x_held_out, samples), answers(summary))
+
+
+def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], History]:
+    """A trained model for each beta, and the reconstruction and KL of each in every epoch."""
+    first = Vae(x.shape[1], options.z_dim, options.hidden_size, x.device)
+    stacked = StackedVae([copy.deepcopy(first) for _ in options.betas]).to(x.device)
+    betas = torch.tensor(options.betas, device=x.device)
+    reconstruction = vmap(RECONSTRUCTION_LOSSES[options.loss_type], in_dims=(0, None))
+
+    def step(model: StackedVae, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        batch = x[index]
+        recon, mu, logvar, _ = model(batch)
+        terms = reconstruction(recon, batch), vmap(kl_divergence)(mu, logvar)
+        named = {
+            f"{name}_{beta:g}": value
+            for name, values in zip(("reconstruction", "kl"), terms, strict=True)
+            for beta, value in zip(options.betas, values, strict=True)
+        }
+        # The models share no weight, so the sum's gradient is that of each model's own loss.
+        return {"loss": (terms[0] + betas * terms[1]).sum(), **named}
+
+    optimizer = Adam(stacked.parameters(), options.learning_rate, fused=True)
+    batches = ShuffledBatches(len(x), options.batch_size, torch.default_generator)
+    settings = asdict(options) | {"preset": "", "epochs": "", "test": "", "data": fingerprint(x)}
+    history = fit_or_resume(
+        stacked,
+        step,
+        batches,
+        optimizer,
+        LambdaLR(optimizer, lambda _: 1.0),
+        epochs=options.epochs,
+        name="history",
+        settings=settings,
+        out=out,
+    )
+    return [stacked.fill(copy.deepcopy(first), k) for k in range(len(betas))], history
+
+
+@torch.no_grad()
+def sample(vae: Vae, count: int) -> Tensor:
+    """So many images from the prior: (N, pixels)."""
+    return vae.sample(count)
+
+
+@torch.no_grad()
+def measure(
+    vae: Vae, x: Tensor, samples: Tensor, classifier: nn.Module, real: float, options: Options
+) -> dict[str, float]:
+    """Of one model, by name. `real`: the sharpness of held-out images, of which shares are told.
+
+    Reconstructions are those of the posterior's mean.
+    """
+    _, mu, logvar = vae.encode(x)
+    recon = vae.decode(mu)
+    probabilities = class_probabilities(classifier, samples)
+    return {
+        "reconstruction": float(RECONSTRUCTION_LOSSES[options.loss_type](recon, x)),
+        "mse": float((recon - x).square().mean()),
+        "kl": float(kl_divergence(mu, logvar)),
+        "active_units": active_units(mu.cpu().numpy()),
+        "sharpness_of_reconstructions": sharpness(as_images(recon)) / real,
+        "sharpness_of_samples": sharpness(as_images(samples)) / real,
+        "recognised": float((probabilities.max(axis=1) > RECOGNISED).mean()),
+        "effective_classes": effective_classes(
+            probabilities.argmax(axis=1), probabilities.shape[1]
+        ),
+    }
+
+
+@torch.no_grad()
+def draw(
+    history: History,
+    measured: Mapping[str, Mapping[str, float]],
+    vaes: list[Vae],
+    x: Tensor,
+    samples: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    """The study's pictures, by name."""
+    losses = {
+        f"{term} (nats an image)": {
+            f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
+        }
+        for key, term in (("reconstruction", "reconstruction"), ("kl", "KL divergence"))
+    }
+    shown = x[: 2 * DRAWN]
+    recon = [as_images(vae.decode(vae.encode(shown)[1])) for vae in vaes]
+    names = [f"beta {name}" for name in measured]
+    draws = [f"draw {n // DRAWN + 1}" if n % DRAWN == DRAWN // 2 else "" for n in range(15)]
+    axes = figures.labelled_points(
+        [m["kl"] for m in measured.values()],
+        [m["reconstruction"] for m in measured.values()],
+        names,
+    )
+    axes.set(xlabel="rate: KL divergence (nats)", ylabel="distortion: reconstruction (nats)")
+    return {
+        "losses": figures.curves(losses),
+        "samples": figures.image_grid(
+            [as_images(images[: DRAWS * DRAWN]) for images in samples.values()], names, draws
+        ),
+        "reconstructions": figures.image_grid([as_images(shown), *recon], ["original", *names]),
+        "rate_distortion": axes.figure,
+    }
+
+
+def trend(first: float, last: float) -> str:
+    """In words, how a loss went."""
+    change = (last - first) / max(abs(first), 1e-9)
+    if abs(change) < STEADY:
+        return "hardly moves"
+    return "rises" if change > 0 else "falls"
+
+
+def answers(summary: Mapping[str, Any]) -> list[Answer]:
+    """The assignment's questions, answered by the numbers of this run."""
+    measured: dict[str, dict[str, float]] = summary["betas"]
+    low, high = min(measured, key=float), max(measured, key=float)
+
+    def column(name: str) -> dict[str, float]:
+        return {f"beta {beta}": values[name] for beta, values in measured.items()}
+
+    def best(name: str, largest: bool = True) -> str:
+        pick = max if largest else min
+        return pick(measured, key=lambda beta: measured[beta][name])
+
+    return [
+        Answer(
+            "Q1.1",
+            "What does the loss of a beta-VAE trade against what?",
+            explain_loss(measured, low, high),
+        ),
+        Answer("Q1.2", "How do the two terms go over the epochs?", explain_trends(summary)),
+        Answer(
+            "Q1.3",
+            "Which beta reconstructs better, and which gives better samples?",
+            f"On {summary['held_out']:,} held-out images the reconstruction error, in nats an "
+            f"image, is {listed(column('reconstruction'), '.1f')}: lowest at beta "
+            f"{best('reconstruction', largest=False)}. A low error matters because it says that z "
+            "holds what makes one image differ from the next; without that, z is of no use as a "
+            "description. As squared error a pixel it is "
+            f"{listed(column('mse'), '.4f')}, where {summary['z_dim']} principal components leave "
+            f"{summary['pca_mse']:.4f}. Blur was measured as the strength of edges (mean square "
+            "of the Laplacian over the variance) relative to real images, where less than 1 is "
+            f"softer: reconstructions {listed(column('sharpness_of_reconstructions'))}; samples "
+            f"{listed(column('sharpness_of_samples'))}. A classifier that is right about "
+            f"{summary['classifier_accuracy']:.1%} of the held-out images is sure of its class "
+            f"(probability above {RECOGNISED}) for these shares of {SAMPLES:,} samples: "
+            f"{listed(column('recognised'), '.0%')}. {explain_quality(best)}",
+        ),
+        Answer("Q1.4", "Which beta gives more diverse samples?", explain_diversity(summary, best)),
+    ]
+
+
+def explain_loss(measured: Mapping[str, Mapping[str, float]], low: str, high: str) -> str:
+    loose, tight = measured[low], measured[high]
+    traded = loose["reconstruction"] < tight["reconstruction"] and loose["kl"] > tight["kl"]
+    return (
+        "The loss adds two costs. The reconstruction term asks how well the decoder restores the "
+        "image from a draw of z, which pushes the encoder to tell every image apart. The KL "
+        "divergence charges for every nat by which the posterior of an image departs from the "
+        "prior, which pushes all posteriors onto one another. Beta is the price of such a nat, as "
+        "lambda is the price of a weight's square in ridge regression: a small one lets the model "
+        "fit the data closely, a large one makes it simpler, and past some point it is too simple. "
+        f"In this run, from beta {low} to {high}, the KL on held-out images goes from "
+        f"{loose['kl']:.1f} to {tight['kl']:.1f} nats, the reconstruction error from "
+        f"{loose['reconstruction']:.1f} to {tight['reconstruction']:.1f}, and the units of z that "
+        f"depend on the image from {loose['active_units']} to {tight['active_units']}. "
+        + (
+            "That is the trade: information was paid for with accuracy."
+            if traded
+            else "That is not the trade that the loss is about: these betas, or so few epochs, do "
+            "not show it."
+        )
+    )
+
+
+def explain_trends(summary: Mapping[str, Any]) -> str:
+    first, last, measured = summary["first"], summary["last"], summary["betas"]
+    lines = []
+    for beta in measured:
+        parts = [
+            f"its {name} {trend(first[key], last[key])} ({first[key]:.1f} to {last[key]:.1f})"
+            for name, key in (("reconstruction", f"reconstruction_{beta}"), ("KL", f"kl_{beta}"))
+        ]
+        lines.append(f"at beta {beta} {' and '.join(parts)}")
+    trends = {
+        term: {trend(first[f"{term}_{beta}"], last[f"{term}_{beta}"]) for beta in measured}
+        for term in ("reconstruction", "kl")
+    }
+    if trends["reconstruction"] == {"falls"}:
+        general = "The reconstruction error falls for every beta"
+    else:
+        general = "The reconstruction error does not fall for every beta"
+    kl = {
+        frozenset({"rises"}): "the KL rises, since a decoder that has learned to use z makes it "
+        "worth its price to tell more about the image",
+        frozenset({"falls"}): "the KL falls, since the encoder learns to say the same with less",
+    }.get(
+        frozenset(trends["kl"]),
+        "the KL does not go one way for all: it rises where telling more about the image is worth "
+        "its price, and falls where it is not",
+    )
+    order = sorted(measured, key=lambda beta: -last[f"kl_{beta}"])
+    return (
+        f"From the first epoch to the last ({summary['epochs']}), {'; '.join(lines)}. {general}; "
+        f"{kl}. By the last epoch's KL, the largest first, the betas are {', '.join(order)}."
+    )
+
+
+def explain_quality(best: Any) -> str:
+    sharpest, recognised = best("sharpness_of_samples"), best("recognised")
+    faithful = best("reconstruction", False)
+    text = f"So samples are sharpest at beta {sharpest} and most often recognised at {recognised}. "
+    if recognised == faithful:
+        return text + (
+            "The model that reconstructs best also has the best samples here, which says that its "
+            "posteriors still cover the prior."
+        )
+    return text + (
+        f"The model that reconstructs best, beta {faithful}, is not the one to sample from: with a "
+        "cheap KL the posteriors leave the prior, and a draw from it falls between them, where the "
+        "decoder was never trained and mixes strokes. A dear KL closes these gaps, but z then "
+        "tells less and the decoder answers with an average of all images that fit: that is blur."
+    )
+
+
+def explain_diversity(summary: Mapping[str, Any], best: Any) -> str:
+    measured = summary["betas"]
+    classes = listed(
+        {f"beta {beta}": values["effective_classes"] for beta, values in measured.items()}, ".1f"
+    )
+    widest, clearest = best("effective_classes"), best("recognised")
+    text = (
+        f"Each of {SAMPLES:,} samples was given its class by the classifier. The exponential of "
+        f"the entropy of these classes, which is {summary['classes']} where all are equally "
+        f"frequent and 1 where all samples are of one class, is {classes}: most diverse at beta "
+        f"{widest}. "
+    )
+    if widest == clearest:
+        return text + "There samples are also recognised most often, so the variety is real."
+    return text + (
+        f"Part of that may be noise: samples of beta {widest} are recognised in "
+        f"{measured[widest]['recognised']:.0%} of cases, those of beta {clearest} in "
+        f"{measured[clearest]['recognised']:.0%}, with "
+        f"{measured[clearest]['effective_classes']:.1f} classes."
+    )

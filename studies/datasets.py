@@ -1,0 +1,202 @@
+"""Data sets as users have them -> uint8 images in memory, with labels where there are any.
+
+Our own .npz; the IDX files of MNIST and Fashion-MNIST, compressed or not, one file or a folder of
+them (torchvision's included); folders and zips of images, whose subfolders name the classes.
+"""
+
+import gzip
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from data import read_array
+from storage import UserError, read_bytes
+
+SIDE = 28  # pixels of the images that studies of labelled grey images take
+EXPECTED = "an .npz of images, IDX files, or a folder or zip of images"
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+HELD_OUT = 0.1  # of the images, where a data set has no test part of its own
+IDX_BYTES = 0x08  # the type code of unsigned bytes; no other is used for images
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """`images`, uint8, (N, H, W); `labels`, (N,), the classes numbered from 0; their `names`."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def vectors(self, device: torch.device) -> Tensor:
+        """(N, H * W) float32 in [0, 1]."""
+        return torch.from_numpy(self.images).to(device).flatten(1).float() / 255
+
+    def part(self, chosen: NDArray[np.int64]) -> "ImageSet":
+        """The images with these indices."""
+        return ImageSet(self.images[chosen], self.labels[chosen], self.names)
+
+
+def as_images(x: Tensor) -> NDArray[np.float32]:
+    """(N, SIDE * SIDE) on any device as (N, SIDE, SIDE)."""
+    return x.detach().cpu().numpy().reshape(-1, SIDE, SIDE)
+
+
+def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
+    """What to train on, and a tenth held out from it."""
+    order = np.random.default_rng(seed).permutation(len(images))
+    count = max(1, round(HELD_OUT * len(images)))
+    return images.part(np.sort(order[count:])), images.part(np.sort(order[:count]))
+
+
+def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Labelled grey images of SIDE x SIDE to train on, and held-out ones of the same classes.
+
+    Held out are those of `test`, or the test part of a folder of IDX files, or a tenth drawn at
+    random. Raises UserError where `path` or `test` is none of the data sets that this module reads.
+    """
+    train = read_labelled(path, "train")
+    if test is None and any(is_idx(file, "t10k") for file in idx_files(path)):
+        held_out = read_labelled(path, "t10k")
+    elif test is not None:
+        held_out = read_labelled(test, "t10k")
+    else:
+        return split(train, seed)
+    if held_out.names != train.names:
+        found = f"classes {', '.join(held_out.names)}"
+        raise UserError(test or path, found, f"those of {path}: {', '.join(train.names)}")
+    return train, held_out
+
+
+def read_labelled(path: Path, part: str) -> ImageSet:
+    """Images and labels; of a folder of IDX files, those of `part` (train or t10k)."""
+    if path.suffix == ".npz":
+        images, labels = read_npz(path)
+    elif files := idx_files(path):
+        images, labels = read_idx_pair(files, path, part)
+    elif path.is_dir() or path.suffix == ".zip":
+        return read_pictures(path)
+    else:
+        raise UserError(path, "none of these" if path.exists() else "nothing there", EXPECTED)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise UserError(path, f"images of shape {images.shape[1:]}", f"({SIDE}, {SIDE})")
+    names, indices = np.unique(labels, return_inverse=True)
+    return ImageSet(images, indices.astype(np.int64), tuple(map(str, names)))
+
+
+def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray]:
+    """`data` and `labels` of an .npz: integers in 0..255, or floats in 0..1."""
+    expected = f"an .npz file with 'data', ({SIDE}, {SIDE}) images, and 'labels'"
+    data, labels = (read_array(path, name, expected) for name in ("data", "labels"))
+    if data.ndim < 2 or len(data) == 0 or data[0].size != SIDE * SIDE:
+        raise UserError(path, f"'data' of shape {data.shape}", expected)
+    if labels.shape != data.shape[:1] or labels.dtype.kind not in "ui":
+        found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
+        raise UserError(path, found, f"{len(data)} whole numbers")
+    low, high = data.min(), data.max()
+    if data.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
+        raise UserError(path, f"'data' of type {data.dtype}, {low} to {high}", "0..255, or 0..1")
+    scale = 255 if data.dtype.kind == "f" and high <= 1 else 1
+    return (scale * data).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels
+
+
+def idx_files(path: Path) -> list[Path]:
+    """The IDX files that a path stands for: itself, or those in the folder or in its `raw`."""
+    if path.is_file():
+        return [path] if is_idx(path) else []
+    folders = [path, path / "raw", *(path / name / "raw" for name in ("MNIST", "FashionMNIST"))]
+    found = [
+        sorted(file for file in folder.glob("*ubyte*") if is_idx(file, "")) for folder in folders
+    ]
+    return next(filter(None, found), [])
+
+
+def is_idx(file: Path, part: str = "") -> bool:
+    """Whether a name is that of IDX images of `part` (train, t10k), or of any part."""
+    return file.name.startswith(part) and "images" in file.name and "idx3-ubyte" in file.name
+
+
+def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray]:
+    """The images of `part` and the labels that lie beside them."""
+    chosen = files[0] if path.is_file() else next((f for f in files if is_idx(f, part)), None)
+    if chosen is None:
+        raise UserError(path, f"no {part}-images-idx3-ubyte", "MNIST's files, .gz or not")
+    images = read_idx(chosen, 3)
+    stem = chosen.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    beside = [chosen.with_name(stem), chosen.with_name(stem + ".gz")]
+    labels = read_idx(next((file for file in beside if file.exists()), beside[0]), 1)
+    if len(labels) != len(images):
+        raise UserError(chosen, f"{len(images)} images for {len(labels)} labels", "one for each")
+    return images, labels
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """An array of bytes in the IDX format: LeCun, Cortes and Burges, "The MNIST database"."""
+    expected = f"an IDX file of bytes with {dimensions} dimensions"
+    content = read_bytes(path, expected)
+    try:
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        start = 4 + 4 * dimensions
+        if content[:4] != bytes([0, 0, IDX_BYTES, dimensions]):
+            raise ValueError(f"it starts with {content[:4].hex(' ')}")
+        shape = np.frombuffer(content[4:start], ">u4").astype(int)
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(path, f"a damaged file ({error})", expected) from error
+
+
+def read_pictures(path: Path) -> ImageSet:
+    """Grey images of SIDE x SIDE from a folder or zip with a subfolder for each class."""
+    images, classes = [], []
+    for name, content in pictures(path):
+        classes.append(PurePosixPath(name).parent.name)
+        image = open_on_white(io.BytesIO(content), f"{path}/{name}")
+        images.append(np.asarray(resized(image.convert("L"), SIDE)))
+    if not images:
+        raise UserError(path, "no images in it", EXPECTED)
+    names, indices = np.unique(classes, return_inverse=True)
+    return ImageSet(np.stack(images), indices.astype(np.int64), tuple(map(str, names)))
+
+
+def pictures(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each image file in a folder or zip, by name."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in PICTURES and file.is_file():
+                yield file.relative_to(path).as_posix(), file.read_bytes()
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if PurePosixPath(name).suffix.lower() in PICTURES and "__MACOSX" not in name:
+                    yield name, archive.read(name)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise UserError(path, f"not a zip that can be read ({error})", EXPECTED) from error
+
+
+def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
+    """An image of any kind as RGB, what is transparent in it white. `name`: for a UserError."""
+    try:
+        with Image.open(source) as file:
+            image = file.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(name, f"not an image ({error})", "an image file") from error
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def resized(image: Image.Image, size: int) -> Image.Image:
+    """The image as size x size, by the mean of the pixels where it becomes smaller."""
+    smaller = min(image.size) >= size
+    return image.resize((size, size), Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)

@@ -1,0 +1,72 @@
+"""What studies measure of images, of latents, and of what a model makes of them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.filters import laplace
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+
+from data import ShuffledBatches
+from models import residual_mlp
+from training import fit
+
+ACTIVE = 0.01  # variance of a unit's mean over the data: Burda et al. (arXiv 1509.00519), 5.2
+CLASSIFIER_EPOCHS = 5
+CLASSIFIER_RATE = 2e-3
+CLASSIFIER_BATCH = 128
+ROWS = 1024  # at a time through a network that is only asked
+
+
+def pca_mse(train: NDArray, held_out: NDArray, components: int) -> float:
+    """Squared error a pixel that the principal components of `train` leave of `held_out`, (N, D).
+
+    As many of them as there are, where that is fewer than `components`.
+    """
+    pca = PCA(min(components, *train.shape), svd_solver="covariance_eigh").fit(train)
+    return float(np.square(pca.inverse_transform(pca.transform(held_out)) - held_out).mean())
+
+
+def sharpness(images: NDArray) -> float:
+    """Mean square of the Laplacian of (N, H, W) images in [0, 1], over their mean variance.
+
+    Edges make it large, blur makes it small; dividing makes up for faint images. Pech-Pacheco et
+    al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000).
+    """
+    edges = float(np.mean([np.square(laplace(image)).mean() for image in images]))
+    return edges / float(images.var(axis=(1, 2)).mean())
+
+
+def active_units(mu: NDArray) -> int:
+    """How many of the means (N, latent) depend on the image."""
+    return int((mu.var(axis=0) > ACTIVE).sum())
+
+
+def effective_classes(predicted: NDArray[np.int64], classes: int) -> float:
+    """Exponential of the entropy of the classes (N,): from 1, all alike, to `classes`."""
+    shares = np.bincount(predicted, minlength=classes) / len(predicted)
+    return float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
+
+
+def train_classifier(x: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """A small network that tells the classes, (N,), of images, (N, pixels), apart."""
+    model = residual_mlp(x.shape[1], classes, width=256, blocks=1).to(x.device)
+    batches = ShuffledBatches(len(x), CLASSIFIER_BATCH, torch.default_generator)
+    optimizer = AdamW(model.parameters(), CLASSIFIER_RATE, fused=True)
+    steps = CLASSIFIER_EPOCHS * len(batches)
+    scheduler = OneCycleLR(optimizer, CLASSIFIER_RATE, total_steps=steps)
+
+    def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        return {"loss": functional.cross_entropy(model(x[index]), labels[index])}
+
+    fit(model, step, batches, optimizer, scheduler, epochs=CLASSIFIER_EPOCHS)
+    return model
+
+
+@torch.no_grad()
+def class_probabilities(classifier: nn.Module, x: Tensor) -> NDArray[np.float32]:
+    """The classes' probabilities for each of (N, pixels) images: (N, classes)."""
+    return torch.cat([classifier(rows).softmax(dim=1) for rows in x.split(ROWS)]).cpu().numpy()

@@ -1,0 +1,114 @@
+"""The networks and the loss of the beta-VAE assignment, under the names that it gives them.
+
+Fully connected; conditional where a `cond_dim` is given: the condition is one more input of the
+encoder and of the decoder. Sohn, Lee and Yan, "Learning Structured Output Representation using Deep
+Conditional Generative Models" (NeurIPS 2015).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from losses import bce, kl_divergence, l1, mse
+
+RECONSTRUCTION_LOSSES = {"bce": bce, "mse": mse, "l1": l1}
+CPU = torch.device("cpu")
+
+
+def beta_loss_function(
+    recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str = "bce", beta: float = 1
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
+    """Reconstruction error and KL divergence per image, as NumPy, and the loss that they add up to.
+
+    `recon_x`, `x`: (B, ...) in [0, 1]; `mu`, `logvar`: (B, latent). The KL is given without beta.
+    Higgins et al., "beta-VAE" (ICLR 2017), equation 4. Raises NotImplementedError for a `loss_type`
+    other than bce, mse and l1.
+    """
+    if loss_type not in RECONSTRUCTION_LOSSES:
+        raise NotImplementedError(f"loss type {loss_type!r}; expected bce, mse or l1")
+    recon, kl = RECONSTRUCTION_LOSSES[loss_type](recon_x, x), kl_divergence(mu, logvar)
+    return recon.detach().cpu().numpy(), kl.detach().cpu().numpy(), recon + beta * kl
+
+
+def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
+    """Whole numbers (B,) or (B, 1) as unit vectors: (B, num_classes) float32."""
+    return functional.one_hot(batch.flatten().long(), num_classes).float()
+
+
+def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
+    """A draw from N(mu, exp(logvar)) through which gradients reach both."""
+    return mu + torch.randn_like(mu) * (0.5 * logvar).exp()
+
+
+class VaeEncoder(nn.Module):
+    """(B, x_dim) -> z, mu, logvar, each (B, z_dim)."""
+
+    def __init__(
+        self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10, device: torch.device = CPU
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Linear(x_dim, hidden_size), nn.ReLU())
+        self.fc1 = nn.Linear(hidden_size, z_dim)
+        self.fc2 = nn.Linear(hidden_size, z_dim)
+        self.to(device)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.features(x)
+        mu, logvar = self.fc1(features), self.fc2(features)
+        return reparameterize(mu, logvar), mu, logvar
+
+
+class VaeDecoder(nn.Module):
+    """(B, z_dim) -> (B, x_dim) in [0, 1]."""
+
+    def __init__(self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10) -> None:
+        super().__init__()
+        self.decoder = nn.Sequential(
+            nn.Linear(z_dim, hidden_size), nn.ReLU(), nn.Linear(hidden_size, x_dim), nn.Sigmoid()
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.decoder(z)
+
+
+class Vae(nn.Module):
+    """A VAE of vectors in [0, 1]; with `cond_dim`, one under a condition (B, cond_dim)."""
+
+    def __init__(
+        self,
+        x_dim: int = 784,
+        z_dim: int = 10,
+        hidden_size: int = 256,
+        device: torch.device = CPU,
+        cond_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.device, self.cond_dim = z_dim, device, cond_dim
+        self.encoder = VaeEncoder(x_dim + (cond_dim or 0), hidden_size, z_dim, device)
+        self.decoder = VaeDecoder(x_dim, hidden_size, z_dim + (cond_dim or 0)).to(device)
+
+    def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """A drawn z, mu and logvar of (B, x_dim) vectors: (B, z_dim) each."""
+        return self.encoder(with_condition(x, x_cond))
+
+    def decode(self, z: Tensor, x_cond: Tensor | None = None) -> Tensor:
+        """(B, z_dim) -> (B, x_dim)."""
+        return self.decoder(with_condition(z, x_cond))
+
+    def sample(self, num_samples: int = 1, x_cond: Tensor | None = None) -> Tensor:
+        """Decoded draws from N(0, I), under one condition (1, cond_dim) or one each."""
+        z = torch.randn(num_samples, self.z_dim, device=self.device)
+        return self.decode(z, None if x_cond is None else x_cond.expand(num_samples, -1))
+
+    def forward(
+        self, x: Tensor, x_cond: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x_recon (B, x_dim), mu, logvar and the drawn z, (B, z_dim) each."""
+        z, mu, logvar = self.encode(x, x_cond)
+        return self.decode(z, x_cond), mu, logvar, z
+
+
+def with_condition(x: Tensor, x_cond: Tensor | None) -> Tensor:
+    return x if x_cond is None else torch.cat([x, x_cond], dim=1)

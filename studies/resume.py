@@ -1,0 +1,132 @@
+"""Training that says beforehand what it costs, and that an interruption only delays."""
+
+import copy
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from data import ShuffledBatches
+from graded import write_history
+from storage import UserError, check_writable, replacing
+from training import History, Model, fit
+
+TRIAL_STEPS = 5
+EXPECTED = "what an interrupted training of this study left"
+
+
+def fit_or_resume(
+    model: Model,
+    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
+    batches: ShuffledBatches,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    *,
+    epochs: int,
+    name: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    after_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train as `training.fit` does, from where the last attempt in the folder `out` ended.
+
+    After each epoch, all that the rest depends on goes into `out`/NAME.state, and the history into
+    `out`/NAME.csv. All that draws must draw from torch's own generators. Raises UserError where the
+    state is that of a training with other `settings`, or of more epochs.
+    """
+    state_path, history_path = out / f"{name}.state", out / f"{name}.csv"
+    description = json.dumps({**settings}, default=str)
+    history: History = []
+    if state_path.exists():
+        history = restore(state_path, model, optimizer, scheduler, description)
+    if len(history) > epochs:
+        raise UserError(state_path, f"{len(history)} epochs", f"{epochs}, or another OUT_DIR")
+    check_writable(history_path)
+    if len(history) < epochs:
+        print(f"{name}: {expected_cost(model, step, batches, epochs - len(history))}", flush=True)
+
+    def keep(history: History) -> None:
+        if after_epoch:
+            after_epoch(history)
+        state = {
+            "settings": description,
+            "history": history,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
+        }
+        with replacing(state_path) as file:
+            torch.save(state, file)
+        write_history(history, history_path)
+
+    return fit(
+        model, step, batches, optimizer, scheduler, epochs=epochs, history=history, after_epoch=keep
+    )
+
+
+def restore(
+    path: Path, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler, settings: str
+) -> History:
+    """Put everything as `path` says that it was; the history until then."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["settings"]
+        if found == settings:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            torch.set_rng_state(state["random"])
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+            print(f"{path.stem}: {len(state['history'])} epochs were made before")
+            history: History = state["history"]
+            return history
+    except Exception as error:  # torch.load and load_state_dict name no set of errors
+        raise UserError(path, "a damaged file", EXPECTED) from error
+    was, now = json.loads(found), json.loads(settings)
+    changed = [k for k in sorted({*was, *now}) if was.get(k) != now.get(k)]
+    text = ", ".join(f"{k} {was.get(k)}" for k in changed)
+    raise UserError(path, f"a training with {text}", "the same options, or another OUT_DIR")
+
+
+def expected_cost(
+    model: Model,
+    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
+    batches: ShuffledBatches,
+    epochs: int,
+) -> str:
+    """Time and memory that so many epochs will take, from a few steps with a copy of the model."""
+    random = torch.get_rng_state()
+    trial, saved = copy.deepcopy(model), 0
+    trial.train()
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal saved
+        saved += tensor.nbytes
+        return tensor
+
+    seconds = []
+    for batch in itertools.islice(batches, TRIAL_STEPS):
+        started, saved = time.perf_counter(), 0
+        with saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = step(trial, batch, 0.0)["loss"]
+        loss.backward()
+        loss.item()  # a GPU works on; this waits for it
+        seconds.append(time.perf_counter() - started)
+    torch.set_rng_state(random)
+    minutes = min(seconds) * len(batches) * epochs / 60
+    weights = sum(p.nbytes for p in model.parameters())
+    megabytes = (4 * weights + saved) / 2**20  # weights, gradients and two moments, activations
+    return (
+        f"{epochs} epochs of {len(batches)} steps, about {minutes:.1f} min; "
+        f"{megabytes:.0f} MiB beside the data"
+    )
