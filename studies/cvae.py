@@ -55,8 +55,8 @@ class Options:
 
     preset: Literal["full", "quick"] = "full"
     """full: the assignment's settings; quick: about two minutes"""
-    beta: float = 1
-    """weight of the KL term"""
+    beta: float = 3
+    """weight of the KL term; with less, z keeps so much of the class that samples ignore theirs"""
     epochs: int = 100
     """passes over the training images"""
     classes: tuple[int, ...] = (0, 1, 3, 7, 8, 9)

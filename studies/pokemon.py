@@ -1,0 +1,398 @@
+"""`pokemon` and `pokemon_cnn`: new Pokemon of a type, in grey and in colour.
+
+Both train one conditional VAE on images that are flipped, shifted and coloured anew at every step,
+and one on the images as they are, which shows what this augmentation is worth.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+import figures
+from data import ShuffledBatches
+from graded import choose_device, default_device
+from losses import kl_divergence
+from storage import UserError, save_state_dict
+from studies.measures import active_units, pca_mse, sharpness
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function
+from studies.pokemon_dataset import SIDE, TYPES, PokemonDataset
+from studies.pokemon_networks import VaeCnn
+from studies.resume import fit_or_resume
+from studies.runner import Answer, Findings, fingerprint, listed, run_study
+from training import History
+
+TITLES = {
+    "pokemon": "Pokemon in grey: a fully connected conditional VAE",
+    "pokemon_cnn": "Pokemon in colour: a convolutional conditional VAE",
+}
+QUESTIONS = ("Bonus.1", "Bonus.2")
+HELD_OUT = 0.1
+FEW = 5  # images of a type with which nothing can be learned about it
+SHIFT = 5  # pixels at most, to either side
+JITTER = 0.2  # how far from 1 the strengths of colours go
+SAMPLES = 6  # of each type that is shown
+PAIRS = 3  # of an image and its reconstruction, likewise
+MEASURED = 256  # samples
+CLOSE = 0.02  # two losses whose ratio is nearer to 1 count as equal
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the models are trained."""
+
+    preset: Literal["full", "quick"] = "full"
+    """full: enough epochs for so few images; quick: about two minutes"""
+    beta: float = 1
+    """weight of the KL term"""
+    epochs: int = 1000
+    """passes over the training images"""
+    types: tuple[str, ...] = ("Water", "Normal", "Grass", "Bug", "Fire", "Electric")
+    """of which types samples and reconstructions are shown"""
+    z_dim: int = 64
+    """latent units"""
+    hidden_size: int = 512
+    """units of the hidden layers of the fully connected network"""
+    batch_size: int = 64
+    """images a step"""
+    learning_rate: float = 1e-3
+    """of Adam, before it falls"""
+    loss_type: Literal["bce", "mse", "l1"] = "bce"
+    """what the reconstruction is judged by"""
+    seed: int = 0
+    """of weights, batches, draws and of what is held out"""
+    device: str = field(default_factory=default_device)
+    """cpu or cuda"""
+
+
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
+CNN = Options(epochs=300, z_dim=128, learning_rate=1e-4)
+CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=5)}
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """Images (N, C, 60, 60) in [0, 1], their type's numbers (N,) and unit vectors (N, 18)."""
+
+    images: Tensor
+    labels: Tensor
+    condition: Tensor
+
+    def part(self, chosen: Tensor) -> "Sprites":
+        return Sprites(self.images[chosen], self.labels[chosen], self.condition[chosen])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def pokemon(before: list[str], after: list[str], usage: str) -> None:
+    """Grey sprites and a fully connected network."""
+    run_study(grey_study, PRESETS, TITLES["pokemon"], (before, after, usage))
+
+
+def pokemon_cnn(before: list[str], after: list[str], usage: str) -> None:
+    """Sprites in colour and a convolutional network."""
+    run_study(colour_study, CNN_PRESETS, TITLES["pokemon_cnn"], (before, after, usage))
+
+
+def grey_study(options: Options, path: Path, out: Path) -> Findings:
+    device = choose_device(options.device)
+
+    def network() -> Vae:
+        return Vae(SIDE * SIDE, options.z_dim, options.hidden_size, device, len(TYPES))
+
+    return study(options, PokemonDataset(path), network, "pokemon", out)
+
+
+def colour_study(options: Options, path: Path, out: Path) -> Findings:
+    device = choose_device(options.device)
+
+    def network() -> VaeCnn:
+        return VaeCnn(options.z_dim, device, len(TYPES))
+
+    return study(options, PokemonDataset(path, rgb=True), network, "pokemon_cnn", out)
+
+
+def study(
+    options: Options, dataset: PokemonDataset, network: Any, name: str, out: Path
+) -> Findings:
+    """Train with and without augmentation, save, measure and show."""
+    counts = Counter(dataset.types)
+    for kind in sorted({*options.types}):
+        if kind not in counts:
+            found = f"no image of type {kind!r}"
+            raise UserError("command line", found, f"--types out of {', '.join(sorted(counts))}")
+    for kind, count in counts.items():
+        if count < FEW:
+            print(f"warning: type {kind} has {count} images, too few to learn what it looks like")
+    torch.manual_seed(options.seed)
+    model = network()
+    train, held_out = split(dataset, model.device, options)
+
+    augmented, history = train_model(options, model, train, held_out, "history", out, True)
+    save_state_dict(model, out / f"{name}_beta_{options.beta:g}_vae_{options.epochs}_epochs.pth")
+    torch.manual_seed(options.seed)
+    plain, plain_history = train_model(
+        options, network(), train, held_out, "history_plain", out, False
+    )
+    flat, flat_held_out = (part.images.flatten(1).cpu().numpy() for part in (train, held_out))
+    summary = {
+        "images": len(train),
+        "held_out": len(held_out),
+        "types": dict(counts.most_common()),
+        "epochs": options.epochs,
+        "z_dim": options.z_dim,
+        "beta": options.beta,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "pca_mse": pca_mse(flat, flat_held_out, options.z_dim),
+        "components_for_90_percent": components_for(flat, 0.9),
+        "augmented": measure(augmented, train, held_out, options),
+        "plain": measure(plain, train, held_out, options),
+    }
+    pictures = draw(options, augmented, train, held_out)
+    losses = {
+        f"{term} (nats an image)": {
+            f"{kind}, {part}": np.array([row[f"{prefix}{term}"] for row in rows])
+            for kind, rows in (("augmented", history), ("plain", plain_history))
+            for part, prefix in (("training", ""), ("held out", "held_out_"))
+        }
+        for term in ("reconstruction", "kl")
+    }
+    return Findings(summary, pictures | {"losses": figures.curves(losses)}, answers(summary))
+
+
+def split(
+    dataset: PokemonDataset, device: torch.device, options: Options
+) -> tuple[Sprites, Sprites]:
+    """What to train on, and a tenth held out."""
+    conditions = torch.stack([dataset.type_to_one_hot[kind] for kind in dataset.types])
+    everything = Sprites(
+        *(part.to(device) for part in (dataset.images, dataset.labels, conditions))
+    )
+    order = torch.from_numpy(np.random.default_rng(options.seed).permutation(len(dataset)))
+    order = order.to(device)
+    count = max(1, round(HELD_OUT * len(dataset)))
+    # Batch normalisation cannot make anything of a last batch of one image.
+    end = len(order) - (1 if (len(order) - count) % options.batch_size == 1 else 0)
+    return everything.part(order[count:end]), everything.part(order[:count])
+
+
+def augment(images: Tensor) -> Tensor:
+    """Each of (B, C, 60, 60) images flipped or not, shifted sideways, its colours made anew.
+
+    White stays white: it is the ground on which the sprites stand.
+    """
+    count, channels, _, width = images.shape
+    device = images.device
+    flip = torch.rand(count, 1, 1, 1, device=device) < 0.5
+    images = torch.where(flip, images.flip(3), images)
+    padded = torch.nn.functional.pad(images, (SHIFT, SHIFT), value=1.0)
+    shift = torch.randint(2 * SHIFT + 1, (count, 1), device=device)
+    columns = shift + torch.arange(width, device=device)
+    shifted = padded.gather(3, columns[:, None, None, :].expand(images.shape))
+    strength = 1 + JITTER * (2 * torch.rand(count, channels, 1, 1, device=device) - 1)
+    return 1 - (strength * (1 - shifted)).clamp(0, 1)
+
+
+def as_input(model: Vae | VaeCnn, images: Tensor) -> Tensor:
+    """(B, C, 60, 60) images as the network takes them."""
+    return images.flatten(1) if isinstance(model, Vae) else images
+
+
+def as_target(model: Vae | VaeCnn, images: Tensor) -> Tensor:
+    """(B, C, 60, 60) images as the network gives them."""
+    return images.flatten(1) if isinstance(model, Vae) else images.permute(0, 2, 3, 1)
+
+
+def as_pictures(recon: Tensor) -> NDArray[np.float32]:
+    """What a network gives, as (N, 60, 60) or (N, 60, 60, 3)."""
+    return recon.cpu().numpy().reshape(len(recon), SIDE, SIDE, *recon.shape[3:])
+
+
+def train_model(
+    options: Options,
+    model: Vae | VaeCnn,
+    train: Sprites,
+    held_out: Sprites,
+    name: str,
+    out: Path,
+    augmented: bool,
+) -> tuple[Vae | VaeCnn, History]:
+    """The model, trained, and its losses in every epoch, those on held-out images among them."""
+
+    def step(model: Vae | VaeCnn, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        images = train.images[index]
+        x = augment(images) if augmented else images
+        recon, mu, logvar, _ = model(as_input(model, x), train.condition[index])
+        terms = beta_loss_function(
+            recon, as_target(model, x), mu, logvar, options.loss_type, options.beta
+        )
+        named = {"reconstruction": torch.tensor(terms[0]), "kl": torch.tensor(terms[1])}
+        return {"loss": terms[2], **named}
+
+    def judge(history: History) -> None:
+        found = held_out_losses(model.eval(), held_out, options)
+        history[-1] |= {f"held_out_{key}": value for key, value in found.items()}
+
+    optimizer = Adam(model.parameters(), options.learning_rate, fused=True)
+    batches = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
+    settings = asdict(options) | {"preset": "", "types": "", "data": fingerprint(train.images)}
+    history = fit_or_resume(
+        model,
+        step,
+        batches,
+        optimizer,
+        CosineAnnealingLR(optimizer, options.epochs * len(batches)),
+        epochs=options.epochs,
+        name=name,
+        settings=settings,
+        out=out,
+        after_epoch=judge,
+    )
+    return model, history
+
+
+@torch.no_grad()
+def held_out_losses(model: Vae | VaeCnn, part: Sprites, options: Options) -> dict[str, float]:
+    """Reconstruction error of the posterior's mean, and KL, nats an image."""
+    _, mu, logvar = model.encode(as_input(model, part.images), part.condition)
+    recon, target = model.decode(mu, part.condition), as_target(model, part.images)
+    reconstruction = RECONSTRUCTION_LOSSES[options.loss_type](recon, target)
+    return {"reconstruction": float(reconstruction), "kl": float(kl_divergence(mu, logvar))}
+
+
+@torch.no_grad()
+def measure(
+    model: Vae | VaeCnn, train: Sprites, held_out: Sprites, options: Options
+) -> dict[str, float]:
+    """Of one model, by name; reconstructions are those of the posterior's mean."""
+    _, mu, _ = model.encode(as_input(model, held_out.images), held_out.condition)
+    recon = model.decode(mu, held_out.condition)
+    chosen = torch.randint(len(train), (MEASURED,), device=model.device)
+    samples = model.sample(MEASURED, train.condition[chosen])
+    real = sharpness(grey(as_pictures(as_target(model, held_out.images))))
+    found = {
+        f"{name}_{key}": value
+        for name, part in (("training", train), ("held_out", held_out))
+        for key, value in held_out_losses(model, part, options).items()
+    }
+    return found | {
+        "mse": float((recon - as_target(model, held_out.images)).square().mean()),
+        "active_units": active_units(mu.cpu().numpy()),
+        "sharpness_of_reconstructions": sharpness(grey(as_pictures(recon))) / real,
+        "sharpness_of_samples": sharpness(grey(as_pictures(samples))) / real,
+    }
+
+
+def grey(images: NDArray) -> NDArray:
+    """(N, H, W) from (N, H, W) or (N, H, W, 3)."""
+    return images if images.ndim == 3 else images.mean(axis=3)
+
+
+def components_for(x: NDArray, share: float) -> int:
+    """How many principal components hold so much of the variance of (N, D)."""
+    centred = x - x.mean(axis=0)
+    variances = np.square(np.linalg.svd(centred, compute_uv=False))
+    return int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
+
+
+@torch.no_grad()
+def draw(
+    options: Options, model: Vae | VaeCnn, train: Sprites, held_out: Sprites
+) -> dict[str, Figure]:
+    """The study's pictures, by name."""
+    numbers = [TYPES.index(kind) for kind in options.types]
+    conditions = torch.eye(len(TYPES), device=model.device)[numbers]
+    samples = [as_pictures(model.sample(SAMPLES, one[None])) for one in conditions]
+
+    def pairs(part: Sprites, label: int) -> NDArray:
+        own = part.part(torch.nonzero(part.labels == label)[:PAIRS, 0])
+        _, mu, _ = model.encode(as_input(model, own.images), own.condition)
+        both = as_target(model, own.images), model.decode(mu, own.condition)
+        return as_pictures(torch.stack(both, dim=1).flatten(0, 1))
+
+    titles = ["original", "recon."] * PAIRS
+    found = {"samples": figures.image_grid(samples, options.types)}
+    for name, part in (("", train), ("_held_out", held_out)):
+        shown = [
+            (kind, pairs(part, label))
+            for kind, label in zip(options.types, numbers, strict=True)
+            if (part.labels == label).any()
+        ]
+        if shown:
+            kinds, rows = zip(*shown, strict=True)
+            found[f"reconstructions{name}"] = figures.image_grid(rows, kinds, titles)
+    return found
+
+
+def answers(summary: Mapping[str, Any]) -> list[Answer]:
+    """The assignment's bonus questions, answered by the numbers of this run."""
+    return [
+        Answer("Bonus.1", "How good are they, and why no better?", explain_results(summary)),
+        Answer("Bonus.2", "What would improve them?", explain_ideas(summary)),
+    ]
+
+
+def explain_results(summary: Mapping[str, Any]) -> str:
+    model, types = summary["augmented"], summary["types"]
+    gap = model["held_out_reconstruction"] / model["training_reconstruction"] - 1
+    better = model["mse"] < summary["pca_mse"]
+    common, rare = max(types, key=types.get), min(types, key=types.get)
+    text = (
+        f"Reconstructions cost {model['training_reconstruction']:.0f} nats an image on the "
+        f"{summary['images']} training images and {model['held_out_reconstruction']:.0f} on the "
+        f"{summary['held_out']} held out ({gap:+.0%}); the squared error there is "
+        f"{model['mse']:.4f} a pixel, {'less' if better else 'no less'} than the "
+        f"{summary['pca_mse']:.4f} of {summary['z_dim']} principal components. Edges are "
+        f"{model['sharpness_of_reconstructions']:.2f} as strong as real ones in reconstructions, "
+        f"{model['sharpness_of_samples']:.2f} in samples. Reasons: (1) The data are few: "
+        f"{summary['images']} images for {summary['parameters']:,} parameters, and {len(types)} "
+        f"types from {types[common]} images ({common}) down to {types[rare]} ({rare}). "
+    )
+    if gap > 0.1:
+        text += "The gap between training and held-out images says that the model learns by heart. "
+    else:
+        text += "The gap is small, so it is not by heart that it has learned; it has not enough. "
+    return text + (
+        "(2) Sprites have little in common: poses, outlines and colours differ, nothing is aligned "
+        f"as in faces or digits, and {summary['components_for_90_percent']} principal components "
+        "are needed for 90 % of their variance. (3) A type says little about shape: a fire type "
+        "may be a bird, a dog or a candle, so the condition narrows little down but colour. (4) A "
+        "loss that compares pixels rewards an average of all outlines that are possible, which is "
+        "a soft blob, and sprites are all edges."
+    )
+
+
+def explain_ideas(summary: Mapping[str, Any]) -> str:
+    augmented, plain = (summary[name]["held_out_reconstruction"] for name in ("augmented", "plain"))
+    gaps = {
+        name: summary[name]["held_out_reconstruction"] / summary[name]["training_reconstruction"]
+        for name in ("augmented", "plain")
+    }
+    text = (
+        "(1) More data, made or found. Mirrored, shifted and recoloured copies were tried: with "
+        f"them the held-out error is {augmented:.0f} nats an image, without {plain:.0f}; held-out "
+        f"over training error {listed(gaps)}. "
+    )
+    if augmented < (1 - CLOSE) * plain:
+        text += "That helped. "
+    elif augmented > (1 + CLOSE) * plain:
+        text += "That did not help here: it asks for more than so many epochs teach. "
+    else:
+        text += "That made no difference here. "
+    return text + (
+        "Sprites of other games of the series would bring real variety. (2) A loss that looks at "
+        "structure (SSIM, the features of a network trained on images) or an adversarial one, "
+        "against the blur. (3) Training first on a larger set of drawings, and fine-tuning. (4) A "
+        "condition that says more than the type: shape, colour, and the second type. (5) A prior "
+        "that is fitted to the latents after training, since so few images leave gaps in N(0, I)."
+    )
