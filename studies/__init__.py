@@ -5,7 +5,7 @@ MODES = {
         "KIND",
         "OUT_DIR",
         "studies.demo_data.demo_data",
-        "write data that need no download; KIND: digits, image",
+        "write data that need no download; KIND: digits, mnist, fashion, pokemon, image",
     ),
     "beta_vae": (
         "DATA",

@@ -1,5 +1,6 @@
 """`demo_data`: data sets in the formats that the other modes read, made without a download."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from sklearn.datasets import load_digits
 from data import random_affine
 from graded import CommandLine
 from storage import UserError, replacing
+from studies.drawings import creature, garment
+from studies.pokemon_dataset import TYPES
 
 CLASSES = (0, 4, 6)  # at 8 x 8 pixels many a 1 looks like an 8
 VAL_PER_CLASS = 5  # as in the course's own file
 RECON_IMAGES = 10  # likewise
 TEST_PER_CLASS = 40
 COPIES = 3  # distorted copies of each training image
+GARMENTS_TRAIN, GARMENTS_TEST = 4000, 600
+CREATURES = 12  # of each type
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
@@ -72,7 +77,64 @@ def image(out: Path) -> None:
         Image.fromarray(coins()[20:180, 20:260]).save(file, format="png")
 
 
-KINDS = {"digits": digits, "image": image}
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """An array of bytes in MNIST's own format, compressed."""
+    shape = np.array(array.shape, ">u4").tobytes()
+    header = bytes([0, 0, 0x08, array.ndim])
+    with replacing(path) as file:
+        # Without the time of day, the same array is the same bytes.
+        file.write(gzip.compress(header + shape + array.astype(np.uint8).tobytes(), mtime=0))
+
+
+def write_mnist(folder: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Images and labels of each part (train, t10k) as the files that MNIST comes in."""
+    for part, (images, labels) in parts.items():
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels)
+
+
+def mnist(out: Path) -> None:
+    """All ten digits of scikit-learn, with distorted copies, in the files and folders of MNIST."""
+    source = load_digits()
+    order = np.random.default_rng(0).permutation(len(source.target))
+    test, train = np.split(order, [len(order) // 6])
+    originals = enlarge(source.images[train])
+    images = np.concatenate([originals, distorted_copies(originals, COPIES)])
+    labels = np.tile(source.target[train], COPIES + 1)
+    held_out = enlarge(source.images[test]), source.target[test]
+    write_mnist(out / "MNIST" / "raw", {"train": (images, labels), "t10k": held_out})
+
+
+def fashion(out: Path) -> None:
+    """Garments drawn by program, in the files and folders of Fashion-MNIST."""
+    generator = np.random.default_rng(0)
+    parts = {}
+    for part, count in (("train", GARMENTS_TRAIN), ("t10k", GARMENTS_TEST)):
+        labels = np.arange(count) % 10
+        images = np.stack([garment(int(kind), generator) for kind in labels])
+        parts[part] = images, labels
+    write_mnist(out / "FashionMNIST" / "raw", parts)
+
+
+def pokemon(out: Path) -> None:
+    """Creatures drawn by program, in the three kinds of files that the course's folder has."""
+    generator = np.random.default_rng(0)
+    lines = ["Name,Type1,Type2"]
+    for number in range(CREATURES * len(TYPES)):
+        kind = TYPES[number % len(TYPES)]
+        name = f"creature{number:03}"
+        picture = creature(kind, generator)
+        ending, mode = (("png", "RGBA"), ("png", "P"), ("jpg", "RGB"))[number % 3]
+        if mode != "RGBA":
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        with replacing(out / "images" / f"{name}.{ending}") as file:
+            picture.convert(mode).save(file, format="png" if ending == "png" else "jpeg")
+        lines.append(f"{name},{kind},")
+    with replacing(out / "pokemon.csv") as file:
+        file.write("\n".join([*lines, ""]).encode())
+
+
+KINDS = {"digits": digits, "image": image, "mnist": mnist, "fashion": fashion, "pokemon": pokemon}
 
 
 def demo_data(before: list[str], after: list[str], usage: str) -> None:
@@ -84,5 +146,4 @@ def demo_data(before: list[str], after: list[str], usage: str) -> None:
     if kind not in KINDS:
         raise UserError("KIND", repr(kind), f"one of {', '.join(KINDS)}")
     KINDS[kind](out)
-    names = sorted(path.name for path in out.iterdir() if path.suffix in (".npz", ".png"))
-    print(f"wrote {', '.join(names)} to {out}")
+    print(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}")
