@@ -137,18 +137,29 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
 
 def image_grid(rows: Sequence[NDArray], names: Sequence[str], titles: Sequence[str] = ()) -> Figure:
     """Rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
-    columns = max(map(len, rows))
-    figure = Figure(figsize=(0.8 * columns + 1.4, 0.85 * len(rows) + 0.3), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for line, images, name in zip(grid, rows, names, strict=True):
-        for axes, image in zip(line, images, strict=False):
-            axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-        place = {"transform": line[0].transAxes, "ha": "right", "va": "center", "fontsize": 9}
-        line[0].text(-0.15, 0.5, name, **place)
-    for axes, title in zip(grid[0], titles, strict=False):
-        axes.set_title(title, fontsize=8)
+    columns, (height, width) = max(map(len, rows)), rows[0].shape[1:3]
+    gap = max(1, width // 14)
+    # One canvas draws much faster than many axes.
+    canvas = np.ones((len(rows) * (height + gap), columns * (width + gap), *rows[0].shape[3:]))
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            top, left = row * (height + gap), column * (width + gap)
+            canvas[top : top + height, left : left + width] = image
+    size = 0.8 * columns + 1.2, 0.8 * len(rows) + 0.4
+    axes = Figure(figsize=size, layout="constrained").subplots()
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1)
+    axes.set_yticks([(row + 0.5) * (height + gap) for row in range(len(rows))], list(names))
+    places = [(column + 0.5) * (width + gap) for column in range(len(titles))]
+    axes.set_xticks(places, list(titles), fontsize=8)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    return figure_of(axes)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that holds these axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     return figure
 
 

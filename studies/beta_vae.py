@@ -244,7 +244,7 @@ def draw(
             [as_images(images[: DRAWS * DRAWN]) for images in samples.values()], names, draws
         ),
         "reconstructions": figures.image_grid([as_images(shown), *recon], ["original", *names]),
-        "rate_distortion": axes.figure,
+        "rate_distortion": figures.figure_of(axes),
     }
 
 

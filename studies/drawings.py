@@ -40,14 +40,7 @@ def garment(kind: int, generator: np.random.Generator) -> np.ndarray:
         6: mirrored([*body, *long, (shoulder - 0.02, hem)]),
         7: [*shoe, (0.94, 0.74), (0.06, 0.8)],
         8: mirrored([(0.62, 0.34), (0.8 + wide, 0.38), (0.88 + wide, 0.9 + low)]),
-        9: [
-            (0.08, 0.7),
-            (0.4, 0.56),
-            (0.48, 0.1 + low),
-            (0.84, 0.1 + low),
-            (0.9, 0.82),
-            (0.06, 0.82),
-        ],
+        9: [(0.08, 0.7), (0.4, 0.56), (0.48, top), (0.84, top), (0.9, 0.82), (0.06, 0.82)],
     }
     size = FINE * GARMENT_SIDE
     canvas = Image.new("L", (size, size))

@@ -26,7 +26,9 @@ def pca_mse(train: NDArray, held_out: NDArray, components: int) -> float:
 
     As many of them as there are, where that is fewer than `components`.
     """
-    pca = PCA(min(components, *train.shape), svd_solver="covariance_eigh").fit(train)
+    solver = "covariance_eigh" if len(train) > train.shape[1] else "full"
+    with np.errstate(invalid="ignore"):  # of the shares of variance, where there is no variance
+        pca = PCA(min(components, *train.shape), svd_solver=solver).fit(train)
     return float(np.square(pca.inverse_transform(pca.transform(held_out)) - held_out).mean())
 
 

@@ -52,13 +52,13 @@ class Options:
 
     preset: Literal["full", "quick"] = "full"
     """full: enough epochs for so few images; quick: about two minutes"""
-    beta: float = 1
+    beta: float = 0.1
     """weight of the KL term"""
     epochs: int = 1000
     """passes over the training images"""
     types: tuple[str, ...] = ("Water", "Normal", "Grass", "Bug", "Fire", "Electric")
     """of which types samples and reconstructions are shown"""
-    z_dim: int = 64
+    z_dim: int = 16
     """latent units"""
     hidden_size: int = 512
     """units of the hidden layers of the fully connected network"""
@@ -75,7 +75,7 @@ class Options:
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
-CNN = Options(epochs=300, z_dim=128, learning_rate=1e-4)
+CNN = Options(epochs=300, z_dim=32, batch_size=16, learning_rate=1e-4)
 CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=5)}
 
 
@@ -302,7 +302,7 @@ def components_for(x: NDArray, share: float) -> int:
     """How many principal components hold so much of the variance of (N, D)."""
     centred = x - x.mean(axis=0)
     variances = np.square(np.linalg.svd(centred, compute_uv=False))
-    return int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
+    return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
 @torch.no_grad()

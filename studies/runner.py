@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ from graded import check_outputs
 from storage import UserError, replacing
 
 Options = TypeVar("Options")
+# What options of these names are at least, in whichever study they occur.
+LEAST: dict[str, float] = {
+    **dict.fromkeys(("epochs", "z_dim", "hidden_size", "batch_size", "max_iter"), 1),
+    **{"learning_rate": 1e-12, "beta": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,15 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
         raise UserError("command line", text, f"python {usage}") from error
 
 
+def check_numbers(options: object) -> None:
+    """Raises UserError for an option with a number with which nothing can be trained."""
+    for name, least in LEAST.items():
+        value = getattr(options, name, least)
+        if not least <= value < math.inf:
+            words = f"--{name.replace('_', '-')} {value}"
+            raise UserError("command line", words, f"a number from {least:g} on")
+
+
 def write_findings(found: Findings, out: Path, title: str) -> None:
     """summary.json, answers.md, and a PNG for each picture, into a folder."""
     paths = {name: out / f"{name}.png" for name in found.pictures}
@@ -93,6 +108,7 @@ def run_study(
         raise UserError(out, "no folder", "the name of one for what the study finds")
     preset = getattr(parse(presets["full"], after[1:], usage), "preset", "full")
     chosen = parse(presets[preset], after[1:], usage)
+    check_numbers(chosen)
     found = study(chosen, Path(before[0]), out)
     write_findings(found, out, title)
     names = ", ".join(sorted(path.name for path in out.iterdir() if path.is_file()))

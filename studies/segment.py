@@ -219,8 +219,8 @@ def segment(before: list[str], after: list[str], usage: str) -> None:
 def study(options: Options, path: Path, _out: Path) -> Findings:
     """Everything that is asked of one image."""
     smallest = min((*options.clusters, *options.candidates, options.spectral_clusters))
-    if smallest < 2 or options.max_iter < 1:
-        raise UserError("command line", f"{smallest} clusters", "2 at least, and 1 iteration")
+    if smallest < 2:
+        raise UserError("command line", f"{smallest} clusters", "2 at least")
     picture = read_picture(path)
     different = len(np.unique(pixel_features(picture, options.features), axis=0))
     if options.method != "spectral" and max(options.clusters, default=0) > different:

@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import vae
+from studies.beta_vae import answers
+from studies.networks import Vae
+
+SMALL = "--epochs 2 --hidden-size 16 --z-dim 3"
+BETAS = ("0.05", "0.5", "1", "5")
+
+
+def run(line: str) -> int:
+    return vae.main(line.split())
+
+
+def test_everything_is_written_and_the_same_twice(mnist: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert run(f"{mnist} beta_vae {tmp_path}/{name} {SMALL}") == 0
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert names == {
+        *(f"beta_{beta}_vae_2_epochs.pth" for beta in BETAS),
+        *("history.csv", "history.state", "summary.json", "answers.md"),
+        *("losses.png", "samples.png", "reconstructions.png", "rate_distortion.png"),
+    }
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    text = (tmp_path / "a" / "answers.md").read_text()
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["Q1.1", "Q1.2", "Q1.3", "Q1.4"]
+    header = (tmp_path / "a" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {*header} == {"epoch", "loss"} | {
+        f"{term}_{beta}" for term in ("reconstruction", "kl") for beta in BETAS
+    }
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert summary["images"] == 400
+    assert list(summary["betas"]) == [*BETAS]
+    model = Vae(784, 3, 16)
+    model.load_state_dict(torch.load(tmp_path / "a" / "beta_5_vae_2_epochs.pth"))
+
+
+def test_a_larger_beta_lowers_the_kl(mnist: Path, tmp_path: Path) -> None:
+    options = "--betas 0.01 20 --epochs 12 --hidden-size 32 --z-dim 3"
+    assert run(f"{mnist} beta_vae {tmp_path} {options}") == 0
+    measured = json.loads((tmp_path / "summary.json").read_text())["betas"]
+    assert measured["0.01"]["kl"] > 3 * measured["20"]["kl"]
+    assert measured["0.01"]["reconstruction"] < measured["20"]["reconstruction"]
+
+
+def a_summary(kl: tuple[float, float], recon: tuple[float, float], *, swap: bool) -> dict[str, Any]:
+    """What a run could have found: losses from the first to the last epoch, for two betas."""
+    loose = {
+        "reconstruction": 80.0,
+        "mse": 0.01,
+        "kl": 30.0,
+        "active_units": 10,
+        "sharpness_of_reconstructions": 0.6,
+        "sharpness_of_samples": 0.6,
+        "recognised": 0.4,
+        "effective_classes": 9.0,
+    }
+    tight = loose | {
+        "reconstruction": 120.0,
+        "kl": 5.0,
+        "active_units": 4,
+        "sharpness_of_samples": 0.3,
+        "recognised": 0.8,
+        "effective_classes": 6.0,
+    }
+    one, two = (tight, loose) if swap else (loose, tight)
+    terms = {"kl": kl, "reconstruction": recon}
+    first, last = ({f"{n}_{b}": v[i] for n, v in terms.items() for b in "15"} for i in (0, 1))
+    return {
+        "held_out": 100,
+        "epochs": 9,
+        "z_dim": 10,
+        "classes": 10,
+        "classifier_accuracy": 0.97,
+        "pca_mse": 0.03,
+        "first": first,
+        "last": last,
+        "betas": {"1": one, "5": two},
+    }
+
+
+def test_the_sentences_follow_the_numbers() -> None:
+    usual, reversed_ = (
+        {a.identifier: a.text for a in answers(a_summary(kl, recon, swap=swap))}
+        for kl, recon, swap in (((5, 20), (150, 90), False), ((20, 5), (90, 150), True))
+    )
+    assert "That is the trade" in usual["Q1.1"]
+    assert "not the trade" in reversed_["Q1.1"]
+    assert (
+        "its reconstruction falls (150.0 to 90.0) and its KL rises (5.0 to 20.0)" in usual["Q1.2"]
+    )
+    assert "falls for every beta; the KL rises" in usual["Q1.2"]
+    assert "does not fall for every beta; the KL falls" in reversed_["Q1.2"]
+    assert "lowest at beta 1." in usual["Q1.3"]
+    assert "sharpest at beta 1 and most often recognised at 5" in usual["Q1.3"]
+    assert (
+        "The model that reconstructs best, beta 1, is not the one to sample from" in usual["Q1.3"]
+    )
+    assert "lowest at beta 5." in reversed_["Q1.3"]
+    assert "most diverse at beta 1" in usual["Q1.4"]
+    assert "most diverse at beta 5" in reversed_["Q1.4"]
+    steady = answers(a_summary((5, 5.01), (150, 90), swap=False))[1].text
+    assert "its KL hardly moves" in steady
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("absent beta_vae out", "nothing there"),
+        ("no_labels.npz beta_vae out", "no 'labels'"),
+        ("DATA beta_vae out --betas -1 2", "different numbers from 0 on"),
+        ("DATA beta_vae out --betas 1 1", "different numbers from 0 on"),
+        ("DATA beta_vae out --epochs 0", "--epochs"),
+        ("DATA beta_vae out --learning-rate nan", "--learning-rate"),
+        ("DATA beta_vae out --device tpu", "device: 'tpu'"),
+        ("DATA beta_vae out --preset best", "invalid choice"),
+        ("DATA beta_vae out --test absent", "absent: nothing there"),
+        ("DATA beta_vae text", "no folder"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    line: str,
+    message: str,
+    mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("a file")
+    np.savez("no_labels.npz", data=np.zeros((3, 28, 28), np.uint8))
+    assert run(line.replace("DATA", str(mnist))) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not Path("out").exists()

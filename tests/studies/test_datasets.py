@@ -1,0 +1,174 @@
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from storage import UserError
+from studies.datasets import ImageSet, read_idx, read_split, resized, split
+from studies.demo_data import write_idx, write_mnist
+from tests.mutations import damaged
+
+GENERATOR = np.random.default_rng(0)
+IMAGES = GENERATOR.integers(0, 256, (40, 28, 28), dtype=np.uint8)
+LABELS = (np.arange(40) % 4).astype(np.uint8)
+
+
+def same(found: ImageSet, images: np.ndarray, labels: np.ndarray) -> bool:
+    return np.array_equal(found.images, images) and np.array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("folder", [".", "raw", "MNIST/raw", "FashionMNIST/raw"])
+def test_the_files_of_mnist_in_any_of_their_folders(tmp_path: Path, folder: str) -> None:
+    write_mnist(
+        tmp_path / folder, {"train": (IMAGES, LABELS), "t10k": (IMAGES[:5], LABELS[:5] + 1)}
+    )
+    with pytest.raises(UserError, match="classes"):  # 1, 2, 3 and 4 instead of 0, 1, 2 and 3
+        read_split(tmp_path, None, 0)
+    write_mnist(tmp_path / folder, {"t10k": (IMAGES[:8], LABELS[:8])})
+    train, held_out = read_split(tmp_path, None, 0)
+    assert same(train, IMAGES, LABELS)
+    assert same(held_out, IMAGES[:8], LABELS[:8])
+    assert train.names == ("0", "1", "2", "3")
+
+
+def test_idx_without_compression_and_under_the_other_name(tmp_path: Path) -> None:
+    write_mnist(tmp_path, {"train": (IMAGES, LABELS)})
+    for name in ("images-idx3", "labels-idx1"):
+        packed = tmp_path / f"train-{name}-ubyte.gz"
+        (tmp_path / f"train-{name}-ubyte").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    for path in (tmp_path, tmp_path / "train-images-idx3-ubyte"):
+        train, held_out = read_split(path, None, 0)
+        assert len(train) == 36
+        assert len(held_out) == 4
+    for name in ("images-idx3", "labels-idx1"):
+        dotted = name.replace("-idx", ".idx")
+        (tmp_path / f"train-{name}-ubyte").rename(tmp_path / f"train-{dotted}-ubyte")
+    assert len(read_split(tmp_path, None, 0)[0]) == 36
+
+
+def test_npz_of_integers_and_of_floats(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data=IMAGES, labels=LABELS)
+    np.savez(tmp_path / "b.npz", data=IMAGES.reshape(40, 784) / 255, labels=LABELS)
+    train, held_out = read_split(tmp_path / "a.npz", tmp_path / "b.npz", 0)
+    assert same(train, IMAGES, LABELS)
+    assert same(held_out, IMAGES, LABELS)
+
+
+def pictures(folder: Path) -> None:
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.fromarray(np.full((56, 56), 20 * number, np.uint8))
+            image.save(folder / name / f"{number}.png")
+    (folder / "notes.txt").write_text("no picture")
+
+
+def test_folders_and_zips_of_images(tmp_path: Path) -> None:
+    pictures(tmp_path / "pets")
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for path in sorted((tmp_path / "pets").rglob("*.*")):
+            archive.write(path, path.relative_to(tmp_path))
+        archive.writestr("__MACOSX/pets/cat/._0.png", b"\0")
+    for path in (tmp_path / "pets", tmp_path / "pets.zip"):
+        train, held_out = read_split(path, None, 0)
+        assert train.names == ("cat", "dog")
+        assert (len(train), len(held_out)) == (18, 2)
+        assert (train.images == train.images[:, :1, :1]).all()
+        assert set(np.unique(train.images)) <= set(range(0, 200, 20))
+
+
+def test_what_is_transparent_becomes_white_and_sizes_change_by_the_mean(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    image = np.zeros((56, 56, 4), np.uint8)
+    image[:28, :, 3] = 255
+    image[::2, ::2, :3] = 200
+    Image.fromarray(image, "RGBA").save(tmp_path / "x" / "a.png")
+    Image.fromarray(image, "RGBA").save(tmp_path / "x" / "b.png")
+    train, _ = read_split(tmp_path, None, 0)
+    assert (train.images[0, :14] == 50).all()
+    assert (train.images[0, 14:] == 255).all()
+    assert resized(Image.new("L", (3, 3), 7), 28).size == (28, 28)
+
+
+def test_the_split_is_by_seed_and_leaves_no_image_out() -> None:
+    whole = ImageSet(IMAGES, LABELS.astype(np.int64), ("a", "b", "c", "d"))
+    train, held_out = split(whole, 0)
+    assert same(split(whole, 0)[1], held_out.images, held_out.labels)
+    assert not np.array_equal(split(whole, 1)[1].images, held_out.images)
+    both = np.concatenate([train.images, held_out.images])
+    assert sorted(image.tobytes() for image in both) == sorted(i.tobytes() for i in IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "nothing there"),
+        ("text.txt", "none of these"),
+        ("empty", "no images in it"),
+        ("text.zip", "not a zip"),
+        ("no_labels.npz", "no 'labels'"),
+        ("shape.npz", "'data' of shape"),
+        ("range.npz", "-1.0 to"),
+        ("names.npz", "'labels' of type"),
+        ("short", "40 images for 39 labels"),
+        ("lonely", "train-labels-idx1-ubyte: cannot be read"),
+        ("only_test", "no train-images"),
+        ("small", r"images of shape \(14, 14\)"),
+        ("broken", "not an image"),
+    ],
+)
+def test_what_is_no_data_set_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "text.txt").write_text("no data")
+    (tmp_path / "text.zip").write_text("no data")
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "no_labels.npz", data=IMAGES)
+    np.savez(tmp_path / "shape.npz", data=IMAGES[:, :20], labels=LABELS)
+    np.savez(tmp_path / "range.npz", data=IMAGES - 1.0, labels=LABELS)
+    np.savez(tmp_path / "names.npz", data=IMAGES, labels=LABELS.astype(str))
+    write_mnist(tmp_path / "short", {"train": (IMAGES, LABELS[:39])})
+    write_idx(tmp_path / "lonely" / "train-images-idx3-ubyte.gz", IMAGES)
+    write_mnist(tmp_path / "only_test", {"t10k": (IMAGES, LABELS)})
+    write_mnist(tmp_path / "small", {"train": (IMAGES[:, ::2, ::2], LABELS)})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_text("no picture")
+    with pytest.raises(UserError, match=message):
+        read_split(tmp_path / name, None, 0)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data(), packed=st.booleans())
+def test_a_damaged_idx_file_is_read_or_refused(
+    tmp_path: Path, data: st.DataObject, packed: bool
+) -> None:
+    write_idx(tmp_path / "whole.gz", IMAGES[:2])
+    content = (tmp_path / "whole.gz").read_bytes()
+    path = tmp_path / ("a-idx3-ubyte.gz" if packed else "a-idx3-ubyte")
+    path.write_bytes(data.draw(damaged(content if packed else gzip.decompress(content))))
+    try:
+        assert read_idx(path, 3).ndim == 3
+    except UserError as error:
+        assert str(path) in str(error)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in ("a/0.png", "b/0.png"):
+            picture = io.BytesIO()
+            Image.new("L", (28, 28), 9).save(picture, "png")
+            archive.writestr(name, picture.getvalue())
+    path = tmp_path / "pictures.zip"
+    path.write_bytes(data.draw(damaged(content.getvalue())))
+    try:
+        read_split(path, None, 0)
+    except UserError as error:
+        assert str(path) in str(error)

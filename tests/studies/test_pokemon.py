@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vae
+from storage import UserError
+from studies.pokemon import answers, augment
+from studies.pokemon_dataset import TYPES, PokemonDataset
+
+FILES = {"a_cat": "Fire", "dog": "Water", "owl": "Fire"}
+
+
+def run(line: str) -> int:
+    return vae.main(line.split())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A black square on transparent or white, in three kinds of files."""
+    root = tmp_path / "pokemon"
+    (root / "images").mkdir(parents=True)
+    square = np.full((120, 120, 4), (0, 0, 0, 0), np.uint8)
+    square[40:80, 40:80] = (0, 0, 0, 255)
+    picture = Image.fromarray(square, "RGBA")
+    white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture.save(root / "images" / "a_cat.png")
+    white.convert("RGB").save(root / "images" / "dog.jpg", quality=95)
+    white.convert("RGB").quantize(4).save(root / "images" / "owl.png")
+    lines = ["Name,Type1,Type2", *(f"{name},{kind}," for name, kind in FILES.items()), "egg,Bug,"]
+    (root / "pokemon.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_sprites_of_every_kind_of_file(folder: Path, rgb: bool) -> None:
+    dataset = PokemonDataset(root=folder, rgb=rgb)
+    assert dataset.names == [*FILES]  # there is no image of the egg
+    for index, kind in enumerate(FILES.values()):
+        image, one_hot = dataset[index]
+        assert image.shape == (3 if rgb else 1, 60, 60)
+        assert float(image[:, 22:38, 22:38].max()) < 0.05
+        assert float(image[:, :16].min()) > 0.95
+        assert one_hot.tolist() == dataset.type_to_one_hot[kind].tolist()
+    assert len(dataset.type_to_one_hot) == len(TYPES) == 18
+    assert torch.stack([*dataset.type_to_one_hot.values()]).sum(dim=0).tolist() == [1] * 18
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Name,Kind\na_cat,Fire\n", "the columns Name, Kind"),
+        ("Name,Type1\na_cat,Cute\n", "the type 'Cute'"),
+        ("Name,Type1\nnobody,Fire\n", "none of the 1 images"),
+        ("", "cannot be read"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(folder: Path, text: str, message: str) -> None:
+    (folder / "pokemon.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        PokemonDataset(folder)
+    with pytest.raises(UserError, match="cannot be read"):
+        PokemonDataset(folder / "absent")
+
+
+def test_augmentation_flips_shifts_and_colours_and_leaves_white_white() -> None:
+    torch.manual_seed(0)
+    images = torch.ones(200, 3, 60, 60)
+    images[:, 0, 20:40, 20:30] = 0.4
+    changed = augment(images)
+    assert changed.shape == images.shape
+    assert torch.equal(changed[:, 1:], images[:, 1:])
+    marks = changed[:, 0, 30] < 1
+    assert (marks.sum(dim=1) == 10).all()
+    starts = marks.float().argmax(dim=1)
+    assert {*starts.tolist()} == {*range(15, 26), *range(25, 36)}
+    shades = changed[:, 0, 30].min(dim=1).values
+    assert 0.25 < float(shades.min()) < 0.32
+    assert 0.48 < float(shades.max()) < 0.53
+    assert torch.equal(changed[:, :, :20], images[:, :, :20])
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("pokemon", "--epochs 2 --z-dim 4 --hidden-size 8"), ("pokemon_cnn", "--epochs 1 --z-dim 4")],
+)
+def test_it_runs_on_what_demo_data_writes(
+    mode: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.demo_data.CREATURES", 2)
+    assert run(f"pokemon demo_data {tmp_path}/data") == 0
+    for name in ("a", "b"):
+        assert run(f"{tmp_path}/data {mode} {tmp_path}/{name} {options} --types Fire Bug") == 0
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    epochs = options.split()[1]
+    assert names >= {
+        f"{mode}_beta_0.1_vae_{epochs}_epochs.pth",
+        *("history.csv", "history_plain.csv", "summary.json", "answers.md"),
+        *("samples.png", "reconstructions.png", "losses.png"),
+    }
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    text = (tmp_path / "a" / "answers.md").read_text()
+    assert [x[3:] for x in text.splitlines() if x.startswith("## ")] == ["Bonus.1", "Bonus.2"]
+    header = (tmp_path / "a" / "history.csv").read_text().splitlines()[0]
+    assert "held_out_reconstruction" in header
+
+
+def a_summary(training: float, augmented: float, plain: float, mse: float) -> dict[str, Any]:
+    model = {
+        "training_reconstruction": training,
+        "held_out_reconstruction": augmented,
+        "mse": mse,
+        "sharpness_of_reconstructions": 0.3,
+        "sharpness_of_samples": 0.2,
+    }
+    return {
+        "images": 700,
+        "held_out": 80,
+        "types": {"Water": 100, "Flying": 3},
+        "z_dim": 32,
+        "parameters": 1000,
+        "pca_mse": 0.02,
+        "components_for_90_percent": 150,
+        "augmented": model,
+        "plain": model | {"held_out_reconstruction": plain},
+    }
+
+
+def test_the_sentences_follow_the_numbers() -> None:
+    helped, harmed, same = (
+        {a.identifier: a.text for a in answers(a_summary(*numbers))}
+        for numbers in ((400, 500, 600, 0.01), (490, 500, 400, 0.03), (490, 500, 501, 0.03))
+    )
+    assert "learns by heart" in helped["Bonus.1"]
+    assert "it is not by heart" in harmed["Bonus.1"]
+    assert ", less than the 0.0200" in helped["Bonus.1"]
+    assert "no less than the 0.0200" in harmed["Bonus.1"]
+    assert "That helped." in helped["Bonus.2"]
+    assert "did not help" in harmed["Bonus.2"]
+    assert "no difference" in same["Bonus.2"]
+
+
+def test_a_type_that_is_not_there_and_one_with_few_images(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{folder} pokemon {tmp_path}/out --types Ice") == 2
+    assert "no image of type 'Ice'; expected --types out of Fire, Water" in capsys.readouterr().err
+    options = "--types Fire --epochs 1 --z-dim 1 --hidden-size 4"
+    assert run(f"{folder} pokemon {tmp_path}/out {options}") == 0
+    assert "warning: type Water has 1 images" in capsys.readouterr().out
