@@ -1,10 +1,9 @@
-"""`beta_vae`: the same VAE under several weights of its KL term, side by side.
+"""`beta_vae`: the same VAE under several weights of its KL term.
 
-Higgins et al., "beta-VAE" (ICLR 2017). The models start from the same weights, see the same batches
-and are trained as one: their weights are stacked, so that one product does the work of several.
+Higgins et al., "beta-VAE" (ICLR 2017).
 """
 
-import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 import figures
 from data import ShuffledBatches
-from graded import choose_device, default_device
+from graded import choose_device, default_device, write_history
 from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.datasets import as_images, read_split
@@ -31,13 +29,14 @@ from studies.measures import (
     sharpness,
     train_classifier,
 )
-from studies.networks import RECONSTRUCTION_LOSSES, Vae
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function
 from studies.resume import fit_or_resume
 from studies.runner import Answer, Findings, fingerprint, listed, run_study
 from training import History
 
 TITLE = "beta-VAE: reconstruction against regularity"
 QUESTIONS = ("Q1.1", "Q1.2", "Q1.3", "Q1.4")
+TERMS = ("reconstruction", "kl")
 SAMPLES = 1000  # of each model, for its measures
 DRAWS, DRAWN = 3, 5  # what is shown of them: so many times so many
 RECOGNISED = 0.9  # probability of its class from which a sample counts as recognised
@@ -75,35 +74,6 @@ class Options:
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=5)}
 
 
-class StackedVae(nn.Module):
-    """Several VAEs of one form as one module, whose parameters have one more axis in front."""
-
-    def __init__(self, vaes: list[Vae]) -> None:
-        super().__init__()
-        self.form = [copy.deepcopy(vaes[0]).to("meta")]  # in a list it is no submodule
-        stacked, _ = stack_module_state([*vaes])
-        for name, weights in stacked.items():
-            # A parameter's name may hold no dot.
-            self.register_parameter(name.replace(".", "/"), nn.Parameter(weights.detach()))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What each of K models gives for (B, x_dim): x_recon, mu, logvar, z, with K in front."""
-        weights = {name.replace("/", "."): w for name, w in self.named_parameters()}
-
-        def one(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            result: tuple[Tensor, Tensor, Tensor, Tensor]
-            result = functional_call(self.form[0], {**weights}, (x,))
-            return result
-
-        return vmap(one, randomness="different")(weights)
-
-    def fill(self, vae: Vae, k: int) -> Vae:
-        """`vae` with the weights of model `k`."""
-        weights = {name.replace("/", "."): w[k] for name, w in self.named_parameters()}
-        vae.load_state_dict(weights)
-        return vae.eval()
-
-
 def beta_vae(before: list[str], after: list[str], usage: str) -> None:
     """Train a VAE for each beta, and answer the assignment's questions on them."""
     run_study(study, PRESETS, TITLE, (before, after, usage))
@@ -111,13 +81,13 @@ def beta_vae(before: list[str], after: list[str], usage: str) -> None:
 
 def study(options: Options, path: Path, out: Path) -> Findings:
     """Train, save, measure and show a model for each beta."""
-    if min(options.betas, default=-1) < 0 or len({*options.betas}) < len(options.betas):
+    usable = [beta for beta in {*options.betas} if 0 <= beta < math.inf]
+    if not usable or len(usable) < len(options.betas):
         raise UserError("command line", f"--betas {options.betas}", "different numbers from 0 on")
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     x, x_held_out = train.vectors(device), held_out.vectors(device)
 
-    torch.manual_seed(options.seed)
     vaes, history = train_models(options, x, out)
     names = [f"{beta:g}" for beta in options.betas]
     for name, vae in zip(names, vaes, strict=True):
@@ -139,8 +109,8 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "classes": len(train.names),
         "classifier_accuracy": float(right.mean()),
         "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
-        "first": {k: v for k, v in history[0].items() if k != "loss"},
-        "last": {k: v for k, v in history[-1].items() if k != "loss"},
+        "first": history[0],
+        "last": history[-1],
         "betas": measured,
     }
     return Findings(summary, draw(history, measured, vaes, x_held_out, samples), answers(summary))
@@ -148,38 +118,46 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 
 def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], History]:
     """A trained model for each beta, and the reconstruction and KL of each in every epoch."""
-    first = Vae(x.shape[1], options.z_dim, options.hidden_size, x.device)
-    stacked = StackedVae([copy.deepcopy(first) for _ in options.betas]).to(x.device)
-    betas = torch.tensor(options.betas, device=x.device)
-    reconstruction = vmap(RECONSTRUCTION_LOSSES[options.loss_type], in_dims=(0, None))
+    vaes, histories = [], []
+    for beta in options.betas:
+        vae, history = train_model(options, beta, x, out)
+        vaes.append(vae)
+        histories.append(history)
+    together = [
+        {f"{n}_{b:g}": row[n] for b, row in zip(options.betas, rows, strict=True) for n in TERMS}
+        for rows in zip(*histories, strict=True)
+    ]
+    write_history(together, out / "history.csv")
+    return vaes, together
 
-    def step(model: StackedVae, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        batch = x[index]
-        recon, mu, logvar, _ = model(batch)
-        terms = reconstruction(recon, batch), vmap(kl_divergence)(mu, logvar)
-        named = {
-            f"{name}_{beta:g}": value
-            for name, values in zip(("reconstruction", "kl"), terms, strict=True)
-            for beta, value in zip(options.betas, values, strict=True)
-        }
-        # The models share no weight, so the sum's gradient is that of each model's own loss.
-        return {"loss": (terms[0] + betas * terms[1]).sum(), **named}
 
-    optimizer = Adam(stacked.parameters(), options.learning_rate, fused=True)
+def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Vae, History]:
+    """The model of one beta, and its losses; all begin with the same weights, batches and noise."""
+    torch.manual_seed(options.seed)
+    vae = Vae(x.shape[1], options.z_dim, options.hidden_size, x.device)
+
+    def step(vae: Vae, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        recon, mu, logvar, _ = vae(x[index])
+        terms = beta_loss_function(recon, x[index], mu, logvar, options.loss_type, beta)
+        named = {n: torch.tensor(term) for n, term in zip(TERMS, terms[:2], strict=True)}
+        return {"loss": terms[2], **named}
+
+    optimizer = Adam(vae.parameters(), options.learning_rate, fused=True)
     batches = ShuffledBatches(len(x), options.batch_size, torch.default_generator)
-    settings = asdict(options) | {"preset": "", "epochs": "", "test": "", "data": fingerprint(x)}
+    apart = dict.fromkeys(("preset", "betas", "epochs", "test"), "")
+    settings = asdict(options) | apart | {"beta": beta, "data": fingerprint(x)}
     history = fit_or_resume(
-        stacked,
+        vae,
         step,
         batches,
         optimizer,
         LambdaLR(optimizer, lambda _: 1.0),
         epochs=options.epochs,
-        name="history",
+        name=f"beta_{beta:g}",
         settings=settings,
         out=out,
     )
-    return [stacked.fill(copy.deepcopy(first), k) for k in range(len(betas))], history
+    return vae, history
 
 
 @torch.no_grad()
@@ -226,7 +204,7 @@ def draw(
         f"{term} (nats an image)": {
             f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
         }
-        for key, term in (("reconstruction", "reconstruction"), ("kl", "KL divergence"))
+        for key, term in zip(TERMS, ("reconstruction", "KL divergence"), strict=True)
     }
     shown = x[: 2 * DRAWN]
     recon = [as_images(vae.decode(vae.encode(shown)[1])) for vae in vaes]

@@ -51,7 +51,7 @@ class Options:
     """How the models are trained."""
 
     preset: Literal["full", "quick"] = "full"
-    """full: enough epochs for so few images; quick: about two minutes"""
+    """full: enough epochs for so few images; quick: two or three minutes"""
     beta: float = 0.1
     """weight of the KL term"""
     epochs: int = 1000
@@ -76,7 +76,7 @@ class Options:
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
 CNN = Options(epochs=300, z_dim=32, batch_size=16, learning_rate=1e-4)
-CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=5)}
+CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=12)}
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from studies.beta_vae import StackedVae
 from studies.networks import Vae, beta_loss_function, labels_to_one_hots
 from studies.pokemon_networks import VaeCnn, VaeCnnDecoder, VaeCnnEncoder
 
@@ -62,31 +60,6 @@ def test_a_vae_with_and_without_a_condition(cond_dim: int | None) -> None:
         first = vae.sample(3, cond[:1])
         torch.manual_seed(0)
         assert not torch.equal(first, vae.sample(3, cond[1:2])), "the condition must matter"
-
-
-def test_stacked_models_learn_as_each_alone_would() -> None:
-    torch.manual_seed(0)
-    alone = [Vae(20, 2, 8) for _ in range(3)]
-    stacked = StackedVae(alone)
-    x = torch.rand(6, 20)
-    recon, mu, logvar, z = stacked(x)
-    for k, vae in enumerate(alone):
-        features = vae.encoder.features(x)
-        torch.testing.assert_close(mu[k], vae.encoder.fc1(features))
-        torch.testing.assert_close(logvar[k], vae.encoder.fc2(features))
-        torch.testing.assert_close(recon[k], vae.decode(z[k]))
-        loss = functional.binary_cross_entropy(vae.decode(z[k].detach()), x)
-        loss.backward()
-    again = torch.vmap(functional.binary_cross_entropy, in_dims=(0, None))(recon, x)
-    again.sum().backward()
-    gradient = stacked.get_parameter("decoder/decoder/2/weight").grad
-    assert gradient is not None
-    for k, vae in enumerate(alone):
-        own = vae.get_parameter("decoder.decoder.2.weight").grad
-        torch.testing.assert_close(gradient[k], own)
-        other = stacked.fill(Vae(20, 2, 8), k)
-        for name, weights in vae.state_dict().items():
-            torch.testing.assert_close(other.state_dict()[name], weights)
 
 
 def layers(module: nn.Module) -> list[nn.Module]:
