@@ -2,9 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vae
 from data import load_labelled_images
+from studies.datasets import read_split
+from studies.pokemon_dataset import PokemonDataset
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +49,41 @@ def test_the_same_bytes_each_time(demo: Path, tmp_path: Path) -> None:
     assert vae.main(["digits", "demo_data", str(tmp_path)]) == 0
     for path in demo.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["mnist", "fashion"])
+def test_stand_ins_are_in_the_files_of_the_data_sets_they_stand_for(
+    kind: str, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        assert vae.main([kind, "demo_data", str(tmp_path / name)]) == 0
+    files = sorted(path for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) == 4
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+    train, held_out = read_split(tmp_path / "a", None, 0)
+    assert train.names == held_out.names == tuple("0123456789")
+    assert len(train) >= 4000
+    seen = {image.tobytes() for image in train.images}
+    assert not any(image.tobytes() in seen for image in held_out.images)
+    means = np.stack([train.images[train.labels == k].mean(axis=0) for k in range(10)]) / 255.0
+    distances = np.square(held_out.images[:, None] / 255.0 - means).sum(axis=(2, 3))
+    assert (distances.argmin(axis=1) == held_out.labels).mean() > 0.6, "classes can be told apart"
+
+
+def test_creatures_come_in_three_kinds_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.demo_data.CREATURES", 2)
+    assert vae.main(["pokemon", "demo_data", str(tmp_path)]) == 0
+    modes = set()
+    for path in (tmp_path / "images").iterdir():
+        with Image.open(path) as picture:
+            modes.add((path.suffix, picture.mode))
+    assert modes == {(".png", "RGBA"), (".png", "P"), (".jpg", "RGB")}
+    dataset = PokemonDataset(tmp_path, rgb=True)
+    assert len(dataset) == 36
+    colours = dataset.images.flatten(2).mean(dim=2)
+    fire, water = (colours[[kind == name for kind in dataset.types]] for name in ("Bug", "Ice"))
+    assert (fire[:, 0] > fire[:, 2]).all()
+    assert (water[:, 2] > water[:, 0]).all()
