@@ -234,7 +234,7 @@ def cluster_choice(candidates: Mapping[int, tuple[float, float]], eigenvalues: N
         axis.plot(numbers, [candidates[k][part] for k in numbers], marker="o", color=COLOURS[0])
         axis.set(xlabel="clusters of k-means", ylabel=name)
     axes[2].plot(range(1, len(eigenvalues) + 1), eigenvalues, marker="o", color=COLOURS[0])
-    axes[2].set(xlabel="number", ylabel="eigenvalue of the normalised Laplacian")
+    axes[2].set(xlabel="number, of the normalised Laplacian", ylabel="eigenvalue")
     for axis in axes:
         axis.grid(alpha=0.3)
     return figure

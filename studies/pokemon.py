@@ -52,13 +52,13 @@ class Options:
 
     preset: Literal["full", "quick"] = "full"
     """full: enough epochs for so few images; quick: two or three minutes"""
-    beta: float = 0.1
+    beta: float = 0.2
     """weight of the KL term"""
-    epochs: int = 1000
+    epochs: int = 400
     """passes over the training images"""
     types: tuple[str, ...] = ("Water", "Normal", "Grass", "Bug", "Fire", "Electric")
     """of which types samples and reconstructions are shown"""
-    z_dim: int = 16
+    z_dim: int = 12
     """latent units"""
     hidden_size: int = 512
     """units of the hidden layers of the fully connected network"""
@@ -75,7 +75,7 @@ class Options:
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
-CNN = Options(epochs=300, z_dim=32, batch_size=16, learning_rate=1e-4)
+CNN = Options(beta=0.1, epochs=300, z_dim=32, batch_size=16, learning_rate=1e-4)
 CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=12)}
 
 

@@ -84,11 +84,14 @@ def test_augmentation_flips_shifts_and_colours_and_leaves_white_white() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "options"),
-    [("pokemon", "--epochs 2 --z-dim 4 --hidden-size 8"), ("pokemon_cnn", "--epochs 1 --z-dim 4")],
+    ("mode", "beta", "options"),
+    [
+        ("pokemon", 0.2, "--epochs 2 --z-dim 4 --hidden-size 8"),
+        ("pokemon_cnn", 0.1, "--epochs 1 --z-dim 4"),
+    ],
 )
 def test_it_runs_on_what_demo_data_writes(
-    mode: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str, beta: float, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("studies.demo_data.CREATURES", 2)
     assert run(f"pokemon demo_data {tmp_path}/data") == 0
@@ -97,7 +100,7 @@ def test_it_runs_on_what_demo_data_writes(
     names = {path.name for path in (tmp_path / "a").iterdir()}
     epochs = options.split()[1]
     assert names >= {
-        f"{mode}_beta_0.1_vae_{epochs}_epochs.pth",
+        f"{mode}_beta_{beta}_vae_{epochs}_epochs.pth",
         *("history.csv", "history_plain.csv", "summary.json", "answers.md"),
         *("samples.png", "reconstructions.png", "losses.png"),
     }
