@@ -3,6 +3,7 @@
 Each takes a `figure` to draw in, such as a part of a page; without one it makes its own.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -169,7 +170,9 @@ def curves(panels: Mapping[str, Mapping[str, NDArray]]) -> Figure:
     for axes, (name, runs) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        for (run, values), colour, marker in zip(runs.items(), COLOURS, MARKERS, strict=False):
+        for (run, values), colour, marker in zip(
+            runs.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
+        ):
             epochs = np.arange(1, len(values) + 1)
             every = max(1, len(values) // 10)
             axes.plot(epochs, values, color=colour, marker=marker, markevery=every, ms=4, label=run)

@@ -29,7 +29,7 @@ from studies.measures import (
     sharpness,
     train_classifier,
 )
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function, unit
 from studies.resume import fit_or_resume
 from studies.runner import Answer, Findings, fingerprint, listed, run_study
 from training import History
@@ -81,7 +81,7 @@ def beta_vae(before: list[str], after: list[str], usage: str) -> None:
 
 def study(options: Options, path: Path, out: Path) -> Findings:
     """Train, save, measure and show a model for each beta."""
-    usable = [beta for beta in {*options.betas} if 0 <= beta < math.inf]
+    usable = {f"{beta:g}" for beta in options.betas if 0 <= beta < math.inf}
     if not usable or len(usable) < len(options.betas):
         raise UserError("command line", f"--betas {options.betas}", "different numbers from 0 on")
     device = choose_device(options.device)
@@ -107,13 +107,18 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "epochs": options.epochs,
         "z_dim": options.z_dim,
         "classes": len(train.names),
+        "unit": unit("reconstruction", options.loss_type),
         "classifier_accuracy": float(right.mean()),
         "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
         "first": history[0],
         "last": history[-1],
         "betas": measured,
     }
-    return Findings(summary, draw(history, measured, vaes, x_held_out, samples), answers(summary))
+    return Findings(
+        summary,
+        draw(history, measured, vaes, x_held_out, samples, options.loss_type),
+        answers(summary),
+    )
 
 
 def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], History]:
@@ -176,9 +181,11 @@ def measure(
     """
     _, mu, logvar = vae.encode(x)
     recon = vae.decode(mu)
+    drawn = vae(x)[0]
     probabilities = class_probabilities(classifier, samples)
     return {
         "reconstruction": float(RECONSTRUCTION_LOSSES[options.loss_type](recon, x)),
+        "distortion": float(RECONSTRUCTION_LOSSES[options.loss_type](drawn, x)),
         "mse": float((recon - x).square().mean()),
         "kl": float(kl_divergence(mu, logvar)),
         "active_units": active_units(mu.cpu().numpy()),
@@ -198,10 +205,11 @@ def draw(
     vaes: list[Vae],
     x: Tensor,
     samples: Mapping[str, Tensor],
+    loss_type: str,
 ) -> dict[str, Any]:
     """The study's pictures, by name."""
     losses = {
-        f"{term} (nats an image)": {
+        f"{term} ({unit(key, loss_type)} an image)": {
             f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
         }
         for key, term in zip(TERMS, ("reconstruction", "KL divergence"), strict=True)
@@ -209,13 +217,17 @@ def draw(
     shown = x[: 2 * DRAWN]
     recon = [as_images(vae.decode(vae.encode(shown)[1])) for vae in vaes]
     names = [f"beta {name}" for name in measured]
-    draws = [f"draw {n // DRAWN + 1}" if n % DRAWN == DRAWN // 2 else "" for n in range(15)]
+    draws = [
+        f"draw {n // DRAWN + 1}" if n % DRAWN == DRAWN // 2 else "" for n in range(DRAWS * DRAWN)
+    ]
+    ordered = sorted(measured, key=float)
     axes = figures.labelled_points(
-        [m["kl"] for m in measured.values()],
-        [m["reconstruction"] for m in measured.values()],
-        names,
+        [measured[name]["kl"] for name in ordered],
+        [measured[name]["distortion"] for name in ordered],
+        [f"beta {name}" for name in ordered],
     )
-    axes.set(xlabel="rate: KL divergence (nats)", ylabel="distortion: reconstruction (nats)")
+    distortion = f"distortion: reconstruction of a drawn z ({unit('reconstruction', loss_type)})"
+    axes.set(xlabel="rate: KL divergence (nats)", ylabel=distortion)
     return {
         "losses": figures.curves(losses),
         "samples": figures.image_grid(
@@ -256,9 +268,10 @@ def answers(summary: Mapping[str, Any]) -> list[Answer]:
         Answer(
             "Q1.3",
             "Which beta reconstructs better, and which gives better samples?",
-            f"On {summary['held_out']:,} held-out images the reconstruction error, in nats an "
-            f"image, is {listed(column('reconstruction'), '.1f')}: lowest at beta "
-            f"{best('reconstruction', largest=False)}. A low error matters because it says that z "
+            f"On {summary['held_out']:,} held-out images the reconstruction error, in "
+            f"{summary['unit']} an image, is {listed(column('reconstruction'), '.1f')}: "
+            f"lowest at beta {best('reconstruction', largest=False)}. A low error matters "
+            "because it says that z "
             "holds what makes one image differ from the next; without that, z is of no use as a "
             "description. As squared error a pixel it is "
             f"{listed(column('mse'), '.4f')}, where {summary['z_dim']} principal components leave "
@@ -315,13 +328,14 @@ def explain_trends(summary: Mapping[str, Any]) -> str:
     else:
         general = "The reconstruction error does not fall for every beta"
     kl = {
+        frozenset({"hardly moves"}): "the KL hardly moves",
         frozenset({"rises"}): "the KL rises, since a decoder that has learned to use z makes it "
         "worth its price to tell more about the image",
         frozenset({"falls"}): "the KL falls, since the encoder learns to say the same with less",
     }.get(
         frozenset(trends["kl"]),
-        "the KL does not go one way for all: it rises where telling more about the image is worth "
-        "its price, and falls where it is not",
+        "the KL does not go one way for all: where it rises, telling more about the image became "
+        "worth its price; where it falls, it was not",
     )
     order = sorted(measured, key=lambda beta: -last[f"kl_{beta}"])
     return (
@@ -335,10 +349,9 @@ def explain_quality(best: Any) -> str:
     faithful = best("reconstruction", False)
     text = f"So samples are sharpest at beta {sharpest} and most often recognised at {recognised}. "
     if recognised == faithful:
-        return text + (
-            "The model that reconstructs best also has the best samples here, which says that its "
-            "posteriors still cover the prior."
-        )
+        return text + "The model that reconstructs best also has the best samples here."
+    if float(faithful) > float(recognised):
+        return text + "That the dearer KL reconstructs better is not what the loss leads to expect."
     return text + (
         f"The model that reconstructs best, beta {faithful}, is not the one to sample from: with a "
         "cheap KL the posteriors leave the prior, and a draw from it falls between them, where the "
@@ -359,8 +372,10 @@ def explain_diversity(summary: Mapping[str, Any], best: Any) -> str:
         f"frequent and 1 where all samples are of one class, is {classes}: most diverse at beta "
         f"{widest}. "
     )
+    if measured[clearest]["recognised"] < 0.1:
+        return text + "But hardly any sample is recognised, so these classes mean little."
     if widest == clearest:
-        return text + "There samples are also recognised most often, so the variety is real."
+        return text + "There samples are also recognised most often."
     return text + (
         f"Part of that may be noise: samples of beta {widest} are recognised in "
         f"{measured[widest]['recognised']:.0%} of cases, those of beta {clearest} in "

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data import read_array
+from data import load_labelled_images
 from storage import UserError, read_bytes
 
 SIDE = 28  # pixels of the images that studies of labelled grey images take
@@ -55,10 +55,14 @@ def as_images(x: Tensor) -> NDArray[np.float32]:
 
 
 def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
-    """What to train on, and a tenth held out from it."""
-    order = np.random.default_rng(seed).permutation(len(images))
-    count = max(1, round(HELD_OUT * len(images)))
-    return images.part(np.sort(order[count:])), images.part(np.sort(order[:count]))
+    """What to train on, and a tenth of each class held out from it, one image at least."""
+    generator = np.random.default_rng(seed)
+    held_out: list[int] = []
+    for label in range(len(images.names)):
+        own = generator.permutation(np.flatnonzero(images.labels == label))
+        held_out.extend(own[: max(1, round(HELD_OUT * len(own)))])
+    rest = np.setdiff1d(np.arange(len(images)), held_out)
+    return images.part(rest), images.part(np.sort(held_out))
 
 
 def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -68,9 +72,12 @@ def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, Imag
     random. Raises UserError where `path` or `test` is none of the data sets that this module reads.
     """
     train = read_labelled(path, "train")
-    if test is None and any(is_idx(file, "t10k") for file in idx_files(path)):
+    check_usable(train, path)
+    if test is None and path.is_dir() and any(is_idx(file, "t10k") for file in idx_files(path)):
         held_out = read_labelled(path, "t10k")
     elif test is not None:
+        if test.resolve() == path.resolve():
+            raise UserError(test, "the training images themselves", "other images, held out")
         held_out = read_labelled(test, "t10k")
     else:
         return split(train, seed)
@@ -78,6 +85,16 @@ def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, Imag
         found = f"classes {', '.join(held_out.names)}"
         raise UserError(test or path, found, f"those of {path}: {', '.join(train.names)}")
     return train, held_out
+
+
+def check_usable(images: ImageSet, path: Path) -> None:
+    """Raises UserError for images of which no study could learn anything."""
+    counts = np.bincount(images.labels)
+    if len(counts) < 2 or counts.min() < 2:
+        found = f"{counts.min()} images of class {images.names[counts.argmin()]!r}"
+        raise UserError(path, found, "two classes at least, of two images at least")
+    if images.images.min() == images.images.max():
+        raise UserError(path, "images of one shade", "images that show something")
 
 
 def read_labelled(path: Path, part: str) -> ImageSet:
@@ -97,26 +114,19 @@ def read_labelled(path: Path, part: str) -> ImageSet:
 
 
 def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray]:
-    """`data` and `labels` of an .npz: integers in 0..255, or floats in 0..1."""
-    expected = f"an .npz file with 'data', ({SIDE}, {SIDE}) images, and 'labels'"
-    data, labels = (read_array(path, name, expected) for name in ("data", "labels"))
-    if data.ndim < 2 or len(data) == 0 or data[0].size != SIDE * SIDE:
-        raise UserError(path, f"'data' of shape {data.shape}", expected)
-    if labels.shape != data.shape[:1] or labels.dtype.kind not in "ui":
-        found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
-        raise UserError(path, found, f"{len(data)} whole numbers")
-    low, high = data.min(), data.max()
-    if data.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
-        raise UserError(path, f"'data' of type {data.dtype}, {low} to {high}", "0..255, or 0..1")
-    scale = 255 if data.dtype.kind == "f" and high <= 1 else 1
-    return (scale * data).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels
+    """`data` and `labels` of an .npz in the course's format."""
+    images, labels = load_labelled_images(path)
+    return (255 * images).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels
 
 
 def idx_files(path: Path) -> list[Path]:
     """The IDX files that a path stands for: itself, or those in the folder or in its `raw`."""
     if path.is_file():
         return [path] if is_idx(path) else []
-    folders = [path, path / "raw", *(path / name / "raw" for name in ("MNIST", "FashionMNIST"))]
+    named = [path / name / "raw" for name in ("MNIST", "FashionMNIST")]
+    if all(folder.is_dir() for folder in named):
+        raise UserError(path, "both MNIST and FashionMNIST", "one of the two folders in it")
+    folders = [path, path / "raw", *named]
     found = [
         sorted(file for file in folder.glob("*ubyte*") if is_idx(file, "")) for folder in folders
     ]
@@ -125,7 +135,8 @@ def idx_files(path: Path) -> list[Path]:
 
 def is_idx(file: Path, part: str = "") -> bool:
     """Whether a name is that of IDX images of `part` (train, t10k), or of any part."""
-    return file.name.startswith(part) and "images" in file.name and "idx3-ubyte" in file.name
+    fits = file.name.startswith(part) and "images" in file.name and "idx3-ubyte" in file.name
+    return fits and file.is_file()
 
 
 def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray]:
@@ -171,17 +182,23 @@ def read_pictures(path: Path) -> ImageSet:
     return ImageSet(np.stack(images), indices.astype(np.int64), tuple(map(str, names)))
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file's name is an image's; what macOS puts beside images is none."""
+    place = PurePosixPath(name)
+    return place.suffix.lower() in PICTURES and not place.name.startswith("._")
+
+
 def pictures(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each image file in a folder or zip, by name."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in PICTURES and file.is_file():
+            if is_picture(file.as_posix()) and file.is_file():
                 yield file.relative_to(path).as_posix(), file.read_bytes()
         return
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
-                if PurePosixPath(name).suffix.lower() in PICTURES and "__MACOSX" not in name:
+                if is_picture(name):
                     yield name, archive.read(name)
     except Exception as error:  # a damaged zip can fail in zlib, struct and more
         raise UserError(path, f"not a zip that can be read ({error})", EXPECTED) from error
@@ -193,7 +210,8 @@ def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
         with Image.open(source) as file:
             image = file.convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(name, f"not an image ({error})", "an image file") from error
+        found = f"not an image ({type(error).__name__})"
+        raise UserError(name, found, "an image file") from error
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 

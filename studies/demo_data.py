@@ -137,6 +137,10 @@ def pokemon(out: Path) -> None:
 KINDS = {"digits": digits, "image": image, "mnist": mnist, "fashion": fashion, "pokemon": pokemon}
 
 
+# By what the kinds that stand in for downloads would overwrite those.
+REAL = {"mnist": "MNIST", "fashion": "FashionMNIST", "pokemon": "pokemon.csv"}
+
+
 def demo_data(before: list[str], after: list[str], usage: str) -> None:
     """Write the data sets of one kind."""
     parser = CommandLine(usage)
@@ -145,5 +149,8 @@ def demo_data(before: list[str], after: list[str], usage: str) -> None:
     kind = before[0]
     if kind not in KINDS:
         raise UserError("KIND", repr(kind), f"one of {', '.join(KINDS)}")
+    real = out / REAL.get(kind, "")
+    if kind in REAL and real.exists():
+        raise UserError(real, "there already, and perhaps the real data", "another folder")
     KINDS[kind](out)
     print(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}")

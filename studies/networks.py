@@ -32,6 +32,13 @@ def beta_loss_function(
     return recon.detach().cpu().numpy(), kl.detach().cpu().numpy(), recon + beta * kl
 
 
+def unit(term: str, loss_type: str) -> str:
+    """In what a term of the loss is measured."""
+    if term == "kl" or loss_type == "bce":
+        return "nats"
+    return {"mse": "squared error", "l1": "absolute error"}[loss_type]
+
+
 def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
     """Whole numbers (B,) or (B, 1) as unit vectors: (B, num_classes) float32."""
     return functional.one_hot(batch.flatten().long(), num_classes).float()

@@ -24,7 +24,7 @@ from graded import choose_device, default_device
 from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.measures import active_units, pca_mse, sharpness
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function, unit
 from studies.pokemon_dataset import SIDE, TYPES, PokemonDataset
 from studies.pokemon_networks import VaeCnn
 from studies.resume import fit_or_resume
@@ -37,6 +37,7 @@ TITLES = {
 }
 QUESTIONS = ("Bonus.1", "Bonus.2")
 HELD_OUT = 0.1
+FEWEST = 3  # images, of which one is held out
 FEW = 5  # images of a type with which nothing can be learned about it
 SHIFT = 5  # pixels at most, to either side
 JITTER = 0.2  # how far from 1 the strengths of colours go
@@ -127,6 +128,9 @@ def study(
 ) -> Findings:
     """Train with and without augmentation, save, measure and show."""
     counts = Counter(dataset.types)
+    if not options.types or len(dataset) < FEWEST:
+        found = f"{len(options.types)} types, {len(dataset)} images"
+        raise UserError("command line", found, f"one type and {FEWEST} images at least")
     for kind in sorted({*options.types}):
         if kind not in counts:
             found = f"no image of type {kind!r}"
@@ -149,6 +153,7 @@ def study(
         "images": len(train),
         "held_out": len(held_out),
         "types": dict(counts.most_common()),
+        "unit": unit("reconstruction", options.loss_type),
         "epochs": options.epochs,
         "z_dim": options.z_dim,
         "beta": options.beta,
@@ -160,10 +165,10 @@ def study(
     }
     pictures = draw(options, augmented, train, held_out)
     losses = {
-        f"{term} (nats an image)": {
+        f"{term} ({unit(term, options.loss_type)} an image)": {
             f"{kind}, {part}": np.array([row[f"{prefix}{term}"] for row in rows])
             for kind, rows in (("augmented", history), ("plain", plain_history))
-            for part, prefix in (("training", ""), ("held out", "held_out_"))
+            for part, prefix in (("as trained", ""), ("held out", "held_out_"))
         }
         for term in ("reconstruction", "kl")
     }
@@ -245,7 +250,11 @@ def train_model(
 
     optimizer = Adam(model.parameters(), options.learning_rate, fused=True)
     batches = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
-    settings = asdict(options) | {"preset": "", "types": "", "data": fingerprint(train.images)}
+    settings = asdict(options) | {
+        "preset": "",
+        "types": "",
+        "data": fingerprint(train.images, train.labels),
+    }
     history = fit_or_resume(
         model,
         step,
@@ -348,8 +357,9 @@ def explain_results(summary: Mapping[str, Any]) -> str:
     better = model["mse"] < summary["pca_mse"]
     common, rare = max(types, key=types.get), min(types, key=types.get)
     text = (
-        f"Reconstructions cost {model['training_reconstruction']:.0f} nats an image on the "
-        f"{summary['images']} training images and {model['held_out_reconstruction']:.0f} on the "
+        f"Reconstructions cost {model['training_reconstruction']:.0f} {summary['unit']} an "
+        f"image on the {summary['images']} training images and "
+        f"{model['held_out_reconstruction']:.0f} on the "
         f"{summary['held_out']} held out ({gap:+.0%}); the squared error there is "
         f"{model['mse']:.4f} a pixel, {'less' if better else 'no less'} than the "
         f"{summary['pca_mse']:.4f} of {summary['z_dim']} principal components. Edges are "
@@ -380,8 +390,8 @@ def explain_ideas(summary: Mapping[str, Any]) -> str:
     }
     text = (
         "(1) More data, made or found. Mirrored, shifted and recoloured copies were tried: with "
-        f"them the held-out error is {augmented:.0f} nats an image, without {plain:.0f}; held-out "
-        f"over training error {listed(gaps)}. "
+        f"them the held-out error is {augmented:.0f} {summary['unit']} an image, without "
+        f"{plain:.0f}; held-out over training error {listed(gaps)}. "
     )
     if augmented < (1 - CLOSE) * plain:
         text += "That helped. "

@@ -1,7 +1,8 @@
 """The convolutional VAE of the beta-VAE assignment's bonus task, layer by layer as it is given.
 
 Images are (B, 3, 60, 60) in [0, 1]; reconstructions (B, 60, 60, 3), as the assignment's call of the
-loss expects them.
+loss expects them. Of a nonlinearity behind the decoder's first batch normalisation the assignment
+says nothing; here it is a ReLU, as behind all others.
 """
 
 import math

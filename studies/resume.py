@@ -56,6 +56,7 @@ def fit_or_resume(
     def keep(history: History) -> None:
         if after_epoch:
             after_epoch(history)
+        write_history(history, history_path)
         state = {
             "settings": description,
             "history": history,
@@ -67,11 +68,26 @@ def fit_or_resume(
         }
         with replacing(state_path) as file:
             torch.save(state, file)
-        write_history(history, history_path)
 
-    return fit(
-        model, step, batches, optimizer, scheduler, epochs=epochs, history=history, after_epoch=keep
-    )
+    try:
+        history = fit(
+            model,
+            step,
+            batches,
+            optimizer,
+            scheduler,
+            epochs=epochs,
+            history=history,
+            after_epoch=keep,
+        )
+    except (FloatingPointError, RuntimeError) as error:
+        # The second is how PyTorch says that a cross-entropy was given NaN.
+        if isinstance(error, RuntimeError) and "between 0 and 1" not in str(error):
+            raise
+        found = f"{name}: losses that are not finite"
+        raise UserError("training", found, "a smaller --learning-rate") from error
+    write_history(history, history_path)
+    return history
 
 
 def restore(
@@ -87,11 +103,12 @@ def restore(
             scheduler.load_state_dict(state["scheduler"])
             torch.set_rng_state(state["random"])
             torch.cuda.set_rng_state_all(state["random_cuda"])
-            print(f"{path.stem}: {len(state['history'])} epochs were made before")
-            history: History = state["history"]
-            return history
+        history: History = state["history"]
     except Exception as error:  # torch.load and load_state_dict name no set of errors
         raise UserError(path, "a damaged file", EXPECTED) from error
+    if found == settings:
+        print(f"{path.stem}: {len(history)} epochs were made before")
+        return history
     was, now = json.loads(found), json.loads(settings)
     changed = [k for k in sorted({*was, *now}) if was.get(k) != now.get(k)]
     text = ", ".join(f"{k} {was.get(k)}" for k in changed)
@@ -105,7 +122,6 @@ def expected_cost(
     epochs: int,
 ) -> str:
     """Time and memory that so many epochs will take, from a few steps with a copy of the model."""
-    random = torch.get_rng_state()
     trial, saved = copy.deepcopy(model), 0
     trial.train()
 
@@ -115,14 +131,14 @@ def expected_cost(
         return tensor
 
     seconds = []
-    for batch in itertools.islice(batches, TRIAL_STEPS):
-        started, saved = time.perf_counter(), 0
-        with saved_tensors_hooks(count, lambda tensor: tensor):
-            loss = step(trial, batch, 0.0)["loss"]
-        loss.backward()
-        loss.item()  # a GPU works on; this waits for it
-        seconds.append(time.perf_counter() - started)
-    torch.set_rng_state(random)
+    with torch.random.fork_rng():
+        for batch in itertools.islice(batches, TRIAL_STEPS):
+            started, saved = time.perf_counter(), 0
+            with saved_tensors_hooks(count, lambda tensor: tensor):
+                loss = step(trial, batch, 0.0)["loss"]
+            loss.backward()
+            loss.item()  # a GPU works on; this waits for it
+            seconds.append(time.perf_counter() - started)
     minutes = min(seconds) * len(batches) * epochs / 60
     weights = sum(p.nbytes for p in model.parameters())
     megabytes = (4 * weights + saved) / 2**20  # weights, gradients and two moments, activations

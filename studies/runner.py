@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ from graded import check_outputs
 from storage import UserError, replacing
 
 Options = TypeVar("Options")
-# What options of these names are at least, in whichever study they occur.
-LEAST: dict[str, float] = {
-    **dict.fromkeys(("epochs", "z_dim", "hidden_size", "batch_size", "max_iter"), 1),
-    **{"learning_rate": 1e-12, "beta": 0},
+# Least and greatest values of options of these names, in whichever study they occur.
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("epochs", "max_iter"), (1, 10**6)),
+    **dict.fromkeys(("z_dim", "hidden_size"), (1, 2**14)),
+    **{"batch_size": (2, 2**20), "learning_rate": (1e-12, 1), "beta": (0, 1e6), "seed": (0, 2**32)},
 }
 
 
@@ -58,34 +58,50 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
     except SystemExit as error:
         if not error.code:
             raise
-        # A box: its title, then what is wrong.
+        # A box: its title, then what is wrong, until a rule.
         lines = [line.strip("│| ") for line in said.getvalue().splitlines()]
-        text = [line for line in lines if any(c.isalnum() for c in line)][1]
+        worded = [any(map(str.isalnum, line)) for line in lines]
+        start = worded.index(True, worded.index(True) + 1)
+        text = " ".join(lines[start : worded.index(False, start)])
         raise UserError("command line", text, f"python {usage}") from error
 
 
 def check_numbers(options: object) -> None:
     """Raises UserError for an option with a number with which nothing can be trained."""
-    for name, least in LEAST.items():
+    for name, (least, most) in BOUNDS.items():
         value = getattr(options, name, least)
-        if not least <= value < math.inf:
+        if not least <= value <= most:
             words = f"--{name.replace('_', '-')} {value}"
-            raise UserError("command line", words, f"a number from {least:g} on")
+            raise UserError("command line", words, f"a number from {least:g} to {most:g}")
 
 
 def write_findings(found: Findings, out: Path, title: str) -> None:
     """summary.json, answers.md, and a PNG for each picture, into a folder."""
-    paths = {name: out / f"{name}.png" for name in found.pictures}
-    check_outputs([*paths.values(), out / "summary.json", out / "answers.md"], inputs=())
-    for name, path in paths.items():
-        with replacing(path) as file:
+    for name, figure in found.pictures.items():
+        with replacing(out / f"{name}.png") as file:
             # Without the version of matplotlib, the same picture is the same bytes.
-            found.pictures[name].savefig(file, format="png", dpi=150, metadata={"Software": None})
+            figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     with replacing(out / "summary.json") as file:
-        file.write((json.dumps(found.summary, indent=2) + "\n").encode())
+        file.write((json.dumps({"study": title} | found.summary, indent=2) + "\n").encode())
     sections = [f"## {a.identifier}\n\n*{a.question}*\n\n{a.text}\n" for a in found.answers]
     with replacing(out / "answers.md") as file:
         file.write("\n".join([f"# {title}\n", *sections]).encode())
+
+
+def check_folder(out: Path, title: str) -> None:
+    """Raises UserError where a study called `title` cannot put its results, or must not."""
+    if out.exists() and not out.is_dir():
+        raise UserError(out, "no folder", "the name of one for what the study finds")
+    summary, made = out / "summary.json", None
+    if summary.is_file():
+        try:
+            made = json.loads(summary.read_bytes()).get("study")
+        except (ValueError, AttributeError):
+            made = "something else"
+    if made not in (None, title):
+        raise UserError(out, f"the results of {made!r}", "another folder for this study's")
+    if out.exists():
+        check_outputs([summary, out / "answers.md"], inputs=())
 
 
 def run_study(
@@ -101,11 +117,10 @@ def run_study(
     """
     before, after, usage = call
     if not after or after[0].startswith("-"):
-        parse(presets["full"], after or ["--help"], usage)
+        parse(presets["full"], after, usage)
         raise UserError("command line", "no OUT_DIR", f"python {usage}")
     out = Path(after[0])
-    if out.exists() and not out.is_dir():
-        raise UserError(out, "no folder", "the name of one for what the study finds")
+    check_folder(out, title)
     preset = getattr(parse(presets["full"], after[1:], usage), "preset", "full")
     chosen = parse(presets[preset], after[1:], usage)
     check_numbers(chosen)
@@ -115,9 +130,9 @@ def run_study(
     print(f"wrote {names} to {out}")
 
 
-def fingerprint(x: Tensor) -> str:
-    """A name for the content of an array, by which a training knows its data again."""
-    return hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()[:16]
+def fingerprint(*data: Tensor) -> str:
+    """A name for the content of arrays, by which a training knows its data again."""
+    return hashlib.sha256(b"".join(x.cpu().numpy().tobytes() for x in data)).hexdigest()[:16]
 
 
 def listed(values: Mapping[Any, float], form: str = ".2f") -> str:

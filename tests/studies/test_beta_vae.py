@@ -76,6 +76,7 @@ def a_summary(kl: tuple[float, float], recon: tuple[float, float], *, swap: bool
     terms = {"kl": kl, "reconstruction": recon}
     first, last = ({f"{n}_{b}": v[i] for n, v in terms.items() for b in "15"} for i in (0, 1))
     return {
+        "unit": "nats",
         "held_out": 100,
         "epochs": 9,
         "z_dim": 10,
@@ -126,6 +127,13 @@ def test_the_sentences_follow_the_numbers() -> None:
         ("DATA beta_vae out --preset best", "invalid choice"),
         ("DATA beta_vae out --test absent", "absent: nothing there"),
         ("DATA beta_vae text", "no folder"),
+        ("DATA beta_vae other", "the results of 'another study'"),
+        ("DATA beta_vae --epochs 1", "no OUT_DIR"),
+        ("DATA beta_vae", "no OUT_DIR"),
+        ("DATA beta_vae out --seed -1", "--seed -1"),
+        ("DATA beta_vae out --hidden-size 1000000000", "--hidden-size"),
+        ("DATA beta_vae out --loss-type l2", "Expected one of ('bce', 'mse', 'l1')"),
+        ("DATA beta_vae out --test DATA", "the training images themselves"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -138,6 +146,8 @@ def test_a_mistake_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text").write_text("a file")
+    Path("other").mkdir()
+    Path("other/summary.json").write_text('{"study": "another study"}')
     np.savez("no_labels.npz", data=np.zeros((3, 28, 28), np.uint8))
     assert run(line.replace("DATA", str(mnist))) == 2
     err = capsys.readouterr().err

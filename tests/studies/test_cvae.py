@@ -67,6 +67,12 @@ def test_the_sentences_follow_the_numbers() -> None:
         {a.identifier: a.text for a in answers(a_summary(*numbers))}
         for numbers in ((0.95, 0.4, 0.9, 0.3), (0.4, 0.95, 0.3, 1.0), (0.9, 0.9, 0.9, 0.3))
     )
+    bad = a_summary(0.1, 0.1, 0.1, 5)
+    bad["interpolation"]["in_class"] = 0.1
+    hopeless = {a.identifier: a.text for a in answers(bad)}
+    assert "does not keep to the class" in hopeless["Q2.1"]
+    assert "cannot tell them apart" in hopeless["Q2.2"]
+    assert "noisier than these" in hopeless["Q2.3"]
     assert "z says little about the class" in usual["Q2.1"]
     assert "z still holds part of the class" in reversed_["Q2.1"]
     assert "the risk is real" in usual["Q2.2"]

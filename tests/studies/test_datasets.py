@@ -86,11 +86,12 @@ def test_folders_and_zips_of_images(tmp_path: Path) -> None:
 
 def test_what_is_transparent_becomes_white_and_sizes_change_by_the_mean(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
     image = np.zeros((56, 56, 4), np.uint8)
     image[:28, :, 3] = 255
     image[::2, ::2, :3] = 200
-    Image.fromarray(image, "RGBA").save(tmp_path / "x" / "a.png")
-    Image.fromarray(image, "RGBA").save(tmp_path / "x" / "b.png")
+    for name in ("x/a", "x/b", "y/a", "y/b"):
+        Image.fromarray(image, "RGBA").save(tmp_path / f"{name}.png")
     train, _ = read_split(tmp_path, None, 0)
     assert (train.images[0, :14] == 50).all()
     assert (train.images[0, 14:] == 255).all()
@@ -115,13 +116,16 @@ def test_the_split_is_by_seed_and_leaves_no_image_out() -> None:
         ("text.zip", "not a zip"),
         ("no_labels.npz", "no 'labels'"),
         ("shape.npz", "'data' of shape"),
-        ("range.npz", "-1.0 to"),
+        ("range.npz", "values from -1 to"),
         ("names.npz", "'labels' of type"),
         ("short", "40 images for 39 labels"),
         ("lonely", "train-labels-idx1-ubyte: cannot be read"),
         ("only_test", "no train-images"),
         ("small", r"images of shape \(14, 14\)"),
         ("broken", "not an image"),
+        ("one_class.npz", "two classes at least"),
+        ("black.npz", "images of one shade"),
+        ("both", "both MNIST and FashionMNIST"),
     ],
 )
 def test_what_is_no_data_set_is_refused(tmp_path: Path, name: str, message: str) -> None:
@@ -136,6 +140,10 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path, name: str, message: str)
     write_idx(tmp_path / "lonely" / "train-images-idx3-ubyte.gz", IMAGES)
     write_mnist(tmp_path / "only_test", {"t10k": (IMAGES, LABELS)})
     write_mnist(tmp_path / "small", {"train": (IMAGES[:, ::2, ::2], LABELS)})
+    np.savez(tmp_path / "one_class.npz", data=IMAGES, labels=0 * LABELS)
+    np.savez(tmp_path / "black.npz", data=0 * IMAGES, labels=LABELS)
+    for folder in ("MNIST", "FashionMNIST"):
+        write_mnist(tmp_path / "both" / folder / "raw", {"train": (IMAGES, LABELS)})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_text("no picture")
     with pytest.raises(UserError, match=message):
@@ -172,3 +180,19 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: st.Dat
         read_split(path, None, 0)
     except UserError as error:
         assert str(path) in str(error)
+
+
+def test_held_out_images_are_never_those_to_train_on(tmp_path: Path) -> None:
+    write_mnist(tmp_path, {"t10k": (IMAGES, LABELS)})
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    train, held_out = read_split(path, None, 0)
+    assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in held_out.images}
+    assert {*held_out.labels} == {0, 1, 2, 3}, "a tenth of each class"
+    with pytest.raises(UserError, match="the training images themselves"):
+        read_split(path, path, 0)
+
+
+def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path) -> None:
+    pictures(tmp_path / "pets")
+    (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"\0")
+    assert len(read_split(tmp_path / "pets", None, 0)[0]) == 18

@@ -87,3 +87,13 @@ def test_creatures_come_in_three_kinds_of_files(
     fire, water = (colours[[kind == name for kind in dataset.types]] for name in ("Bug", "Ice"))
     assert (fire[:, 0] > fire[:, 2]).all()
     assert (water[:, 2] > water[:, 0]).all()
+
+
+def test_a_stand_in_does_not_take_the_place_of_real_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, name in (("mnist", "MNIST"), ("fashion", "FashionMNIST"), ("pokemon", "pokemon.csv")):
+        (tmp_path / name).mkdir()
+        assert vae.main([kind, "demo_data", str(tmp_path)]) == 2
+        assert "perhaps the real data" in capsys.readouterr().err
+        assert not [*(tmp_path / name).iterdir()]

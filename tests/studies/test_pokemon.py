@@ -121,6 +121,7 @@ def a_summary(training: float, augmented: float, plain: float, mse: float) -> di
         "sharpness_of_samples": 0.2,
     }
     return {
+        "unit": "nats",
         "images": 700,
         "held_out": 80,
         "types": {"Water": 100, "Flying": 3},
