@@ -188,8 +188,8 @@ def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]
     axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
     axes.plot(x, y, marker="o", color=COLOURS[0])
     for place, name in zip(zip(x, y, strict=True), names, strict=True):
-        axes.annotate(name, place, xytext=(5, 5), textcoords="offset points")
-    axes.margins(0.25, 0.15)
+        axes.annotate(name, place, xytext=(6, 6), textcoords="offset points")
+    axes.margins(0.35, 0.15)
     axes.grid(alpha=0.3)
     return axes
 

@@ -226,7 +226,7 @@ def draw(
         [measured[name]["distortion"] for name in ordered],
         [f"beta {name}" for name in ordered],
     )
-    distortion = f"distortion: reconstruction of a drawn z ({unit('reconstruction', loss_type)})"
+    distortion = f"distortion of a drawn z ({unit('reconstruction', loss_type)})"
     axes.set(xlabel="rate: KL divergence (nats)", ylabel=distortion)
     return {
         "losses": figures.curves(losses),
