@@ -11,10 +11,17 @@ from grader.sandbox import Level
 from grader.stages import Settings
 
 WILD = Path(__file__).parents[1] / "wild"
+LONG = {"reads_labels", "workers"}  # they train as long as `plain` does
 LAYOUT = ("model_path.txt is missing", "group.txt is missing", "the report is missing")
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in WILD.iterdir()))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(folder.name, marks=[pytest.mark.slow] if folder.name in LONG else [])
+        for folder in sorted(WILD.iterdir())
+    ],
+)
 def test_verdicts_and_remarks_are_the_expected_ones(
     name: str, data_folder: Path, a3: Assignment, level: Level
 ) -> None:
