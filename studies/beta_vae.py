@@ -29,7 +29,7 @@ from studies.measures import (
     sharpness,
     train_classifier,
 )
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function, unit
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.resume import fit_or_resume
 from studies.runner import Answer, Findings, fingerprint, listed, run_study
 from training import History
@@ -99,7 +99,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     real = sharpness(as_images(x_held_out))
     measured, samples = {}, {}
     for name, vae in zip(names, vaes, strict=True):
-        samples[name] = sample(vae, SAMPLES)
+        samples[name] = vae.sample(SAMPLES).detach()
         measured[name] = measure(vae, x_held_out, samples[name], classifier, real, options)
     summary = {
         "images": len(train),
@@ -143,9 +143,7 @@ def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Va
 
     def step(vae: Vae, index: Tensor, _progress: float) -> dict[str, Tensor]:
         recon, mu, logvar, _ = vae(x[index])
-        terms = beta_loss_function(recon, x[index], mu, logvar, options.loss_type, beta)
-        named = {n: torch.tensor(term) for n, term in zip(TERMS, terms[:2], strict=True)}
-        return {"loss": terms[2], **named}
+        return named_losses(recon, x[index], mu, logvar, options.loss_type, beta)
 
     optimizer = Adam(vae.parameters(), options.learning_rate, fused=True)
     batches = ShuffledBatches(len(x), options.batch_size, torch.default_generator)
@@ -163,12 +161,6 @@ def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Va
         out=out,
     )
     return vae, history
-
-
-@torch.no_grad()
-def sample(vae: Vae, count: int) -> Tensor:
-    """So many images from the prior: (N, pixels)."""
-    return vae.sample(count)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.datasets import as_images, idx_files, read_split
 from studies.measures import class_probabilities, pca_mse, sharpness, train_classifier
-from studies.networks import Vae, beta_loss_function, labels_to_one_hots
+from studies.networks import Vae, labels_to_one_hots, named_losses
 from studies.resume import fit_or_resume
 from studies.runner import Answer, Findings, fingerprint, listed, run_study
 from training import History
@@ -155,9 +155,7 @@ def train_model(
     def step(model: Vae, index: Tensor, _progress: float) -> dict[str, Tensor]:
         batch = x[index]
         recon, mu, logvar, _ = model(batch, cond[index])
-        terms = beta_loss_function(recon, batch, mu, logvar, options.loss_type, options.beta)
-        named = {"reconstruction": torch.tensor(terms[0]), "kl": torch.tensor(terms[1])}
-        return {"loss": terms[2], **named}
+        return named_losses(recon, batch, mu, logvar, options.loss_type, options.beta)
 
     optimizer = Adam(model.parameters(), options.learning_rate, fused=True)
     batches = ShuffledBatches(len(x), options.batch_size, torch.default_generator)

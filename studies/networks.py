@@ -32,6 +32,14 @@ def beta_loss_function(
     return recon.detach().cpu().numpy(), kl.detach().cpu().numpy(), recon + beta * kl
 
 
+def named_losses(
+    recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str, beta: float
+) -> dict[str, Tensor]:
+    """What `beta_loss_function` gives, by name, for a step of `training.fit`."""
+    recon, kl, loss = beta_loss_function(recon_x, x, mu, logvar, loss_type, beta)
+    return {"loss": loss, "reconstruction": torch.tensor(recon), "kl": torch.tensor(kl)}
+
+
 def unit(term: str, loss_type: str) -> str:
     """In what a term of the loss is measured."""
     if term == "kl" or loss_type == "bce":
@@ -80,28 +88,19 @@ class VaeDecoder(nn.Module):
         return self.decoder(z)
 
 
-class Vae(nn.Module):
-    """A VAE of vectors in [0, 1]; with `cond_dim`, one under a condition (B, cond_dim)."""
+class ConditionalVae(nn.Module):
+    """What a VAE does with its encoder and decoder, under a condition (B, cond_dim) or without."""
 
-    def __init__(
-        self,
-        x_dim: int = 784,
-        z_dim: int = 10,
-        hidden_size: int = 256,
-        device: torch.device = CPU,
-        cond_dim: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.z_dim, self.device, self.cond_dim = z_dim, device, cond_dim
-        self.encoder = VaeEncoder(x_dim + (cond_dim or 0), hidden_size, z_dim, device)
-        self.decoder = VaeDecoder(x_dim, hidden_size, z_dim + (cond_dim or 0)).to(device)
+    z_dim: int
+    device: torch.device
+    decoder: nn.Module
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """A drawn z, mu and logvar of (B, x_dim) vectors: (B, z_dim) each."""
-        return self.encoder(with_condition(x, x_cond))
+        """A drawn z, mu and logvar of a batch: (B, z_dim) each."""
+        raise NotImplementedError
 
     def decode(self, z: Tensor, x_cond: Tensor | None = None) -> Tensor:
-        """(B, z_dim) -> (B, x_dim)."""
+        """Images of (B, z_dim) latents."""
         return self.decoder(with_condition(z, x_cond))
 
     def sample(self, num_samples: int = 1, x_cond: Tensor | None = None) -> Tensor:
@@ -112,9 +111,30 @@ class Vae(nn.Module):
     def forward(
         self, x: Tensor, x_cond: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x_recon (B, x_dim), mu, logvar and the drawn z, (B, z_dim) each."""
+        """x_recon, mu, logvar and the drawn z, (B, z_dim) each."""
         z, mu, logvar = self.encode(x, x_cond)
         return self.decode(z, x_cond), mu, logvar, z
+
+
+class Vae(ConditionalVae):
+    """A VAE of vectors (B, x_dim) in [0, 1]; with `cond_dim`, one under a condition."""
+
+    def __init__(
+        self,
+        x_dim: int = 784,
+        z_dim: int = 10,
+        hidden_size: int = 256,
+        device: torch.device = CPU,
+        cond_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.device = z_dim, device
+        self.encoder = VaeEncoder(x_dim + (cond_dim or 0), hidden_size, z_dim, device)
+        self.decoder = VaeDecoder(x_dim, hidden_size, z_dim + (cond_dim or 0)).to(device)
+
+    def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """A drawn z, mu and logvar of (B, x_dim) vectors: (B, z_dim) each."""
+        return self.encoder(with_condition(x, x_cond))
 
 
 def with_condition(x: Tensor, x_cond: Tensor | None) -> Tensor:

@@ -24,7 +24,7 @@ from graded import choose_device, default_device
 from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.measures import active_units, pca_mse, sharpness
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, beta_loss_function, unit
+from studies.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.pokemon_dataset import SIDE, TYPES, PokemonDataset
 from studies.pokemon_networks import VaeCnn
 from studies.resume import fit_or_resume
@@ -238,11 +238,8 @@ def train_model(
         images = train.images[index]
         x = augment(images) if augmented else images
         recon, mu, logvar, _ = model(as_input(model, x), train.condition[index])
-        terms = beta_loss_function(
-            recon, as_target(model, x), mu, logvar, options.loss_type, options.beta
-        )
-        named = {"reconstruction": torch.tensor(terms[0]), "kl": torch.tensor(terms[1])}
-        return {"loss": terms[2], **named}
+        target = as_target(model, x)
+        return named_losses(recon, target, mu, logvar, options.loss_type, options.beta)
 
     def judge(history: History) -> None:
         found = held_out_losses(model.eval(), held_out, options)

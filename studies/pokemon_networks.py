@@ -11,9 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from studies.networks import reparameterize, with_condition
-
-CPU = torch.device("cpu")
+from studies.networks import CPU, ConditionalVae, reparameterize, with_condition
 
 
 class VaeCnnEncoder(nn.Module):
@@ -65,7 +63,7 @@ class VaeCnnDecoder(nn.Module):
         return self.blocks(self.fc1(z).unflatten(1, (64 * 4, 4, 4))).permute(0, 2, 3, 1)
 
 
-class VaeCnn(nn.Module):
+class VaeCnn(ConditionalVae):
     """A convolutional VAE of colour images under a condition (B, cond_dim)."""
 
     def __init__(self, z_dim: int = 128, device: torch.device = CPU, cond_dim: int = 0) -> None:
@@ -76,21 +74,4 @@ class VaeCnn(nn.Module):
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """A drawn z, mu and logvar of (B, 3, 60, 60) images: (B, z_dim) each."""
-        z, mu, logvar = self.encoder(x, x_cond)
-        return z, mu, logvar
-
-    def decode(self, z: Tensor, x_cond: Tensor | None = None) -> Tensor:
-        """(B, z_dim) -> (B, 60, 60, 3)."""
-        return self.decoder(with_condition(z, x_cond))
-
-    def sample(self, num_samples: int = 1, x_cond: Tensor | None = None) -> Tensor:
-        """Decoded draws from N(0, I), under one condition (1, cond_dim) or one each."""
-        z = torch.randn(num_samples, self.z_dim, device=self.device)
-        return self.decode(z, None if x_cond is None else x_cond.expand(num_samples, -1))
-
-    def forward(
-        self, x: Tensor, x_cond: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x_recon (B, 60, 60, 3), mu, logvar and the drawn z, (B, z_dim) each."""
-        z, mu, logvar = self.encode(x, x_cond)
-        return self.decode(z, x_cond), mu, logvar, z
+        return self.encoder(x, x_cond)
