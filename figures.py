@@ -13,8 +13,12 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision. Two of Paul
+# Tol's, "Colour Schemes" (2021), make them ten.
+COLOURS = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"),
+    *("#D55E00", "#F0E442", "#000000", "#AA4499", "#999933"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -52,6 +56,48 @@ def manifold(images: NDArray, x: NDArray, y: NDArray, figure: Figure | None = No
     ticks = np.linspace(0, rows - 1, 5).round().astype(int)
     axes.set_yticks((rows - ticks - 0.5) * height, [f"{y[i]:.2f}" for i in ticks])
     axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    return figure
+
+
+def latent_plane(
+    x: NDArray,
+    y: NDArray,
+    points: tuple[NDArray, NDArray] | None = None,
+    images: NDArray | None = None,
+) -> Figure:
+    """A plane of latents: points with their classes, images decoded at a grid, or one beside both.
+
+    `x`, `y`: the grid's equidistant values; every panel has the same axes, a cell of the grid
+    having its value in its middle. `points`: (N, 2) and the names of their classes, (N,);
+    `images`: (len(y), len(x), H, W) in [0, 1].
+    """
+    panels = (points is not None) + (images is not None)
+    figure = Figure(figsize=(6.5 * panels, 6), layout="constrained")
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    ends = [
+        (values[0] - step / 2, values[-1] + step / 2)
+        for values in (x, y)
+        for step in [values[1] - values[0]]
+    ]
+    for axis in axes:
+        axis.set(xlim=ends[0], ylim=ends[1], xlabel="$z_1$", ylabel="$z_2$")
+    if points is not None:
+        z, classes = points
+        for name, colour, marker in zip(
+            np.unique(classes), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
+        ):
+            own = z[classes == name]
+            size = float(np.clip(20_000 / len(z), 1.5, 20))
+            axes[0].scatter(
+                *own.T, s=size, alpha=0.6, linewidths=0, color=colour, marker=marker, label=name
+            )
+        axes[0].legend(markerscale=max(1.0, (30 / size) ** 0.5), loc="upper right")
+    if images is not None:
+        rows, columns, height, width = images.shape
+        canvas = images.transpose(0, 2, 1, 3)[::-1].reshape(rows * height, columns * width)
+        axes[-1].imshow(
+            canvas, cmap="gray", vmin=0, vmax=1, extent=(*ends[0], *ends[1]), aspect="auto"
+        )
     return figure
 
 
@@ -136,7 +182,9 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
     return figure
 
 
-def image_grid(rows: Sequence[NDArray], names: Sequence[str], titles: Sequence[str] = ()) -> Figure:
+def image_grid(
+    rows: Sequence[NDArray], names: Sequence[str] = (), titles: Sequence[str] = ()
+) -> Figure:
     """Rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
     columns, (height, width) = max(map(len, rows)), rows[0].shape[1:3]
     gap = max(1, width // 14)
@@ -149,7 +197,7 @@ def image_grid(rows: Sequence[NDArray], names: Sequence[str], titles: Sequence[s
     size = 0.8 * columns + 1.2, 0.8 * len(rows) + 0.4
     axes = Figure(figsize=size, layout="constrained").subplots()
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1)
-    axes.set_yticks([(row + 0.5) * (height + gap) for row in range(len(rows))], list(names))
+    axes.set_yticks([(row + 0.5) * (height + gap) for row in range(len(names))], list(names))
     places = [(column + 0.5) * (width + gap) for column in range(len(titles))]
     axes.set_xticks(places, list(titles), fontsize=8)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -164,8 +212,13 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
-def curves(panels: Mapping[str, Mapping[str, NDArray]]) -> Figure:
-    """A panel for each quantity: its course over the epochs, (epochs,), of each of several runs."""
+def curves(
+    panels: Mapping[str, Mapping[str, NDArray]], unit: str = "epoch", steps: float = 1
+) -> Figure:
+    """A panel for each quantity: its course over the epochs, (epochs,), of each of several runs.
+
+    An epoch counts for `steps` of the `unit` along the horizontal axis.
+    """
     figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
     for axes, (name, runs) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
@@ -173,10 +226,10 @@ def curves(panels: Mapping[str, Mapping[str, NDArray]]) -> Figure:
         for (run, values), colour, marker in zip(
             runs.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
         ):
-            epochs = np.arange(1, len(values) + 1)
+            epochs = steps * np.arange(1, len(values) + 1)
             every = max(1, len(values) // 10)
             axes.plot(epochs, values, color=colour, marker=marker, markevery=every, ms=4, label=run)
-        axes.set(xlabel="epoch", ylabel=name)
+        axes.set(xlabel=unit, ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()

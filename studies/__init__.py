@@ -31,6 +31,18 @@ MODES = {
         "studies.pokemon.pokemon_cnn",
         "new Pokemon of a type, in colour, by a convolutional VAE",
     ),
+    "latent_study": (
+        "DATA",
+        "OUT_DIR",
+        "studies.latent_study.latent_study",
+        "an autoencoder's two latents: clusters, classes, grids; and a VAE's",
+    ),
+    "celeba": (
+        "DATA",
+        "OUT_DIR",
+        "studies.celeba.celeba",
+        "faces in colour by a convolutional VAE, with 3 latent units and with 100",
+    ),
     "segment": (
         "IMAGE",
         "OUT_DIR",

@@ -4,11 +4,12 @@ Our own .npz; the IDX files of MNIST and Fashion-MNIST, compressed or not, one f
 them (torchvision's included); folders and zips of images, whose subfolders name the classes.
 """
 
+import contextlib
 import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -172,10 +173,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def read_pictures(path: Path) -> ImageSet:
     """Grey images of SIDE x SIDE from a folder or zip with a subfolder for each class."""
     images, classes = [], []
-    for name, content in pictures(path):
-        classes.append(PurePosixPath(name).parent.name)
-        image = open_on_white(io.BytesIO(content), f"{path}/{name}")
-        images.append(np.asarray(resized(image.convert("L"), SIDE)))
+    with open_pictures(path) as (files, read):
+        for name in files:
+            classes.append(PurePosixPath(name).parent.name)
+            image = open_on_white(io.BytesIO(read(name)), f"{path}/{name}")
+            images.append(np.asarray(resized(image.convert("L"), SIDE)))
     if not images:
         raise UserError(path, "no images in it", EXPECTED)
     names, indices = np.unique(classes, return_inverse=True)
@@ -188,20 +190,26 @@ def is_picture(name: str) -> bool:
     return place.suffix.lower() in PICTURES and not place.name.startswith("._")
 
 
-def pictures(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each image file in a folder or zip, by name."""
+@contextlib.contextmanager
+def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """The names of the image files in a folder or zip, sorted, and what reads one of them."""
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if is_picture(file.as_posix()) and file.is_file():
-                yield file.relative_to(path).as_posix(), file.read_bytes()
+        files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        yield sorted(filter(is_picture, files)), lambda name: (path / name).read_bytes()
         return
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if is_picture(name):
-                    yield name, archive.read(name)
-    except Exception as error:  # a damaged zip can fail in zlib, struct and more
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
         raise UserError(path, f"not a zip that can be read ({error})", EXPECTED) from error
+
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except Exception as error:  # a damaged zip can fail in zlib, struct and more
+            raise UserError(path, f"'{name}' is damaged ({error})", EXPECTED) from error
+
+    with archive:
+        yield sorted(filter(is_picture, archive.namelist())), read
 
 
 def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:

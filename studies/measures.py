@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from skimage.filters import laplace
 from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
@@ -18,6 +19,8 @@ ACTIVE = 0.01  # variance of a unit's mean over the data: Burda et al. (arXiv 15
 CLASSIFIER_EPOCHS = 5
 CLASSIFIER_RATE = 2e-3
 CLASSIFIER_BATCH = 128
+# Blocks to a side whose means make a scale; None: the pixels themselves.
+SCALES = {"overall colour": 1, "4 x 4 blocks": 4, "16 x 16 blocks": 16, "detail": None}
 ROWS = 1024  # at a time through a network that is only asked
 
 
@@ -72,3 +75,34 @@ def train_classifier(x: Tensor, labels: Tensor, classes: int) -> nn.Module:
 def class_probabilities(classifier: nn.Module, x: Tensor) -> NDArray[np.float32]:
     """The classes' probabilities for each of (N, pixels) images: (N, classes)."""
     return torch.cat([classifier(rows).softmax(dim=1) for rows in x.split(ROWS)]).cpu().numpy()
+
+
+def psnr(recon: Tensor, x: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each of (B, ...) images in [0, 1], decibels: (B,)."""
+    return -10 * (recon - x).square().flatten(1).mean(dim=1).clamp(min=1e-10).log10()
+
+
+def scale_energies(images: Tensor) -> Tensor:
+    """Of (B, C, H, W) images the mean square at each of `SCALES` and finer, over the batch.
+
+    Each scale is what means over its blocks say beyond those of the scale before it.
+    """
+    energies, coarser = [], torch.zeros_like(images)
+    for blocks in SCALES.values():
+        means = functional.adaptive_avg_pool2d(images, blocks) if blocks else images
+        finer = functional.interpolate(means, images.shape[2:]) if blocks else images
+        energies.append((finer - coarser).square().mean())
+        coarser = finer
+    return torch.stack(energies)
+
+
+def mean_pairwise_distance(x: NDArray) -> float:
+    """Root mean square difference a pixel of two of (N, ...) images, over all pairs of them."""
+    return float(np.sqrt(2 * x.reshape(len(x), -1).var(axis=0, ddof=1).mean()))
+
+
+def nearest_distance(x: NDArray, others: NDArray) -> float:
+    """Root mean square difference a pixel to the nearest of (M, ...) others, mean over (N, ...)."""
+    flat, rest = (part.reshape(len(part), -1) for part in (x, others))
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(rest)
+    return float(nearest.kneighbors(flat)[0].mean() / np.sqrt(flat.shape[1]))

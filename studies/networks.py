@@ -28,16 +28,17 @@ def beta_loss_function(
     """
     if loss_type not in RECONSTRUCTION_LOSSES:
         raise NotImplementedError(f"loss type {loss_type!r}; expected bce, mse or l1")
-    recon, kl = RECONSTRUCTION_LOSSES[loss_type](recon_x, x), kl_divergence(mu, logvar)
-    return recon.detach().cpu().numpy(), kl.detach().cpu().numpy(), recon + beta * kl
+    losses = named_losses(recon_x, x, mu, logvar, loss_type, beta)
+    recon, kl = (losses[name].detach().cpu().numpy() for name in ("reconstruction", "kl"))
+    return recon, kl, losses["loss"]
 
 
 def named_losses(
     recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str, beta: float
 ) -> dict[str, Tensor]:
-    """What `beta_loss_function` gives, by name, for a step of `training.fit`."""
-    recon, kl, loss = beta_loss_function(recon_x, x, mu, logvar, loss_type, beta)
-    return {"loss": loss, "reconstruction": torch.tensor(recon), "kl": torch.tensor(kl)}
+    """What `beta_loss_function` gives, by name and on the device, for a step of `training.fit`."""
+    recon, kl = RECONSTRUCTION_LOSSES[loss_type](recon_x, x), kl_divergence(mu, logvar)
+    return {"loss": recon + beta * kl, "reconstruction": recon, "kl": kl}
 
 
 def unit(term: str, loss_type: str) -> str:

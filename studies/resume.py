@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from data import ShuffledBatches
 from graded import write_history
 from storage import UserError, check_writable, replacing
-from training import History, Model, fit
+from studies.processes import leads
+from training import Batches, History, Model, fit
+
+Batch = TypeVar("Batch")
 
 TRIAL_STEPS = 5
 EXPECTED = "what an interrupted training of this study left"
@@ -25,8 +27,8 @@ EXPECTED = "what an interrupted training of this study left"
 
 def fit_or_resume(
     model: Model,
-    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
-    batches: ShuffledBatches,
+    step: Callable[[Model, Batch, float], dict[str, Tensor]],
+    batches: Batches[Batch],
     optimizer: Optimizer,
     scheduler: LRScheduler,
     *,
@@ -56,6 +58,8 @@ def fit_or_resume(
     def keep(history: History) -> None:
         if after_epoch:
             after_epoch(history)
+        if not leads():
+            return
         write_history(history, history_path)
         state = {
             "settings": description,
@@ -86,7 +90,8 @@ def fit_or_resume(
             raise
         found = f"{name}: losses that are not finite"
         raise UserError("training", found, "a smaller --learning-rate") from error
-    write_history(history, history_path)
+    if leads():
+        write_history(history, history_path)
     return history
 
 
@@ -117,8 +122,8 @@ def restore(
 
 def expected_cost(
     model: Model,
-    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
-    batches: ShuffledBatches,
+    step: Callable[[Model, Batch, float], dict[str, Tensor]],
+    batches: Batches[Batch],
     epochs: int,
 ) -> str:
     """Time and memory that so many epochs will take, from a few steps with a copy of the model."""

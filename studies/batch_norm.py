@@ -1,0 +1,33 @@
+"""Batch normalisation over the whole batch, on however many processes it is spread."""
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` whose statistics in training are those of all processes' images.
+
+    PyTorch's own SyncBatchNorm does the same on GPUs and refuses CPUs. The state dict is the plain
+    layer's, so that weights load wherever they were trained. Ioffe and Szegedy, "Batch
+    Normalization" (arXiv 1502.03167).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and distributed.is_initialized()):
+            return super().forward(x)
+        values, axes = x.float(), (0, 2, 3)
+        count = torch.tensor([x.numel() / self.num_features], device=x.device)
+        *sums, total = all_reduce(torch.cat([values.sum(axes), count]))
+        mean = torch.stack(sums) / total
+        centred = values - mean[:, None, None]
+        variance = all_reduce(centred.square().sum(axes)) / total
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance * total / (total - 1), self.momentum or 0.0)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -1,0 +1,118 @@
+"""The convolutional VAE of the CelebA assignment, under the names that it gives its parts."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from studies.batch_norm import BatchNorm2d
+
+HALVINGS = 4
+LEAST_SIDE = 16  # pixels, of which four halvings leave one
+
+
+def halved(size: tuple[int, int], times: int) -> tuple[int, int]:
+    """Height and width after so many convolutions of stride 2, which round up."""
+    height, width = (-(-side // 2**times) for side in size)
+    return height, width
+
+
+class Encoder(nn.Module):
+    """(B, in_channels, H, W) -> mu and logvar, (B, latent) each."""
+
+    def __init__(
+        self, in_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        channels = [in_channels, *(num_hiddens * 2**i for i in range(HALVINGS))]
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1),
+                    BatchNorm2d(after),
+                    nn.ReLU(),
+                )
+                for before, after in itertools.pairwise(channels)
+            )
+        )
+        height, width = halved(size, HALVINGS)
+        self.fc_mu = nn.Linear(channels[-1] * height * width, latent)
+        self.fc_logvar = nn.Linear(channels[-1] * height * width, latent)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.blocks(x).flatten(1)
+        return self.fc_mu(features), self.fc_logvar(features)
+
+
+class Decoder(nn.Module):
+    """(B, latent) -> (B, out_channels, H, W) in [0, 1], for any H and W."""
+
+    def __init__(
+        self, out_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        last = max(1, num_hiddens // 8)
+        channels = [num_hiddens, max(1, num_hiddens // 2), max(1, num_hiddens // 4), last, last]
+        sizes = [halved(size, times) for times in range(HALVINGS, -1, -1)]
+        self.start = num_hiddens, *sizes[0]
+        self.fc_dec = nn.Linear(latent, num_hiddens * sizes[0][0] * sizes[0][1])
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(doubling(before, after, target), BatchNorm2d(after), nn.LeakyReLU())
+                for before, after, target in zip(channels, channels[1:], sizes[1:], strict=False)
+            )
+        )
+        self.image = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        logits = self.image(self.blocks(self.fc_dec(z).unflatten(1, self.start)))
+        # In bfloat16 a probability above 0.998 would be 1, and its complement's logarithm infinite.
+        return logits.float().sigmoid()
+
+
+def doubling(before: int, after: int, target: tuple[int, int]) -> nn.ConvTranspose2d:
+    """4 x 4, stride 2, with the padding that gives just the target's height and width."""
+    odd = target[0] % 2, target[1] % 2
+    padding, output_padding = (1 + odd[0], 1 + odd[1]), odd
+    return nn.ConvTranspose2d(
+        before, after, kernel_size=4, stride=2, padding=padding, output_padding=output_padding
+    )
+
+
+class VAE(nn.Module):
+    """A VAE of (B, enc_in_chnl, H, W) images in [0, 1] whose `size` is (H, W)."""
+
+    def __init__(
+        self,
+        enc_in_chnl: int = 3,
+        enc_num_hidden: int = 32,
+        dec_num_hidden: int = 256,
+        latent: int = 3,
+        size: tuple[int, int] = (218, 178),
+    ) -> None:
+        super().__init__()
+        self.latent = latent
+        self.encode = Encoder(enc_in_chnl, enc_num_hidden, latent, size)
+        self.decode = Decoder(enc_in_chnl, dec_num_hidden, latent, size)
+
+    def weight_init(self, mean: float = 0.0, std: float = 0.02) -> None:
+        """Draw the weights of every convolution from N(mean, std^2); biases become 0.
+
+        The default is that of Radford et al., "Unsupervised representation learning with deep
+        convolutional GANs" (arXiv 1511.06434), section 4.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, mean, std)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def reparametrize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+        """A draw from N(mu, exp(logvar)), by `noise` from N(0, I), or by noise of its own."""
+        noise = torch.randn_like(mu) if noise is None else noise
+        return mu + noise * (0.5 * logvar).exp()
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x_rec, mu and logvar."""
+        mu, logvar = (part.float() for part in self.encode(x))
+        return self.decode(self.reparametrize(mu, logvar, noise)), mu, logvar

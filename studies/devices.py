@@ -1,0 +1,61 @@
+"""One training on one device or several, in the precision that the device is fast in.
+
+Lightning Fabric starts the processes and averages their gradients. It leaves the loop to us, which
+is why it was chosen: `training.fit` runs as it is. (Accelerate would too, but starts its processes
+only by a command of its own.) Its mixed precision would want to make the backward pass itself, so
+that is PyTorch's own; bfloat16 needs no scaling of losses.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from graded import choose_device
+from storage import UserError
+from studies.processes import leads
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def is_fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 are faster than those of float32 on this machine."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which products are made in bfloat16, if that is what is asked for."""
+    fast = precision == "bf16" or (precision == "auto" and is_fast_in_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def start(device_name: str, devices: int, batch_size: int) -> Fabric:
+    """The engine, with a process for each of `devices`, or in those that torchrun has started.
+
+    With more than one, the calling command is run again for each of the others. Raises UserError
+    where there are not as many devices, or where a batch has no image for each.
+    """
+    device = choose_device(device_name)
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    world = int(os.environ.get("WORLD_SIZE", devices))
+    available = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
+    if devices > available:
+        raise UserError("command line", f"--devices {devices}", f"{available} at most")
+    if world > batch_size:
+        raise UserError("command line", f"--batch-size {batch_size}", f"{world} images at least")
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=devices,
+        num_nodes=world // devices,
+        strategy="ddp" if world > 1 else "auto",
+    )
+    fabric.launch()
+    if not leads():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+    return fabric

@@ -1,0 +1,549 @@
+"""`latent_study`: what the two numbers of an autoencoder know, and of a variational one.
+
+Four networks on the same images: a convolutional autoencoder, its encoder turned into a classifier,
+that classifier improved, and a convolutional VAE.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import binomtest, fisher_exact, norm
+from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam
+from torch.optim.lr_scheduler import OneCycleLR
+
+import figures
+from data import ShuffledBatches, random_affine
+from graded import choose_device, default_device
+from losses import kl_divergence, mse
+from storage import UserError, save_state_dict
+from studies.datasets import SIDE, ImageSet, read_split
+from studies.latent_answers import answers
+from studies.latent_networks import SIDE as PADDED
+from studies.latent_networks import Autoencoder, ConvolutionalVae, classifier
+from studies.measures import nearest_distance, pca_mse
+from studies.resume import fit_or_resume
+from studies.runner import Findings, fingerprint, run_study
+from training import History
+
+TITLE = "What an autoencoder's two numbers know"
+ROWS = 1000  # images at a time through a network that is only asked
+SHOWN = 10  # images over their reconstructions
+FIRST = 1000  # test images, as the assignment counts them
+GRID = 15
+ATTEMPTS = 10  # at an autoencoder both of whose latents live
+CLIPPED = 0.9  # share of images at zero from which a ReLU counts as dead
+FLAT = 1e-3  # standard deviation of a latent, relative to its mean, likewise
+OVERFITTED = 1.2  # test loss over training loss, from which more data help more than more filters
+RECOGNISED = 0.9  # probability of its class from which a decoded image counts as recognised
+LEVEL = 0.05  # of significance, for all classes together
+
+Model = Autoencoder | ConvolutionalVae
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the networks are trained."""
+
+    preset: Literal["full", "quick"] = "full"
+    """full: the assignment's epochs; quick: about a minute on 5,000 images"""
+    epochs: int = 30
+    """passes over the training images, of each network"""
+    batch_size: int = 128
+    """images a step"""
+    learning_rate: float = 3e-3
+    """of Adam at its highest; it rises and falls over the training"""
+    beta: float = 1.0
+    """weight of the VAE's KL term"""
+    test: Path | None = None
+    """held-out images; else DATA's own test part, or a tenth of DATA"""
+    seed: int = 0
+    """of weights, batches and draws"""
+    device: str = field(default_factory=default_device)
+    """cpu or cuda"""
+
+
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
+
+
+class DeadUnitError(Exception):
+    """A ReLU gives the same for nearly all images, and has no gradient to learn another."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """(N, 1, 32, 32) bytes, their labels (N,), and what the labels stand for."""
+
+    pixels: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def floats(self, index: Tensor | slice) -> Tensor:
+        return self.pixels[index].float() / 255
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Of all images, a part at a time, without gradients."""
+        with torch.no_grad():
+            parts = [function(x.float() / 255) for x in self.pixels.split(ROWS)]
+        return torch.cat(parts)
+
+
+def latent_study(before: list[str], after: list[str], usage: str) -> None:
+    """Train the networks, and do the assignment's exercises with them."""
+    run_study(study, PRESETS, TITLE, (before, after, usage))
+
+
+def study(options: Options, path: Path, out: Path) -> Findings:
+    """All six exercises."""
+    device = choose_device(options.device)
+    train, test = (padded(part, device) for part in read_split(path, options.test, options.seed))
+    autoencoder, history, attempts = train_autoencoder(options, train, test, out)
+    plain, plain_history = train_classifier(options, train, test, out, "classifier")
+    overfitted = plain_history[-1]["test_loss"] > OVERFITTED * plain_history[-1]["train_loss"]
+    change = "distorted" if overfitted else "wider"
+    improved, improved_history = train_classifier(
+        options, train, test, out, f"classifier_{change}", distort=overfitted, wide=not overfitted
+    )
+    vae, vae_history = train_vae(options, train, test, out)
+    models: dict[str, Model] = {"autoencoder": autoencoder, "vae": vae}
+    histories = {"autoencoder": history, "vae": vae_history}
+    for name, model in {**models, "classifier": plain, f"classifier_{change}": improved}.items():
+        save_state_dict(model, out / f"{name}.pth")
+
+    better = improved_history[-1]["test_accuracy"] > plain_history[-1]["test_accuracy"]
+    best = improved if better else plain
+    known = train.floats(slice(None))[..., 2:-2, 2:-2].cpu().numpy()
+    held_out = test.floats(slice(None))[..., 2:-2, 2:-2].cpu().numpy()
+    codes = {name: (train.apply(m.encode), test.apply(m.encode)) for name, m in models.items()}
+    grids = {
+        "autoencoder": by_range(codes["autoencoder"][0]),
+        "vae": by_range(codes["vae"][0]),
+        "quantiles": (by_quantiles(), by_quantiles()),
+    }
+    drawn = {
+        name: decode_grid(models.get(name, vae), *grid, device) for name, grid in grids.items()
+    }
+    summary: dict[str, Any] = {
+        "images": len(train),
+        "held_out": len(test),
+        "classes": train.names,
+        "epochs": options.epochs,
+        "beta": options.beta,
+        "attempts": attempts,
+        "pca_mse": pca_mse(flat(known), flat(held_out), 2),
+        "real_distance": nearest_distance(flat(held_out), flat(known)),
+        "losses": {name: {"first": rows[0], "last": rows[-1]} for name, rows in histories.items()},
+        "models": {
+            name: measure(model, train, test, codes[name]) for name, model in models.items()
+        },
+        "first": judge_neighbours(codes["autoencoder"], train, test, FIRST),
+        "all": judge_neighbours(codes["autoencoder"], train, test, len(test)),
+        "vae_all": judge_neighbours(codes["vae"], train, test, len(test)),
+        "classifier": {"last": plain_history[-1], "parameters": size(plain)},
+        "improvement": {
+            "change": change,
+            "last": improved_history[-1],
+            "parameters": size(improved),
+        },
+        "grids": {
+            name: judge_grid(
+                drawn[name], grid, codes.get(name, codes["vae"])[0], best, known, train.names
+            )
+            for name, grid in grids.items()
+        },
+    }
+    pictures = draw(test, models, codes, train, grids, drawn) | {
+        "loss": figures.curves(
+            {
+                "squared error a pixel": {
+                    "training": column(history, "loss"),
+                    "test": column(history, "test_loss"),
+                }
+            },
+            "thousand iterations",
+            -(-len(train) // options.batch_size) / 1000,
+        ),
+        "vae_loss": figures.curves(
+            {
+                name: {
+                    "training": column(vae_history, key),
+                    "test": column(vae_history, f"test_{key}"),
+                }
+                for key, name in (
+                    ("reconstruction", "squared error an image"),
+                    ("kl", "KL divergence (nats)"),
+                )
+            }
+        ),
+        "classifier": figures.curves(
+            {
+                title: {
+                    f"{kind}, {part}": column(rows, f"{part}_{key}")
+                    for kind, rows in (("as asked", plain_history), (change, improved_history))
+                    for part in ("train", "test")
+                }
+                for key, title in (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))
+            }
+        ),
+        "confusion": figures.confusion_matrix(
+            np.array(summary["all"]["confusion"]), np.array(train.names)
+        ),
+    }
+    return Findings(summary, pictures, answers(summary))
+
+
+def column(history: History, name: str) -> NDArray:
+    return np.array([row[name] for row in history])
+
+
+def flat(images: NDArray) -> NDArray:
+    return images.reshape(len(images), -1)
+
+
+def size(model: nn.Module) -> int:
+    """How many numbers the model has learned."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def padded(images: ImageSet, device: torch.device) -> Images:
+    """28 x 28 images in a black border, as bytes on the device."""
+    margin = (PADDED - SIDE) // 2
+    pixels = functional.pad(torch.from_numpy(images.images), 4 * [margin])[:, None]
+    return Images(pixels.to(device), torch.from_numpy(images.labels).to(device), images.names)
+
+
+def train_network(
+    model: nn.Module,
+    step: Callable[[nn.Module, Tensor, float], dict[str, Tensor]],
+    judge: Callable[[], dict[str, float]],
+    options: Options,
+    train: Images,
+    out: Path,
+    name: str,
+    attempt: int = 0,
+) -> History:
+    """Train on batches of indices; each epoch's row of the history also has what `judge` finds."""
+
+    def keep(history: History) -> None:
+        model.eval()
+        history[-1] |= judge()
+
+    optimizer = Adam(model.parameters(), options.learning_rate, fused=True)
+    batches = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
+    settings = asdict(options) | {
+        "preset": "",
+        "test": "",
+        "attempt": attempt,
+        "data": fingerprint(train.pixels, train.labels),
+    }
+    return fit_or_resume(
+        model,
+        step,
+        batches,
+        optimizer,
+        OneCycleLR(optimizer, options.learning_rate, total_steps=options.epochs * len(batches)),
+        epochs=options.epochs,
+        name=name,
+        settings=settings,
+        out=out,
+        after_epoch=keep,
+    )
+
+
+def train_autoencoder(
+    options: Options, train: Images, test: Images, out: Path
+) -> tuple[Autoencoder, History, int]:
+    """An autoencoder whose latents both live, its losses, and the attempts that it took.
+
+    A ReLU whose input is negative for every image is 0 for all and has no gradient: its latent is
+    dead, and the plane of the two is a line. Each attempt begins with other weights.
+    """
+    for attempt in range(ATTEMPTS):
+        torch.manual_seed(options.seed + attempt)
+        model = Autoencoder().to(train.pixels.device)
+        model.initialise(train.floats(torch.randperm(len(train))[:ROWS]))
+
+        def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
+            x = train.floats(index)
+            return {"loss": functional.mse_loss(model(x), x)}
+
+        def judge(model: Autoencoder = model) -> dict[str, float]:
+            black = test.apply(lambda x: model(x).flatten(1).amax(dim=1) == 0)
+            check_alive(test.apply(model.encode).cpu().numpy(), black.cpu().numpy())
+            errors = test.apply(lambda x: (model(x) - x).square().mean(dim=(1, 2, 3)))
+            return {"test_loss": float(errors.mean())}
+
+        try:
+            name = f"autoencoder_{attempt}"
+            history = train_network(model, step, judge, options, train, out, name, attempt)
+        except DeadUnitError as error:
+            print(f"autoencoder_{attempt}: {error}; begun anew with other weights")
+            continue
+        return model, history, attempt + 1
+    raise UserError(
+        "training",
+        f"a dead ReLU in each of {ATTEMPTS} attempts",
+        "another --seed or a smaller --learning-rate",
+    )
+
+
+def check_alive(z: NDArray, black: NDArray[np.bool_]) -> None:
+    """Raises DeadUnitError where (N, 2) latents lie on a line, or the images are `black`, (N,)."""
+    if black.mean() > CLIPPED:
+        raise DeadUnitError("the decoder's last ReLU is dead")
+    for number, unit in enumerate(z.T, start=1):
+        if np.mean(unit == 0) > CLIPPED or unit.std() < FLAT * max(unit.mean(), 1e-12):
+            raise DeadUnitError(f"the ReLU of latent {number} is dead")
+
+
+def train_classifier(
+    options: Options,
+    train: Images,
+    test: Images,
+    out: Path,
+    name: str,
+    distort: bool = False,
+    wide: bool = False,
+) -> tuple[nn.Module, History]:
+    """The encoder with a dense layer at its end; with distorted images, or twice the filters."""
+    torch.manual_seed(options.seed)
+    device = train.pixels.device
+    filters = {"filters": 32} if wide else {}
+    model = classifier(len(train.names), **filters).to(device)
+    generator = torch.default_generator
+
+    def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        x = train.floats(index)
+        if distort:
+            x = random_affine(x[:, 0].cpu(), generator)[:, None].to(device)
+        return {"loss": functional.cross_entropy(model(x), train.labels[index])}
+
+    def judge() -> dict[str, float]:
+        found = {}
+        # As many training images as there are of the others, without distortion.
+        for part, images in (("train", train), ("test", test)):
+            chosen = Images(images.pixels[: len(test)], images.labels[: len(test)], images.names)
+            logits = chosen.apply(model)
+            right = logits.argmax(dim=1) == chosen.labels
+            found[f"{part}_loss"] = float(functional.cross_entropy(logits, chosen.labels))
+            found[f"{part}_accuracy"] = float(right.float().mean())
+        return found
+
+    return model, train_network(model, step, judge, options, train, out, name)
+
+
+def train_vae(
+    options: Options, train: Images, test: Images, out: Path
+) -> tuple[ConvolutionalVae, History]:
+    """A VAE of two latents, which pays for its KL."""
+    torch.manual_seed(options.seed)
+    model = ConvolutionalVae().to(train.pixels.device)
+
+    def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
+        x = train.floats(index)
+        recon, mu, logvar = model(x)
+        reconstruction, kl = mse(recon, x), kl_divergence(mu, logvar)
+        loss = reconstruction + options.beta * kl
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+
+    def judge() -> dict[str, float]:
+        def terms(x: Tensor) -> Tensor:
+            mu, logvar = model.posterior(x)
+            return torch.stack([mse(model.decode(mu), x), kl_divergence(mu, logvar)])[None]
+
+        reconstruction, kl = test.apply(terms).mean(dim=0).tolist()
+        return {"test_reconstruction": reconstruction, "test_kl": kl}
+
+    return model, train_network(model, step, judge, options, train, out, "vae")
+
+
+def measure(
+    model: Model, train: Images, test: Images, codes: tuple[Tensor, Tensor]
+) -> dict[str, Any]:
+    """Of the latents and reconstructions of one model; errors are a pixel of the 28 x 28."""
+    z, z_test = (part.cpu().numpy() for part in codes)
+
+    def error(x: Tensor) -> Tensor:
+        return (model.decode(model.encode(x)) - x)[..., 2:-2, 2:-2].square().mean(dim=(1, 2, 3))
+
+    cells, _, _ = np.histogram2d(z[:, 0], z[:, 1], bins=GRID)
+    return {
+        "train_mse": float(train.apply(error).mean()),
+        "test_mse": float(test.apply(error).mean()),
+        "range": [[float(z[:, i].min()), float(z[:, i].max())] for i in (0, 1)],
+        "mean": z.mean(axis=0).tolist(),
+        "deviation": z.std(axis=0).tolist(),
+        "clipped": [float((z[:, i] == 0).mean()) for i in (0, 1)],
+        "clipped_both": float((z == 0).all(axis=1).mean()),
+        "clipped_by_class": {
+            name: float((z == 0).any(axis=1)[train.labels.cpu().numpy() == label].mean())
+            for label, name in enumerate(train.names)
+        },
+        "occupied": float((cells > 0).mean()),
+        "densest": float(np.sort(cells.ravel())[::-1][: cells.size // 10].sum() / len(z)),
+        "test_range": [[float(z_test[:, i].min()), float(z_test[:, i].max())] for i in (0, 1)],
+    }
+
+
+def judge_neighbours(
+    codes: tuple[Tensor, Tensor], train: Images, test: Images, count: int
+) -> dict[str, Any]:
+    """What the nearest training image in the plane says of the first `count` test images."""
+    z, z_test = (part.cpu().numpy() for part in codes)
+    labels, truth = train.labels.cpu().numpy(), test.labels.cpu().numpy()[:count]
+    nearest = KNeighborsClassifier(1).fit(z, labels)
+    right = nearest.predict(z_test[:count]) == truth
+    classes = range(len(train.names))
+    confusion = confusion_matrix(truth, nearest.predict(z_test[:count]), labels=[*classes])
+    shares = np.bincount(labels, minlength=len(classes)) / len(labels)
+    own = [right[truth == label] for label in classes]
+    tests = [
+        fisher_exact([[o.sum(), (~o).sum()], [r.sum(), (~r).sum()]]).pvalue
+        for label, o in enumerate(own)
+        for r in [right[truth != label]]
+    ]
+    rows = {}
+    for label, significant in zip(classes, holm(tests), strict=True):
+        rest = right[truth != label]
+        rows[train.names[label]] = rated(own[label]) | {
+            "random": float(shares[label]),
+            "verdict": "as the rest"
+            if not significant
+            else "better"
+            if own[label].mean() > rest.mean()
+            else "worse",
+        }
+    return rated(right) | {
+        "random": float((shares * np.bincount(truth, minlength=len(classes))).sum() / len(truth)),
+        "classes": rows,
+        "confusion": confusion.tolist(),
+        "overlaps": overlaps(confusion, train.names),
+    }
+
+
+def rated(right: NDArray[np.bool_]) -> dict[str, Any]:
+    """How many of so many were right, and a 95 % interval: Wilson (1927)."""
+    if not len(right):
+        return {"number": 0, "right": 0, "accuracy": 0.0, "interval": [0.0, 1.0]}
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return {
+        "number": len(right),
+        "right": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "interval": [float(interval.low), float(interval.high)],
+    }
+
+
+def holm(probabilities: list[float]) -> list[bool]:
+    """Which of several tests are significant together: Holm (1979)."""
+    order = np.argsort(probabilities)
+    significant = [False] * len(probabilities)
+    for rank, i in enumerate(order):
+        if probabilities[i] > LEVEL / (len(probabilities) - rank):
+            break
+        significant[i] = True
+    return significant
+
+
+def overlaps(confusion: NDArray, names: tuple[str, ...]) -> dict[str, float]:
+    """The pairs of classes that are taken for each other most often, and in which share of both."""
+    counts = confusion.sum(axis=1)
+    shares = {
+        f"{names[i]} and {names[j]}": float(
+            (confusion[i, j] + confusion[j, i]) / max(counts[i] + counts[j], 1)
+        )
+        for i in range(len(names))
+        for j in range(i)
+    }
+    return dict(sorted(shares.items(), key=lambda item: -item[1])[:5])
+
+
+def by_range(z: Tensor) -> tuple[NDArray, NDArray]:
+    """Equidistant values of each latent, from its least to its greatest."""
+    low, high = z.min(dim=0).values.cpu().numpy(), z.max(dim=0).values.cpu().numpy()
+    x, y = np.linspace(low, high, GRID).T
+    return x, y
+
+
+def by_quantiles() -> NDArray:
+    """Values that cut N(0, 1) into parts of equal probability: the middles of these parts."""
+    return norm.ppf((np.arange(GRID) + 0.5) / GRID)
+
+
+@torch.no_grad()
+def decode_grid(model: Model, x: NDArray, y: NDArray, device: torch.device) -> Tensor:
+    """(GRID, GRID, 32, 32) images, y along the first axis."""
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
+    return model.decode(torch.from_numpy(points).to(device)).unflatten(0, (len(y), len(x)))[:, :, 0]
+
+
+@torch.no_grad()
+def judge_grid(
+    images: Tensor,
+    grid: tuple[NDArray, NDArray],
+    z: Tensor,
+    judge: nn.Module,
+    known: NDArray,
+    names: tuple[str, ...],
+) -> dict[str, Any]:
+    """Which classes a classifier sees in decoded images, and how near to real ones they are."""
+    probabilities = judge(images.flatten(0, 1)[:, None]).softmax(dim=1).cpu().numpy()
+    sure = (probabilities.max(axis=1) > RECOGNISED).reshape(GRID, GRID)
+    seen = probabilities.argmax(axis=1).reshape(GRID, GRID)
+    pictures = images[..., 2:-2, 2:-2].cpu().numpy().reshape(GRID * GRID, -1)
+    edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in grid]
+    x, y = z.cpu().numpy().T
+    occupied = np.histogram2d(x, y, bins=edges)[0].T > 0
+    ink = pictures.reshape(GRID, GRID, -1).mean(axis=2)
+    return {
+        "recognised": float(sure.mean()),
+        "recognised_occupied": float(sure[occupied].mean()),
+        "recognised_empty": float(sure[~occupied].mean()) if (~occupied).any() else None,
+        "occupied": float(occupied.mean()),
+        "distance": nearest_distance(pictures, flat(known)),
+        "classes": {name: int((sure & (seen == label)).sum()) for label, name in enumerate(names)},
+        "left_to_right": [names[seen[GRID // 2, i]] for i in range(GRID)],
+        "bottom_to_top": [names[seen[i, GRID // 2]] for i in range(GRID)],
+        "ink_left_to_right": [float(ink[:, 0].mean()), float(ink[:, -1].mean())],
+        "ink_bottom_to_top": [float(ink[0].mean()), float(ink[-1].mean())],
+    }
+
+
+def draw(
+    test: Images,
+    models: Mapping[str, Model],
+    codes: Mapping[str, tuple[Tensor, Tensor]],
+    train: Images,
+    grids: Mapping[str, tuple[NDArray, NDArray]],
+    drawn: Mapping[str, Tensor],
+) -> dict[str, Figure]:
+    """Reconstructions, scatters and grids, by name."""
+    first = Images(test.pixels[:SHOWN], test.labels[:SHOWN], test.names)
+    originals = first.apply(lambda x: x)[:, 0].cpu().numpy()
+    classes = np.array(train.names)[train.labels.cpu().numpy()]
+    pictures: dict[str, Figure] = {}
+    for name, model in models.items():
+        recon = model.decode(first.apply(model.encode))[:, 0].detach().cpu().numpy()
+        points = codes[name][0].cpu().numpy(), classes
+        images = drawn[name].cpu().numpy()
+        pictures |= {
+            f"reconstructions_{name}": figures.reconstruction_rows(originals, recon),
+            f"latents_{name}": figures.latent_plane(*grids[name], points=points),
+            f"grid_{name}": figures.latent_plane(*grids[name], images=images),
+            f"plane_{name}": figures.latent_plane(*grids[name], points, images),
+        }
+    quantiles = drawn["quantiles"].cpu().numpy()
+    pictures["grid_vae_quantiles"] = figures.manifold(quantiles, *grids["quantiles"])
+    return pictures
