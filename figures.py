@@ -83,21 +83,64 @@ def latent_plane(
         axis.set(xlim=ends[0], ylim=ends[1], xlabel="$z_1$", ylabel="$z_2$")
     if points is not None:
         z, classes = points
-        for name, colour, marker in zip(
-            np.unique(classes), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
-        ):
-            own = z[classes == name]
-            size = float(np.clip(20_000 / len(z), 1.5, 20))
-            axes[0].scatter(
-                *own.T, s=size, alpha=0.6, linewidths=0, color=colour, marker=marker, label=name
-            )
-        axes[0].legend(markerscale=max(1.0, (30 / size) ** 0.5), loc="upper right")
+        names, numbers = np.unique(classes, return_inverse=True)
+        colours = np.array(COLOURS)[np.arange(len(names)) % len(COLOURS)]
+        # In a random order, so that no class hides the others.
+        order = np.random.default_rng(0).permutation(len(z))
+        size = float(np.clip(20_000 / len(z), 1.5, 20))
+        axes[0].scatter(*z[order].T, s=size, alpha=0.6, linewidths=0, c=colours[numbers[order]])
+        for name, colour in zip(names, colours, strict=True):
+            axes[0].scatter([], [], s=30, color=colour, label=name)
+        axes[0].legend(loc="upper right")
     if images is not None:
         rows, columns, height, width = images.shape
         canvas = images.transpose(0, 2, 1, 3)[::-1].reshape(rows * height, columns * width)
         axes[-1].imshow(
             canvas, cmap="gray", vmin=0, vmax=1, extent=(*ends[0], *ends[1]), aspect="auto"
         )
+    return figure
+
+
+def planes(panels: Mapping[str, NDArray], classes: NDArray, columns: int) -> Figure:
+    """A panel for each plane of points (N, 2), by name, coloured by their classes, (N,)."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.4 * columns, 4 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (title, points) in zip(axes, panels.items(), strict=False):
+        for name, colour, marker in zip(np.unique(classes), COLOURS, MARKERS, strict=False):
+            own = points[classes == name]
+            axis.scatter(*own.T, s=14, alpha=0.7, lw=0, color=colour, marker=marker, label=name)
+        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+    axes[0].legend()
+    return figure
+
+
+def feature_maps(
+    sizes: Mapping[int, tuple[Sequence[tuple[int, ...]], Sequence[tuple[int, ...]]]],
+) -> Figure:
+    """Shapes (depth, height, width) or (nodes,) through encoder and decoder, by the input's side.
+
+    A map is as high as its root of the height; numbers say what it is.
+    """
+    panels = [
+        (side, part, shapes) for side, both in sizes.items() for part, shapes in enumerate(both)
+    ]
+    figure = Figure(figsize=(13, 2.4 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axis, (side, part, shapes) in zip(axes, panels, strict=True):
+        for place, shape in enumerate(shapes):
+            depth, height = (shape[0], shape[1]) if len(shape) == 3 else (1, shape[0] / 8)
+            size, width = np.sqrt(height), 0.08 + 0.06 * np.log2(depth)
+            colour = COLOURS[part] if len(shape) == 3 else "0.6"
+            axis.bar(place, size, width, bottom=-size / 2, color=colour, alpha=0.8)
+            words = (
+                " x ".join(map(str, (*shape[1:], shape[0]))) if len(shape) == 3 else f"{shape[0]}"
+            )
+            axis.text(place, -size / 2 - 0.8, words, ha="center", va="top", fontsize=8)
+        axis.set(xlim=(-0.7, 9.7), ylim=(-10, 8))
+        axis.set_title(f"{('encoder', 'decoder')[part]}, input {side} x {side}", fontsize=9)
+        axis.axis("off")
     return figure
 
 

@@ -43,6 +43,18 @@ MODES = {
         "studies.celeba.celeba",
         "faces in colour by a convolutional VAE, with 3 latent units and with 100",
     ),
+    "faces_ae": (
+        "DATA",
+        "OUT_DIR",
+        "studies.faces.faces_ae",
+        "facial expressions through 20, 30 and 50 numbers, by an autoencoder",
+    ),
+    "faces_vae": (
+        "DATA",
+        "OUT_DIR",
+        "studies.faces.faces_vae",
+        "the same by a variational autoencoder",
+    ),
     "segment": (
         "IMAGE",
         "OUT_DIR",

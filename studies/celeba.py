@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +14,26 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
 
 import figures
 from data import ShuffledBatches
 from graded import default_device
 from losses import kl_divergence, ssim
 from storage import UserError, read_bytes, save_state_dict
+from studies import devices
 from studies.celeba_answers import answers
 from studies.celeba_networks import LEAST_SIDE, VAE
 from studies.devices import Precision, autocast, start
-from studies.image_cache import Batch, ImageFeed, as_floats, cached, open_source
+from studies.image_cache import (
+    ROWS,
+    Batch,
+    ImageFeed,
+    as_pictures,
+    cached,
+    in_parts,
+    on_device,
+    open_source,
+)
 from studies.measures import (
     SCALES,
     active_units,
@@ -37,7 +45,6 @@ from studies.measures import (
 )
 from studies.networks import RECONSTRUCTION_LOSSES, named_losses, unit
 from studies.processes import leads
-from studies.resume import fit_or_resume
 from studies.runner import Findings, run_study
 from training import History
 
@@ -45,7 +52,6 @@ TITLE = "CelebA: faces from three numbers and from a hundred"
 OFFICIAL = ("img_align_celeba", "img_align_celeba.zip")
 PARTITION = "list_eval_partition.txt"
 HELD_OUT = 0.1  # of the images, at most, where there is no partition
-ROWS = 128  # images at a time through a network that is only asked
 SHOWN = 32  # faces in a grid
 COLUMNS = 8  # faces and their reconstructions
 PAIRS = 3  # of draws between which is interpolated
@@ -224,10 +230,6 @@ def train_model(
     torch.manual_seed(options.seed)
     vae = VAE(3, options.num_hidden, 8 * options.num_hidden, latent, options.size)
     vae.weight_init(0, options.init_std)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = Adam(vae.parameters(), options.learning_rate, fused=True)
-    scheduler = LambdaLR(optimizer, lambda _: 1.0)
-    model, engine = fabric.setup(vae, optimizer)
 
     def step(model: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         noise = torch.randn(batch.whole, latent, device=fabric.device)[batch.rows]
@@ -236,31 +238,26 @@ def train_model(
         losses = named_losses(recon, batch.images, mu, logvar, options.loss_type, options.beta)
         return {name: batch.share * value for name, value in losses.items()}
 
-    def judge(history: History) -> None:
-        for name, value in history[-1].items():
-            mean = fabric.all_reduce(torch.tensor(value))
-            assert isinstance(mean, Tensor)
-            history[-1][name] = mean.item()
-        if leads():
-            with autocast(fabric.device, options.precision):
-                found = held_out_losses(vae.eval(), held_out, options)
-            history[-1] |= {f"held_out_{name}": value for name, value in found.items()}
+    def judge(_epoch: int) -> dict[str, float]:
+        with autocast(fabric.device, options.precision):
+            found = held_out_losses(vae, held_out, options)
+        return {f"held_out_{name}": value for name, value in found.items()}
 
     indices = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
     apart = dict.fromkeys(
         ("preset", "latents", "epochs", "cache", "device", "devices", "images", "held_out"), ""
     )
-    history = fit_or_resume(
-        model,
+    history = devices.train(
+        fabric,
+        vae,
         step,
         ImageFeed(train, indices, fabric.device),
-        engine,
-        scheduler,
+        learning_rate=options.learning_rate,
         epochs=options.epochs,
         name=f"latent_{latent}",
         settings=asdict(options) | apart | {"latent": latent, "data": data},
         out=out,
-        after_epoch=judge,
+        judge=judge,
     )
     return vae, history
 
@@ -279,25 +276,9 @@ def held_out_losses(vae: VAE, images: NDArray[np.uint8], options: Options) -> di
     return {name: value / len(images) for name, value in sums.items()}
 
 
-def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(N, H, W, 3) bytes as (N, 3, H, W) in [0, 1]."""
-    return as_floats(torch.from_numpy(np.array(pixels)).to(device))
-
-
-def in_parts(pixels: NDArray[np.uint8], device: torch.device) -> Iterator[Tensor]:
-    """The same, `ROWS` at a time."""
-    for start_row in range(0, len(pixels), ROWS):
-        yield on_device(pixels[start_row : start_row + ROWS], device)
-
-
 def small(images: Tensor) -> NDArray[np.float32]:
     """(N, 3, H, W) as (N, 3 * SMALL * SMALL): distances then are not about the finest detail."""
     return functional.adaptive_avg_pool2d(images, SMALL).flatten(1).cpu().numpy()
-
-
-def as_pictures(images: Tensor) -> NDArray[np.float32]:
-    """(N, 3, H, W) as (N, H, W, 3)."""
-    return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def device_of(vae: VAE) -> torch.device:

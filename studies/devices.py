@@ -8,15 +8,22 @@ that is PyTorch's own; bfloat16 needs no scaling of losses.
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
 
 from graded import choose_device
 from storage import UserError
+from studies.image_cache import Batch, ImageFeed
 from studies.processes import leads
+from studies.resume import fit_or_resume
+from training import History
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -59,3 +66,49 @@ def start(device_name: str, devices: int, batch_size: int) -> Fabric:
     if not leads():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     return fabric
+
+
+def train(
+    fabric: Fabric,
+    network: nn.Module,
+    step: Callable[[nn.Module, Batch, float], dict[str, Tensor]],
+    feed: ImageFeed,
+    *,
+    learning_rate: float,
+    epochs: int,
+    name: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    judge: Callable[[int], dict[str, float]],
+) -> History:
+    """Train a network, by Adam, on all the devices of `fabric`, as `resume.fit_or_resume` does.
+
+    Losses in the history are those of all devices; `judge`, given the number of an epoch that is
+    over, adds more to its row, in the leading process alone.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Adam(network.parameters(), learning_rate, fused=True)
+    scheduler = LambdaLR(optimizer, lambda _: 1.0)
+    model, engine = fabric.setup(network, optimizer)
+
+    def add(history: History) -> None:
+        for key, value in history[-1].items():
+            mean = fabric.all_reduce(torch.tensor(value, device=fabric.device))
+            assert isinstance(mean, Tensor)
+            history[-1][key] = mean.item()
+        if leads():
+            network.eval()
+            history[-1] |= judge(len(history))
+
+    return fit_or_resume(
+        model,
+        step,
+        feed,
+        engine,
+        scheduler,
+        epochs=epochs,
+        name=name,
+        settings=settings,
+        out=out,
+        after_epoch=add,
+    )

@@ -32,6 +32,7 @@ from studies.processes import process, processes
 
 EXPECTED = "a folder or zip of images, or an .npz whose 'data' is (N, H, W, 3) uint8"
 AT_A_TIME = 256  # images that are decoded before they are written
+ROWS = 128  # images at a time through a network that is only asked
 AHEAD = 2  # batches that are made ready while the training works on another
 
 
@@ -162,3 +163,19 @@ class ImageFeed:
 def as_floats(pixels: Tensor) -> Tensor:
     """(B, H, W, 3) bytes as (B, 3, H, W) in [0, 1], channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(N, H, W, 3) bytes as (N, 3, H, W) in [0, 1]."""
+    return as_floats(torch.from_numpy(np.array(pixels)).to(device))
+
+
+def in_parts(pixels: NDArray[np.uint8], device: torch.device) -> Iterator[Tensor]:
+    """The same, `ROWS` at a time."""
+    for start_row in range(0, len(pixels), ROWS):
+        yield on_device(pixels[start_row : start_row + ROWS], device)
+
+
+def as_pictures(images: Tensor) -> NDArray[np.float32]:
+    """(N, 3, H, W) as (N, H, W, 3)."""
+    return images.permute(0, 2, 3, 1).cpu().numpy()

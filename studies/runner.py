@@ -75,12 +75,16 @@ def check_numbers(options: object) -> None:
             raise UserError("command line", words, f"a number from {least:g} to {most:g}")
 
 
+def write_picture(figure: Figure, path: Path) -> None:
+    """As PNG; without the version of matplotlib, the same picture is the same bytes."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+
+
 def write_findings(found: Findings, out: Path, title: str) -> None:
     """summary.json, answers.md, and a PNG for each picture, into a folder."""
     for name, figure in found.pictures.items():
-        with replacing(out / f"{name}.png") as file:
-            # Without the version of matplotlib, the same picture is the same bytes.
-            figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+        write_picture(figure, out / f"{name}.png")
     with replacing(out / "summary.json") as file:
         file.write((json.dumps({"study": title} | found.summary, indent=2) + "\n").encode())
     sections = [f"## {a.identifier}\n\n*{a.question}*\n\n{a.text}\n" for a in found.answers]

@@ -1,0 +1,502 @@
+"""`faces_ae` and `faces_vae`: facial expressions through a few numbers, and whether these cluster.
+
+Autoencoders, and variational ones, of several latent sizes; pictures of two expressions, of people
+who are not among the training images where several are known, judge them.
+"""
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+import figures
+from data import ShuffledBatches, read_array
+from graded import default_device
+from losses import kl_divergence, ssim
+from storage import UserError, replacing, save_state_dict
+from studies import devices
+from studies.devices import Precision, autocast, start
+from studies.faces_answers import ae_answers, feature_table, vae_answers
+from studies.faces_networks import (
+    NETWORKS,
+    SIDE,
+    Network,
+    Variant,
+    VariationalAutoencoder,
+    feature_maps,
+)
+from studies.image_cache import (
+    Batch,
+    ImageFeed,
+    Source,
+    as_pictures,
+    cached,
+    in_parts,
+    on_device,
+    open_source,
+)
+from studies.measures import psnr
+from studies.processes import leads
+from studies.runner import Findings, run_study, write_picture
+from training import History
+
+TITLES = {
+    "faces_ae": "Facial expressions: an autoencoder",
+    "faces_vae": "Facial expressions: a variational autoencoder",
+}
+SIZES = (128, 224)  # pixels to a side for which feature maps are drawn
+COLUMNS = 8  # faces whose course is shown
+FEWEST = 4  # pictures of each of the two expressions
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the networks are trained."""
+
+    preset: Literal["full", "quick"] = "full"
+    """full: as long as the slides train; quick: some minutes"""
+    latents: tuple[int, ...] = (20, 30, 50)
+    """latent units, a network for each"""
+    epochs: int = 1200
+    """passes over the training images"""
+    snapshots: tuple[int, ...] = (20, 200, 400, 800, 1200)
+    """after which epochs faces are reconstructed, for their course"""
+    batch_size: int = 16
+    """images a step, of all devices together"""
+    learning_rate: float = 1e-3
+    """of Adam"""
+    expressions: tuple[str, str] = ("happy", "angry")
+    """the two that are held out, and told apart"""
+    held_out: int = 10
+    """pictures of each of the two that are held out"""
+    variant: Variant = "printed"
+    """of faces_ae: the printed network, max-unpooling, or fully connected"""
+    loss: Literal["slides", "elbo"] = "slides"
+    """of faces_vae: as the slides write it, or with the KL summed as in the bound"""
+    describe: bool = False
+    """only draw and tabulate the printed network's feature maps"""
+    cache: Path | None = None
+    """folder for the decoded images; else OUT_DIR"""
+    seed: int = 0
+    """of weights, batches, draws and of who is held out"""
+    device: str = field(default_factory=default_device)
+    """cpu or cuda"""
+    devices: int = 1
+    """how many of them to train on"""
+    precision: Precision = "auto"
+    """of products in training; auto: bf16 where the device is fast in it"""
+
+
+PRESETS = {
+    "full": Options(),
+    "quick": replace(Options(), preset="quick", epochs=20, snapshots=(2, 5, 10, 20)),
+}
+
+
+@dataclass(frozen=True)
+class Faces:
+    """(N, 128, 128, 3) bytes, the expression and the person on each, and a name for all of it."""
+
+    images: NDArray[np.uint8]
+    expressions: NDArray[np.str_]
+    people: NDArray[np.str_]
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, chosen: NDArray) -> "Faces":
+        return Faces(self.images[chosen], self.expressions[chosen], self.people[chosen], self.name)
+
+
+def faces_ae(before: list[str], after: list[str], usage: str) -> None:
+    """Autoencoders, and their feature maps."""
+    run_study(ae_study, PRESETS, TITLES["faces_ae"], (before, after, usage))
+
+
+def faces_vae(before: list[str], after: list[str], usage: str) -> None:
+    """Variational autoencoders."""
+    run_study(vae_study, PRESETS, TITLES["faces_vae"], (before, after, usage))
+
+
+def ae_study(options: Options, path: Path, out: Path) -> Findings:
+    if options.describe:
+        describe(options, out)
+        sys.exit()
+    found = study(options, path, out, "faces_ae")
+    maps = all_feature_maps(options)
+    pictures = found.pictures | {"feature_maps": figures.feature_maps(maps)}
+    return Findings(found.summary, pictures, ae_answers(found.summary, maps))
+
+
+def vae_study(options: Options, path: Path, out: Path) -> Findings:
+    found = study(options, path, out, "faces_vae")
+    return Findings(found.summary, found.pictures, vae_answers(found.summary))
+
+
+def describe(options: Options, out: Path) -> None:
+    """feature_maps.png and feature_maps.md, without any training."""
+    maps = all_feature_maps(options)
+    write_picture(figures.feature_maps(maps), out / "feature_maps.png")
+    with replacing(out / "feature_maps.md") as file:
+        file.write(feature_table(maps).encode())
+    print(f"wrote feature_maps.md, feature_maps.png to {out}")
+
+
+def all_feature_maps(options: Options) -> dict[int, Any]:
+    """The shapes through encoder and decoder, for each of `SIZES`."""
+    return {side: feature_maps(side, options.latents[0]) for side in SIZES}
+
+
+def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
+    """Train a network for each latent size, save, measure and show; answers are the caller's."""
+    if not options.latents or min(options.latents) < 1:
+        found = f"--latents {' '.join(map(str, options.latents))}"
+        raise UserError("command line", found, "numbers from 1 on")
+    faces = read_faces(path, options.cache or out)
+    train, unseen = split(faces, options, path)
+    fabric = start(options.device, options.devices, options.batch_size)
+    trained = {
+        latent: train_network(options, latent, train, unseen, fabric, out, mode)
+        for latent in options.latents
+    }
+    if not leads():
+        sys.exit()
+    for latent, (network, _) in trained.items():
+        save_state_dict(network, out / f"{mode}_latent_{latent}.pth")
+    networks = {latent: network.eval() for latent, (network, _) in trained.items()}
+    z = {latent: encode(network, faces, fabric) for latent, network in networks.items()}
+    shown = np.isin(faces.expressions, options.expressions)
+    several = len(np.unique(faces.people)) > 1
+    summary = {
+        "variant": options.variant if mode == "faces_ae" else options.loss,
+        "images": len(train),
+        "unseen": len(unseen),
+        "people": len(np.unique(train.people)),
+        "unseen_people": len(np.unique(unseen.people)),
+        "several": several,
+        "expressions": options.expressions,
+        "epochs": options.epochs,
+        "first": {latent: history[0] for latent, (_, history) in trained.items()},
+        "last": {latent: history[-1] for latent, (_, history) in trained.items()},
+        "best": {
+            latent: 1 + int(np.argmin([row["unseen_mse"] for row in history]))
+            for latent, (_, history) in trained.items()
+        },
+        "course": {
+            latent: {epoch: history[epoch - 1] for epoch in epochs_shown(options)}
+            for latent, (_, history) in trained.items()
+        },
+        "models": {
+            latent: measure(network, train, unseen, fabric)
+            | {"clusters": judge_clusters(z[latent][shown], faces.part(shown), several)}
+            for latent, network in networks.items()
+        },
+    }
+    pictures = draw(options, networks, faces, train, unseen, z, fabric, out) | {
+        "losses": figures.curves(
+            {
+                f"L = {latent}: squared error a pixel": {
+                    part: np.array([row[f"{key}_mse"] for row in history])
+                    for part, key in (("training", "train"), ("unseen", "unseen"))
+                }
+                for latent, (_, history) in trained.items()
+            }
+        )
+    }
+    return Findings(summary, pictures, [])
+
+
+def read_faces(path: Path, folder: Path) -> Faces:
+    """PERSON/EXPRESSION/picture or EXPRESSION/picture, or an .npz with labels and their names."""
+    with open_source(path) as source:
+        expressions, people = describe_source(source)
+        file = cached(source, source.names, (SIDE, SIDE), folder)
+    images = np.load(file, mmap_mode="r")
+    return Faces(images, np.array(expressions), np.array(people), file.stem)
+
+
+def describe_source(source: Source) -> tuple[list[str], list[str]]:
+    """The expression and the person of each image."""
+    if source.path.suffix != ".npz":
+        places = [Path(name).parent for name in source.names]
+        return [place.name for place in places], [str(place.parent) for place in places]
+    expected = "'labels' (N,), numbers of 'label_names', and perhaps 'subjects' (N,)"
+    labels = read_array(source.path, "labels", expected)
+    names = read_array(source.path, "label_names", expected)
+    try:
+        expressions = [str(names[label]) for label in labels]
+    except (IndexError, TypeError) as error:
+        raise UserError(source.path, f"'labels' that name nothing ({error})", expected) from error
+    people = [""] * len(labels)
+    with contextlib.suppress(UserError):
+        people = [str(person) for person in read_array(source.path, "subjects", expected)]
+    if {len(expressions), len(people)} != {len(source.names)}:
+        raise UserError(source.path, f"{len(labels)} labels", f"{len(source.names)}, {expected}")
+    return expressions, people
+
+
+def split(faces: Faces, options: Options, path: Path) -> tuple[Faces, Faces]:
+    """What to train on, and pictures of the two expressions that are not in it.
+
+    Of several people, all pictures of those who are held out are kept from the training.
+    """
+    counts = {name: int((faces.expressions == name).sum()) for name in options.expressions}
+    if len(counts) < 2 or min(counts.values()) < FEWEST:
+        found = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        others = ", ".join(sorted(set(faces.expressions.tolist())))
+        raise UserError(path, found, f"two --expressions, {FEWEST} each, out of: {others}")
+    generator = np.random.default_rng(options.seed)
+    wanted = {name: min(options.held_out, count // 2) for name, count in counts.items()}
+    people = generator.permutation(np.unique(faces.people))
+    if len(people) > 1:
+        away = np.zeros(len(faces), bool)
+        for person in people:
+            found_now = {n: int((away & (faces.expressions == n)).sum()) for n in wanted}
+            if all(found_now[name] >= wanted[name] for name in wanted):
+                break
+            away |= faces.people == person
+        pool = np.flatnonzero(away)
+    else:
+        pool = np.arange(len(faces))
+    chosen = np.concatenate(
+        [
+            generator.permutation(pool[faces.expressions[pool] == name])[: wanted[name]]
+            for name in options.expressions
+        ]
+    )
+    kept = np.setdiff1d(np.arange(len(faces)), pool if len(people) > 1 else chosen)
+    if len(kept) < COLUMNS:
+        found = f"{len(kept)} pictures to train on"
+        raise UserError(path, found, f"{COLUMNS} at least, besides those held out")
+    return faces.part(kept), faces.part(chosen)
+
+
+def epochs_shown(options: Options) -> list[int]:
+    """The epochs of the course, as far as the training goes."""
+    return sorted(
+        {epoch for epoch in options.snapshots if 0 < epoch < options.epochs} | {options.epochs}
+    )
+
+
+def train_network(
+    options: Options, latent: int, train: Faces, unseen: Faces, fabric: Fabric, out: Path, mode: str
+) -> tuple[Network, History]:
+    """The network with so many latents, and its errors in every epoch."""
+    torch.manual_seed(options.seed)
+    network: Network
+    if mode == "faces_vae":
+        network = VariationalAutoencoder(latent)
+    else:
+        network = NETWORKS[options.variant](latent)
+
+    def step(model: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
+        with autocast(fabric.device, options.precision):
+            if mode == "faces_vae":
+                noise = torch.randn(batch.whole, latent, device=fabric.device)[batch.rows]
+                recon, mu, logvar = model(batch.images, noise)
+            else:
+                recon = model(batch.images)
+        if mode == "faces_vae":
+            losses = vae_losses(recon, batch.images, mu, logvar, options.loss)
+        else:
+            losses = {"loss": nn.functional.mse_loss(recon, batch.images)}
+        return {name: batch.share * value for name, value in losses.items()}
+
+    seen, apart = train.images[: len(unseen)], unseen.images
+    snapshots = epochs_shown(options)
+
+    def judge(epoch: int) -> dict[str, float]:
+        with autocast(fabric.device, options.precision):
+            if epoch in snapshots:
+                keep_snapshot(network, seen[:COLUMNS], apart, snapshot(out, latent, epoch), fabric)
+            return {
+                "train_mse": error(network, seen, fabric),
+                "unseen_mse": error(network, apart, fabric),
+            }
+
+    indices = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
+    left_out = (
+        *("preset", "latents", "epochs", "snapshots", "describe"),
+        *("cache", "device", "devices"),
+    )
+    history = devices.train(
+        fabric,
+        network,
+        step,
+        ImageFeed(train.images, indices, fabric.device),
+        learning_rate=options.learning_rate,
+        epochs=options.epochs,
+        name=f"{mode}_{latent}",
+        settings=asdict(options)
+        | dict.fromkeys(left_out, "")
+        | {"latent": latent, "data": train.name},
+        out=out,
+        judge=judge,
+    )
+    return network, history
+
+
+def vae_losses(
+    recon: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, kind: str
+) -> dict[str, Tensor]:
+    """The loss as the slides write it, or as the bound wants it, and its terms, of a batch.
+
+    The slides sum the squared error over the whole batch, but take the mean of the KL over images
+    and latents, so that it weighs 1 / (images * latents) of what it does in the bound. "elbo" sums
+    both over an image, and takes the mean over images.
+    """
+    squared, kl = (recon - x).square().sum(), kl_divergence(mu, logvar)
+    if kind == "slides":
+        mean_kl = kl / mu.shape[1]
+        return {"loss": squared + mean_kl, "reconstruction": squared, "kl": mean_kl}
+    return {"loss": squared / len(x) + kl, "reconstruction": squared / len(x), "kl": kl}
+
+
+def reconstruct(network: Network, x: Tensor) -> Tensor:
+    """Images from the latents, or of a VAE from their means."""
+    if isinstance(network, VariationalAutoencoder):
+        return network.decode(network.encode(x))
+    return network(x)
+
+
+@torch.no_grad()
+def error(network: Network, images: NDArray[np.uint8], fabric: Fabric) -> float:
+    """Squared error a pixel."""
+    sums = [
+        float((reconstruct(network, x) - x).square().mean()) * len(x)
+        for x in in_parts(images, fabric.device)
+    ]
+    return sum(sums) / len(images)
+
+
+def snapshot(out: Path, latent: int, epoch: int) -> Path:
+    """Where the reconstructions after an epoch are kept, for when the training goes on later."""
+    return out / f"snapshot_{latent}_{epoch}.npz"
+
+
+@torch.no_grad()
+def keep_snapshot(
+    network: Network, seen: NDArray[np.uint8], unseen: NDArray[np.uint8], path: Path, fabric: Fabric
+) -> None:
+    """The first reconstructions of both parts, as they are now."""
+    seen_recon, unseen_recon = (
+        as_pictures(reconstruct(network, on_device(images, fabric.device)))
+        for images in (seen, spread(unseen))
+    )
+    with replacing(path) as file:
+        np.savez_compressed(file, seen=seen_recon, unseen=unseen_recon)
+
+
+def spread(unseen: NDArray) -> NDArray:
+    """`COLUMNS` of the unseen faces, from both expressions, which lie one behind the other."""
+    return unseen[np.linspace(0, len(unseen) - 1, COLUMNS).round().astype(int)]
+
+
+@torch.no_grad()
+def encode(network: Network, faces: Faces, fabric: Fabric) -> NDArray[np.float32]:
+    """The latents of all faces, (N, latent)."""
+    parts = [network.encode(x).cpu().numpy() for x in in_parts(faces.images, fabric.device)]
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def measure(network: Network, train: Faces, unseen: Faces, fabric: Fabric) -> dict[str, float]:
+    """How well faces are recovered, in training and unseen."""
+    found = {}
+    for name, faces in (("train", train), ("unseen", unseen)):
+        sums = np.zeros(3)
+        for x in in_parts(faces.images, fabric.device):
+            recon = reconstruct(network, x)
+            means = (recon - x).square().mean(), ssim(recon, x).mean(), psnr(recon, x).mean()
+            sums += len(x) * np.array([float(mean) for mean in means])
+        for key, value in zip(("mse", "ssim", "psnr"), sums / len(faces), strict=True):
+            found[f"{name}_{key}"] = float(value)
+    return found
+
+
+def judge_clusters(z: NDArray, faces: Faces, several: bool) -> dict[str, float]:
+    """Whether the latents (N, latent) of two expressions form clusters, and whether people's do.
+
+    The probe is a logistic regression that is asked of people, or of pictures, it was not given.
+    """
+    scaled = StandardScaler().fit_transform(z)
+    found = {"silhouette": float(silhouette_score(scaled, faces.expressions))}
+    if several:
+        _, people = np.unique(faces.people, return_inverse=True)
+        if 1 < people.max() + 1 < len(people):
+            found["silhouette_of_people"] = float(silhouette_score(scaled, people))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    splits = LeaveOneGroupOut() if several else LeaveOneOut()
+    groups = faces.people if several else None
+    predicted = cross_val_predict(probe, z, faces.expressions, cv=splits, groups=groups)
+    right = predicted == faces.expressions
+    _, counts = np.unique(faces.expressions, return_counts=True)
+    return found | {
+        "number": len(right),
+        "right": int(right.sum()),
+        "probe": float(right.mean()),
+        "chance": float(counts.max() / counts.sum()),
+    }
+
+
+@torch.no_grad()
+def draw(
+    options: Options,
+    networks: Mapping[int, Network],
+    faces: Faces,
+    train: Faces,
+    unseen: Faces,
+    z: Mapping[int, NDArray],
+    fabric: Fabric,
+    out: Path,
+) -> dict[str, Figure]:
+    """Recovered faces, planes of latents, and the course of the training, by name."""
+    rows: list[NDArray] = []
+    names: list[str] = []
+    for expression in options.expressions:
+        x = on_device(unseen.part(unseen.expressions == expression).images, fabric.device)
+        rows += [as_pictures(x)]
+        rows += [as_pictures(reconstruct(network, x)) for network in networks.values()]
+        names += [expression, *(f"L = {latent}" for latent in networks)]
+    shown = np.isin(faces.expressions, options.expressions)
+    planes = {}
+    for latent, codes in z.items():
+        scaled = StandardScaler().fit_transform(codes[shown])
+        perplexity = min(30, len(scaled) // 4)
+        planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(scaled)
+        tsne = TSNE(2, perplexity=perplexity, random_state=options.seed, init="pca")
+        planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(scaled)
+    pictures = {
+        "recovered": figures.image_grid(rows, names),
+        "latents": figures.planes(planes, faces.expressions[shown], columns=2),
+    }
+    originals: dict[str, NDArray] = {
+        "seen": train.images[:COLUMNS],
+        "unseen": spread(unseen.images),
+    }
+    for latent in networks:
+        course = {e: snapshot(out, latent, e) for e in epochs_shown(options)}
+        stored = {e: np.load(path) for e, path in course.items() if path.exists()}
+        rows, names = [], []
+        for part, images in originals.items():
+            rows += [images / 255, *(found[part] for found in stored.values())]
+            names += [part, *(f"epoch {epoch}" for epoch in stored)]
+        pictures[f"course_{latent}"] = figures.image_grid(rows, names)
+    return pictures
