@@ -1,8 +1,31 @@
 """Batch normalisation over the whole batch, on however many processes it is spread."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
+
+from studies.processes import processes
+
+
+class Sum(torch.autograd.Function):
+    """The sum of all processes' tensors, through which gradients reach each of them."""
+
+    @staticmethod
+    def forward(_context: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def over_processes(x: Tensor) -> Tensor:
+    return Sum.apply(x)  # type: ignore[no-untyped-call]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -14,14 +37,14 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and distributed.is_initialized()):
+        if not self.training or processes() == 1:
             return super().forward(x)
         values, axes = x.float(), (0, 2, 3)
         count = torch.tensor([x.numel() / self.num_features], device=x.device)
-        *sums, total = all_reduce(torch.cat([values.sum(axes), count]))
-        mean = torch.stack(sums) / total
+        sums = over_processes(torch.cat([values.sum(axes), count]))
+        mean, total = sums[:-1] / sums[-1], sums[-1]
         centred = values - mean[:, None, None]
-        variance = all_reduce(centred.square().sum(axes)) / total
+        variance = over_processes(centred.square().sum(axes)) / total
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None

@@ -1,7 +1,6 @@
 """`celeba`: a convolutional VAE of faces, with a few latent units and with many."""
 
 import functools
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import figures
-from data import ShuffledBatches
 from graded import default_device
 from losses import kl_divergence, ssim
 from storage import UserError, read_bytes, save_state_dict
 from studies import devices
 from studies.celeba_answers import answers
 from studies.celeba_networks import LEAST_SIDE, VAE
-from studies.devices import Precision, autocast, start
+from studies.devices import Precision, autocast, finish, start
 from studies.image_cache import (
     ROWS,
     Batch,
@@ -44,7 +42,6 @@ from studies.measures import (
     sharpness,
 )
 from studies.networks import RECONSTRUCTION_LOSSES, named_losses, unit
-from studies.processes import leads
 from studies.runner import Findings, run_study
 from training import History
 
@@ -123,8 +120,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     for latent in options.latents:
         vae, histories[latent] = train_model(options, latent, train, held_out, data, fabric, out)
         vaes[latent] = vae.eval()
-    if not leads():
-        sys.exit()
+    finish()
     for latent, vae in vaes.items():
         save_state_dict(vae, out / f"celeba_latent_{latent}.pth")
     torch.manual_seed(options.seed)
@@ -243,7 +239,6 @@ def train_model(
             found = held_out_losses(vae, held_out, options)
         return {f"held_out_{name}": value for name, value in found.items()}
 
-    indices = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
     apart = dict.fromkeys(
         ("preset", "latents", "epochs", "cache", "device", "devices", "images", "held_out"), ""
     )
@@ -251,7 +246,7 @@ def train_model(
         fabric,
         vae,
         step,
-        ImageFeed(train, indices, fabric.device),
+        ImageFeed(train, options.batch_size, fabric.device),
         learning_rate=options.learning_rate,
         epochs=options.epochs,
         name=f"latent_{latent}",

@@ -6,6 +6,7 @@ only by a command of its own.) Its mixed precision would want to make the backwa
 that is PyTorch's own; bfloat16 needs no scaling of losses.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -62,10 +63,20 @@ def start(device_name: str, devices: int, batch_size: int) -> Fabric:
         num_nodes=world // devices,
         strategy="ddp" if world > 1 else "auto",
     )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     if not leads():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     return fabric
+
+
+def finish() -> None:
+    """Go on in the leading process alone; the others end here."""
+    leading = leads()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    if not leading:
+        sys.exit()
 
 
 def train(

@@ -26,12 +26,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 import figures
-from data import ShuffledBatches, read_array
+from data import read_array
 from graded import default_device
 from losses import kl_divergence, ssim
 from storage import UserError, replacing, save_state_dict
 from studies import devices
-from studies.devices import Precision, autocast, start
+from studies.devices import Precision, autocast, finish, start
 from studies.faces_answers import ae_answers, feature_table, vae_answers
 from studies.faces_networks import (
     NETWORKS,
@@ -52,7 +52,6 @@ from studies.image_cache import (
     open_source,
 )
 from studies.measures import psnr
-from studies.processes import leads
 from studies.runner import Findings, run_study, write_picture
 from training import History
 
@@ -176,8 +175,7 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
         latent: train_network(options, latent, train, unseen, fabric, out, mode)
         for latent in options.latents
     }
-    if not leads():
-        sys.exit()
+    finish()
     for latent, (network, _) in trained.items():
         save_state_dict(network, out / f"{mode}_latent_{latent}.pth")
     networks = {latent: network.eval() for latent, (network, _) in trained.items()}
@@ -331,7 +329,6 @@ def train_network(
                 "unseen_mse": error(network, apart, fabric),
             }
 
-    indices = ShuffledBatches(len(train), options.batch_size, torch.default_generator)
     left_out = (
         *("preset", "latents", "epochs", "snapshots", "describe"),
         *("cache", "device", "devices"),
@@ -340,7 +337,7 @@ def train_network(
         fabric,
         network,
         step,
-        ImageFeed(train.images, indices, fabric.device),
+        ImageFeed(train.images, options.batch_size, fabric.device),
         learning_rate=options.learning_rate,
         epochs=options.epochs,
         name=f"{mode}_{latent}",

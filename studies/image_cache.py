@@ -9,11 +9,11 @@ import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from data import read_array
+from data import ShuffledBatches, read_array
 from storage import UserError, replacing
 from studies.datasets import open_on_white, open_pictures
 from studies.processes import process, processes
@@ -128,22 +128,27 @@ class Batch(NamedTuple):
         return len(self.images) * processes() / self.whole
 
 
-class Indices(Iterable[Tensor], Sized, Protocol):
-    """An epoch's batches, as indices."""
-
-
 class ImageFeed:
     """Batches of cached images on a device, the next ones made ready meanwhile by a thread."""
 
-    def __init__(self, images: NDArray[np.uint8], indices: Indices, device: torch.device) -> None:
-        """`images`: (N, H, W, 3)."""
-        self.images, self.indices, self.device = images, indices, device
+    def __init__(self, images: NDArray[np.uint8], batch_size: int, device: torch.device) -> None:
+        """`images`: (N, H, W, 3); `batch_size`: of all processes together."""
+        self.images, self.device = images, device
+        self.batches = ShuffledBatches(len(images), batch_size, torch.default_generator)
 
     def __len__(self) -> int:
-        return len(self.indices)
+        rest = len(self.images) % self.batches.batch_size
+        return len(self.batches) - (0 < rest < self.fewest())
+
+    @staticmethod
+    def fewest() -> int:
+        """Images in a batch: one for each process, and two for a variance."""
+        return max(2, processes())
 
     def __iter__(self) -> Iterator[Batch]:
-        indices = iter([*self.indices])  # all drawn now, before the training draws its noise
+        # All are drawn now, before the training draws its noise. What is left over waits for
+        # another epoch where it is too little.
+        indices = iter([index for index in self.batches if len(index) >= self.fewest()])
         with ThreadPoolExecutor(1) as pool:
             ready = deque(pool.submit(self.load, i) for i in itertools.islice(indices, AHEAD))
             while ready:

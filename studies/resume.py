@@ -107,7 +107,7 @@ def restore(
             optimizer.load_state_dict(state["optimizer"])
             scheduler.load_state_dict(state["scheduler"])
             torch.set_rng_state(state["random"])
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+            torch.cuda.set_rng_state_all(state["random_cuda"][: torch.cuda.device_count()])
         history: History = state["history"]
     except Exception as error:  # torch.load and load_state_dict name no set of errors
         raise UserError(path, "a damaged file", EXPECTED) from error
@@ -127,7 +127,8 @@ def expected_cost(
     epochs: int,
 ) -> str:
     """Time and memory that so many epochs will take, from a few steps with a copy of the model."""
-    trial, saved = copy.deepcopy(model), 0
+    # Of a model that is spread over devices, the network itself.
+    trial, saved = copy.deepcopy(getattr(model, "module", model)), 0
     trial.train()
 
     def count(tensor: Tensor) -> Tensor:
