@@ -5,7 +5,8 @@ MODES = {
         "KIND",
         "OUT_DIR",
         "studies.demo_data.demo_data",
-        "write data that need no download; KIND: digits, mnist, fashion, pokemon, image",
+        "write data that need no download; "
+        "KIND: digits, mnist, fashion, pokemon, celeba, faces, image",
     ),
     "beta_vae": (
         "DATA",

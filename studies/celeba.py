@@ -57,6 +57,7 @@ MEASURED = 256  # generated faces, and as many real ones, whose distances are me
 KNOWN = 2000  # training faces among which the nearest is looked for
 FITTED = 5000  # training faces whose z a Gaussian is fitted to
 SMALL = 32  # pixels to a side at which distances are measured
+NOTHING = 1e-9  # mean square of differences that are no differences
 STUCK = 0.01  # nearer than this to 0 or 1, a sigmoid hardly moves any more
 
 
@@ -303,7 +304,9 @@ def measure(
         mus.append(mu.cpu().numpy())
         edges.append([sharpness(image.mean(dim=1).cpu().numpy()) for image in (recon, x)])
     means = {name: value.cpu().numpy() / len(held_out) for name, value in sums.items()}
-    kept = 1 - means.pop("lost") / means.pop("there")
+    lost, there = means.pop("lost"), means.pop("there")
+    # Where faces do not differ at a scale, nothing of it can be kept.
+    kept = np.where(there > NOTHING, 1 - lost / np.maximum(there, NOTHING), 0.0)
     recon_edges, real_edges = np.mean(edges, axis=0)
     return {name: float(value) for name, value in means.items()} | {
         "kept": dict(zip(SCALES, map(float, kept), strict=True)),

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from data import random_affine
 from graded import CommandLine
 from storage import UserError, replacing
-from studies.drawings import creature, garment
+from studies.drawings import EXPRESSIONS, Person, creature, face, garment
 from studies.pokemon_dataset import TYPES
 
 CLASSES = (0, 4, 6)  # at 8 x 8 pixels many a 1 looks like an 8
@@ -23,6 +23,8 @@ TEST_PER_CLASS = 40
 COPIES = 3  # distorted copies of each training image
 GARMENTS_TRAIN, GARMENTS_TEST = 4000, 600
 CREATURES = 12  # of each type
+PORTRAITS, PORTRAIT_SIZE = 800, (109, 89)  # height and width: half of CelebA's
+SITTERS, POSES = 12, 4  # people, and pictures of each in each expression
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
@@ -134,11 +136,54 @@ def pokemon(out: Path) -> None:
         file.write("\n".join([*lines, ""]).encode())
 
 
-KINDS = {"digits": digits, "image": image, "mnist": mnist, "fashion": fashion, "pokemon": pokemon}
+def save_portrait(picture: Image.Image, path: Path) -> None:
+    with replacing(path) as file:
+        picture.save(file, format="jpeg", quality=90)
+
+
+def celeba(out: Path) -> None:
+    """Portraits drawn by program, in the folder and with the list of CelebA, at half its size."""
+    generator = np.random.default_rng(0)
+    lines = []
+    for number in range(PORTRAITS):
+        expression = list(EXPRESSIONS)[number % len(EXPRESSIONS)]
+        picture = face(Person.drawn(generator), expression, PORTRAIT_SIZE, generator)
+        save_portrait(picture, out / "img_align_celeba" / f"{number + 1:06}.jpg")
+        lines.append(f"{number + 1:06}.jpg {max(0, 10 * number // PORTRAITS - 7)}")
+    with replacing(out / "list_eval_partition.txt") as file:
+        file.write("\n".join([*lines, ""]).encode())
+
+
+def faces(out: Path) -> None:
+    """Expressions of several people, drawn by program: a folder each, and in it one for each."""
+    generator = np.random.default_rng(0)
+    for number in range(SITTERS):
+        person = Person.drawn(generator)
+        for expression in EXPRESSIONS:
+            for pose in range(POSES):
+                picture = face(person, expression, (128, 128), generator)
+                folder = out / f"person{number:02}" / expression
+                save_portrait(picture, folder / f"{pose}.jpg")
+
+
+KINDS = {
+    "digits": digits,
+    "image": image,
+    "mnist": mnist,
+    "fashion": fashion,
+    "pokemon": pokemon,
+    "celeba": celeba,
+    "faces": faces,
+}
 
 
 # By what the kinds that stand in for downloads would overwrite those.
-REAL = {"mnist": "MNIST", "fashion": "FashionMNIST", "pokemon": "pokemon.csv"}
+REAL = {
+    "mnist": "MNIST",
+    "fashion": "FashionMNIST",
+    "pokemon": "pokemon.csv",
+    "celeba": "img_align_celeba",
+}
 
 
 def demo_data(before: list[str], after: list[str], usage: str) -> None:

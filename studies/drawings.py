@@ -1,6 +1,7 @@
-"""Garments and creatures drawn by program, which stand in for data that would need a download."""
+"""Garments, creatures and faces drawn by program, stand-ins for data that need a download."""
 
 import colorsys
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -88,3 +89,81 @@ def creature(kind: str, generator: np.random.Generator) -> Image.Image:
     for side in (-1, 1):
         oval(0.5 + side * head * 0.4, top - head * 0.5, head * 0.16, head * 0.22, (20, 20, 20))
     return canvas.resize((CREATURE_SIDE, CREATURE_SIDE), Image.Resampling.BOX)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What of a drawn face stays the same from picture to picture; colours in [0, 1]^3."""
+
+    skin: tuple[float, float, float]
+    hair: tuple[float, float, float]
+    width: float
+    long_hair: bool
+    beard: bool
+
+    @classmethod
+    def drawn(cls, generator: np.random.Generator) -> "Person":
+        tone = generator.uniform(0.35, 1.0)
+        hue, dark = generator.uniform(0.03, 0.12), generator.uniform(0.1, 0.7)
+        return cls(
+            colorsys.hsv_to_rgb(0.06, 0.45, tone),
+            colorsys.hsv_to_rgb(hue, 0.6, dark),
+            generator.uniform(0.26, 0.34),
+            bool(generator.random() < 0.5),
+            bool(generator.random() < 0.25),
+        )
+
+
+# How the mouth bends (down to up) and opens, and how the brows tilt (in to out).
+EXPRESSIONS = {
+    "happy": (0.07, 0.02, 0.0),
+    "angry": (-0.04, 0.0, 0.05),
+    "sad": (-0.05, 0.0, -0.05),
+    "surprise": (0.0, 0.09, -0.02),
+}
+
+
+def face(
+    person: Person, expression: str, size: tuple[int, int], generator: np.random.Generator
+) -> Image.Image:
+    """A portrait, RGB of (height, width), in a pose, a light and before a ground of its own."""
+    high, wide = (FINE * side for side in size)
+    bend, opening, tilt = EXPRESSIONS[expression]
+    bend, turn = bend + generator.normal(0, 0.01), generator.uniform(-0.05, 0.05)
+    light = generator.uniform(0.7, 1.1)
+    ground = colorsys.hsv_to_rgb(generator.random(), 0.4, generator.uniform(0.2, 0.9))
+
+    def shade(colour: tuple[float, float, float], strength: float = 1.0) -> tuple[int, int, int]:
+        red, green, blue = (min(255, int(255 * light * strength * part)) for part in colour)
+        return red, green, blue
+
+    canvas = Image.new("RGB", (wide, high), shade(ground))
+    pen = ImageDraw.Draw(canvas)
+
+    def oval(x: float, y: float, across: float, down: float, colour: tuple[int, int, int]) -> None:
+        box = ((x - across) * wide, (y - down) * high, (x + across) * wide, (y + down) * high)
+        pen.ellipse(box, fill=colour)
+
+    middle = 0.5 + turn
+    hair = shade(person.hair)
+    if person.long_hair:
+        oval(0.5, 0.62, person.width + 0.12, 0.42, hair)
+    oval(0.5, 1.08, 0.42, 0.24, shade((0.3, 0.35, 0.5)))
+    oval(0.5, 0.36, person.width + 0.05, 0.26, hair)
+    oval(0.5, 0.52, person.width, 0.33, shade(person.skin))
+    if person.beard:
+        oval(middle, 0.74, person.width * 0.6, 0.1, hair)
+    for side in (-1, 1):
+        x = middle + side * 0.13
+        oval(x, 0.48, 0.05, 0.028, shade((1, 1, 1)))
+        oval(x + turn / 3, 0.48, 0.022, 0.024, shade((0.15, 0.1, 0.1)))
+        ends = [(x - side * 0.07, 0.41 + tilt), (x + side * 0.07, 0.41 - tilt / 2)]
+        pen.line([(a * wide, b * high) for a, b in ends], fill=hair, width=3 * FINE)
+    nose = [(middle, 0.5), (middle + 2 * turn + 0.02, 0.6), (middle - 0.03, 0.6)]
+    pen.polygon([(x * wide, y * high) for x, y in nose], fill=shade(person.skin, 0.8))
+    across = np.linspace(-0.11, 0.11, 9)
+    curve = bend * (1 - (across / 0.11) ** 2)
+    lower = [(middle + x, 0.7 + y + opening) for x, y in zip(across, curve, strict=True)]
+    upper = [(middle + x, 0.7 + y / 3) for x, y in zip(across[::-1], curve[::-1], strict=True)]
+    pen.polygon([(x * wide, y * high) for x, y in lower + upper], fill=shade((0.6, 0.15, 0.15)))
+    return canvas.resize((size[1], size[0]), Image.Resampling.BOX)

@@ -317,13 +317,13 @@ def train_network(
             losses = {"loss": nn.functional.mse_loss(recon, batch.images)}
         return {name: batch.share * value for name, value in losses.items()}
 
-    seen, apart = train.images[: len(unseen)], unseen.images
+    seen, apart = spread(train.images, len(unseen)), unseen.images
     snapshots = epochs_shown(options)
 
     def judge(epoch: int) -> dict[str, float]:
         with autocast(fabric.device, options.precision):
             if epoch in snapshots:
-                keep_snapshot(network, seen[:COLUMNS], apart, snapshot(out, latent, epoch), fabric)
+                keep_snapshot(network, seen, apart, snapshot(out, latent, epoch), fabric)
             return {
                 "train_mse": error(network, seen, fabric),
                 "unseen_mse": error(network, apart, fabric),
@@ -395,15 +395,15 @@ def keep_snapshot(
     """The first reconstructions of both parts, as they are now."""
     seen_recon, unseen_recon = (
         as_pictures(reconstruct(network, on_device(images, fabric.device)))
-        for images in (seen, spread(unseen))
+        for images in (spread(seen), spread(unseen))
     )
     with replacing(path) as file:
         np.savez_compressed(file, seen=seen_recon, unseen=unseen_recon)
 
 
-def spread(unseen: NDArray) -> NDArray:
-    """`COLUMNS` of the unseen faces, from both expressions, which lie one behind the other."""
-    return unseen[np.linspace(0, len(unseen) - 1, COLUMNS).round().astype(int)]
+def spread(images: NDArray, count: int = COLUMNS) -> NDArray:
+    """So many of the images, at equal distances; they lie in the order of people or expressions."""
+    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
 
 
 @torch.no_grad()
@@ -485,7 +485,7 @@ def draw(
         "latents": figures.planes(planes, faces.expressions[shown], columns=2),
     }
     originals: dict[str, NDArray] = {
-        "seen": train.images[:COLUMNS],
+        "seen": spread(spread(train.images, len(unseen))),
         "unseen": spread(unseen.images),
     }
     for latent in networks:

@@ -83,10 +83,13 @@ def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: 
     """
     path = folder / f"images_{size[0]}x{size[1]}_{version(source, names)}.npy"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # torchrun starts all its processes at once
-        if not path.exists():
-            write_cache(source, names, size, path)
-    path.with_suffix(".lock").unlink(missing_ok=True)
+    lock = path.with_suffix(".lock")
+    try:
+        with FileLock(lock):  # torchrun starts all its processes at once
+            if not path.exists():
+                write_cache(source, names, size, path)
+    finally:
+        lock.unlink(missing_ok=True)
     return path
 
 

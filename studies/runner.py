@@ -24,7 +24,9 @@ Options = TypeVar("Options")
 # Least and greatest values of options of these names, in whichever study they occur.
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("epochs", "max_iter"), (1, 10**6)),
-    **dict.fromkeys(("z_dim", "hidden_size"), (1, 2**14)),
+    **dict.fromkeys(("z_dim", "hidden_size", "num_hidden"), (1, 2**14)),
+    **dict.fromkeys(("images", "held_out"), (1, 10**8)),
+    **{"init_std": (0, 1e3), "devices": (1, 2**12)},
     **{"batch_size": (2, 2**20), "learning_rate": (1e-12, 1), "beta": (0, 1e6), "seed": (0, 2**32)},
 }
 

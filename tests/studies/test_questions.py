@@ -6,9 +6,26 @@ ASKED = {
     "cvae": ("Q2.1", "Q2.2", "Q2.3"),
     "pokemon": ("Bonus.1", "Bonus.2"),
     "segment": ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3"),
+    "latent_answers": (
+        *("1", "2a", "2b", "2c", "3a", "3b", "3c", "4a", "4b", "4c"),
+        *("5a", "5b", "6a", "6b", "6c", "6d"),
+    ),
+    "celeba_answers": (
+        *("1a", "1b", "1c", "2a", "2b", "2c", "3a", "3b", "4d"),
+        *("5b, curves", "5b, reconstructions"),
+        *("5c, curves", "5c, reconstructions", "5c, dimension", "5c, blur"),
+        *("6, few latents", "6, many latents", "6, difference", "7"),
+    ),
+    "faces_answers": {
+        "faces_ae": (
+            *("Encoder", "Decoder", "Training"),
+            *("HW5 (1), recovered", "HW5 (1), clusters"),
+        ),
+        "faces_vae": ("Loss", "Training", "HW5 (2), recovered", "HW5 (2), clusters"),
+    },
 }
 
 
 def test_every_question_is_answered_by_its_study() -> None:
-    for study, questions in ASKED.items():
-        assert questions == importlib.import_module(f"studies.{study}").QUESTIONS
+    for module, questions in ASKED.items():
+        assert questions == importlib.import_module(f"studies.{module}").QUESTIONS

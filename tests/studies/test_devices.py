@@ -1,0 +1,68 @@
+"""One training on two processes, as a user starts it, against the same on one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vae
+from studies.celeba_networks import VAE
+
+REPOSITORY = Path(vae.__file__).parent
+# An uneven share of the last batch but one, and a last one that is left out.
+LINE = "--latents 2 --size 32 24 --num-hidden 4 --epochs 3 --batch-size 15 --precision fp32"
+
+
+@pytest.fixture
+def portraits(tmp_path: Path) -> Path:
+    """Smooth images, of which 91 are for training, and what made them is soon learned."""
+    generator = np.random.default_rng(0)
+    shades = generator.integers(0, 255, (101, 2, 1, 3)).astype(np.uint8)
+    images = shades.repeat(16, axis=1).repeat(24, axis=2)
+    np.savez(tmp_path / "images.npz", data=images)
+    return tmp_path / "images.npz"
+
+
+def history(out: Path) -> np.ndarray:
+    return np.loadtxt(out / "latent_2.csv", delimiter=",", skiprows=1)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(portraits: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "VAE_DEVICE": "cpu"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    for name, start, devices in (
+        ("one", [sys.executable], "1"),
+        ("two", [sys.executable], "2"),
+        ("torchrun", torchrun, "1"),
+    ):
+        words = [str(portraits), "celeba", str(tmp_path / name), *LINE.split()]
+        subprocess.run(
+            [*start, "vae.py", *words, "--devices", devices],
+            cwd=REPOSITORY,
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+    one, two, other = (history(tmp_path / name) for name in ("one", "two", "torchrun"))
+    # Sums are made in another order; batch normalisation is over the whole batch in both.
+    assert two[:, 1] == pytest.approx(one[:, 1], rel=1e-4)
+    assert two == pytest.approx(one, rel=0.02)
+    assert (other == two).all()
+    assert one[-1, 1] < one[0, 1]
+    x = torch.rand(8, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    recon = []
+    for name in ("one", "two"):
+        model = VAE(3, 4, 32, 2, (32, 24)).eval()
+        model.load_state_dict(torch.load(tmp_path / name / "celeba_latent_2.pth"))
+        recon.append(model.decode(model.encode(x)[0]))
+    assert torch.allclose(recon[0], recon[1], atol=2e-3)
+    # What two processes left, one goes on with.
+    line = LINE.replace("--epochs 3", "--epochs 4").split()
+    assert vae.main([str(portraits), "celeba", str(tmp_path / "two"), *line]) == 0
+    assert len(history(tmp_path / "two")) == 4

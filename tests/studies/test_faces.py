@@ -1,0 +1,308 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_score
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import vae
+from losses import kl_divergence
+from storage import UserError
+from studies.faces import Faces, Options, describe_source, judge_clusters, split, spread, vae_losses
+from studies.faces_answers import (
+    QUESTIONS,
+    explain_clusters,
+    explain_course,
+    explain_decoder,
+    explain_encoder,
+    explain_loss,
+    explain_recovered,
+)
+from studies.faces_networks import (
+    NETWORKS,
+    MlpAutoencoder,
+    UnpoolingAutoencoder,
+    Variant,
+    VariationalAutoencoder,
+    convolutions,
+    feature_maps,
+    transposed_convolutions,
+)
+from studies.image_cache import Source
+
+
+def run(line: str) -> int:
+    return vae.main(line.split())
+
+
+@pytest.mark.parametrize("variant", NETWORKS)
+def test_each_network_gives_back_the_image_s_shape(variant: Variant) -> None:
+    model = NETWORKS[variant](20)
+    x = torch.rand(2, 3, 128, 128)
+    recon = model(x)
+    assert recon.shape == x.shape
+    assert recon.min() >= 0
+    assert recon.max() <= 1
+    assert model.encode(x).shape == (2, 20)
+
+
+def test_the_printed_layers() -> None:
+    down = [m for m in convolutions().modules() if isinstance(m, nn.Conv2d)]
+    up = [m for m in transposed_convolutions().modules() if isinstance(m, nn.ConvTranspose2d)]
+    channels = [3, 32, 64, 128, 256, 512, 1024, 1024]
+    assert [down[0].in_channels, *(m.out_channels for m in down)] == channels
+    assert [up[0].in_channels, *(m.out_channels for m in up)] == channels[::-1]
+    assert {(m.kernel_size, m.stride) for m in [*down, *up]} == {((2, 2), (2, 2))}
+    model = VariationalAutoencoder(64)
+    shapes = [(layer.in_features, layer.out_features) for layer in (model.fc1, model.fc2)]
+    assert shapes == [(1024, 64), (1024, 64)]
+    assert (model.fc3.in_features, model.fc3.out_features) == (64, 1024)
+
+
+def test_unpooling_puts_values_back_where_they_were() -> None:
+    model = UnpoolingAutoencoder(8).eval()
+    x = torch.rand(1, 3, 128, 128)
+    _, places = model.features(x)
+    first = model.down[0](x)
+    pooled, where = model.pool(first)
+    assert (where == places[0]).all()
+    restored = model.unpool(pooled, where)
+    assert (restored[restored > 0] == first[restored > 0]).all()
+    assert (restored > 0).float().mean() <= 0.25
+
+
+def test_the_mlp_narrows_to_the_latents_and_widens_again() -> None:
+    layers = [m for m in MlpAutoencoder(30).modules() if isinstance(m, nn.Linear)]
+    sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    assert sizes == [49152, 1000, 500, 250, 30, 250, 500, 1000, 49152]
+
+
+def test_seven_halvings_take_224_to_1_and_the_mirror_gives_128() -> None:
+    sides = {}
+    for side in (128, 224):
+        down, up = feature_maps(side, 20)
+        sides[side] = [shape[1] for shape in down[:8]]
+        assert down[-2:] == [(1024,), (20,)]
+        assert up[0] == (20,)
+        assert up[-1] == (3, 128, 128)
+        images = torch.rand(2, 3, side, side)
+        assert convolutions()(images).shape == (2, 1024)
+    assert sides[128] == [128, 64, 32, 16, 8, 4, 2, 1]
+    assert sides[224] == [224, 112, 56, 28, 14, 7, 3, 1]
+    maps = {side: feature_maps(side, 20) for side in sides}
+    assert "112 x 112 x 32" in explain_encoder(maps)
+    assert "128 x 128: 1024, 224 x 224: 1024 nodes" in explain_encoder(maps)
+    assert "For inputs of 224 the output is 128 x 128 x 3" in explain_decoder(maps)
+
+
+def test_the_slides_loss_and_the_bound_s() -> None:
+    torch.manual_seed(0)
+    x, recon = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    mu, logvar = torch.randn(4, 5), torch.randn(4, 5)
+    slides = vae_losses(recon, x, mu, logvar, "slides")
+    summed = nn.functional.mse_loss(recon, x, reduction="sum")
+    kl = -0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())
+    assert slides["loss"].item() == pytest.approx((summed + kl).item())
+    bound = vae_losses(recon, x, mu, logvar, "elbo")
+    expected = summed / 4 + kl_divergence(mu, logvar)
+    assert bound["loss"].item() == pytest.approx(expected.item())
+
+
+def some_faces(people: int, each: int) -> Faces:
+    """So many people with so many pictures in each of three expressions, 1 pixel each."""
+    kinds = np.repeat(["happy", "angry", "sad"], each)
+    expressions = np.tile(kinds, people)
+    names = np.repeat([f"p{number}" for number in range(people)], len(kinds))
+    images = np.arange(len(names), dtype=np.uint8)[:, None, None, None]
+    return Faces(images, expressions, names, "x")
+
+
+def numbers(faces: Faces) -> set[int]:
+    return {int(value) for value in faces.images.ravel()}
+
+
+def test_of_several_people_nobody_is_on_both_sides() -> None:
+    train, unseen = split(some_faces(12, 3), Options(), Path("x"))
+    assert not set(train.people) & set(unseen.people)
+    assert [(unseen.expressions == kind).sum() for kind in ("happy", "angry")] == [10, 10]
+    assert not (unseen.expressions == "sad").any()
+    assert list(unseen.expressions) == ["happy"] * 10 + ["angry"] * 10
+
+
+def test_of_one_person_no_picture_is_on_both_sides() -> None:
+    train, unseen = split(some_faces(1, 12), Options(), Path("x"))
+    assert not numbers(train) & numbers(unseen)
+    # Half at most, so that something is left to learn from.
+    assert len(unseen) == 12
+    assert len(train) == 24
+
+
+@pytest.mark.parametrize("expressions", [("happy", "bored"), ("happy", "happy")])
+def test_expressions_that_are_not_there_are_a_mistake(expressions: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match="two --expressions, 4 each, out of: angry, happy, sad"):
+        split(some_faces(3, 5), Options(expressions=expressions), Path("x"))
+
+
+def test_folders_say_who_is_on_a_picture_and_how(tmp_path: Path) -> None:
+    names = ["ann/happy/1.jpg", "ann/sad/1.jpg", "bob/happy/1.jpg"]
+    source = Source(tmp_path, names, lambda _: None)  # type: ignore[arg-type, return-value]
+    assert describe_source(source) == (["happy", "sad", "happy"], ["ann", "ann", "bob"])
+    alone = Source(tmp_path, ["happy/1.jpg", "sad/1.jpg"], source.read)
+    expressions, people = describe_source(alone)
+    assert expressions == ["happy", "sad"]
+    assert len(set(people)) == 1
+
+
+def test_clusters_are_judged_on_people_left_out() -> None:
+    generator = np.random.default_rng(0)
+    faces = some_faces(10, 4)
+    faces = faces.part(faces.expressions != "sad")
+    own = np.unique(faces.people, return_inverse=True)[1]
+    # A latent that names the person, and none that tells the expression.
+    z = np.stack([own * 10.0, generator.normal(size=len(own))], axis=1)
+    found = judge_clusters(z, faces, several=True)
+    assert found["chance"] == 0.5
+    assert found["probe"] < 0.7
+    assert found["silhouette_of_people"] > found["silhouette"]
+    scaled = StandardScaler().fit_transform(z)
+    assert found["silhouette"] == pytest.approx(silhouette_score(scaled, faces.expressions))
+    told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
+    assert judge_clusters(told, faces, several=True)["probe"] == 1
+
+
+def test_spread_takes_images_at_equal_distances() -> None:
+    images: NDArray = np.arange(21)
+    assert spread(images, 5).tolist() == [0, 5, 10, 15, 20]
+
+
+def a_summary() -> dict[str, Any]:
+    row = {"train_mse": 0.002, "unseen_mse": 0.01, "reconstruction": 900.0, "kl": 1.5}
+    clusters = {"silhouette": 0.01, "probe": 0.8, "chance": 0.5, "number": 100, "right": 80}
+    model = {
+        "train_mse": 0.002,
+        "unseen_mse": 0.01,
+        "train_ssim": 0.8,
+        "unseen_ssim": 0.5,
+        "unseen_psnr": 20.0,
+        "clusters": clusters | {"silhouette_of_people": 0.3},
+    }
+    return {
+        "variant": "slides",
+        "images": 900,
+        "unseen": 20,
+        "people": 100,
+        "several": True,
+        "expressions": ("happy", "angry"),
+        "epochs": 20,
+        "last": {20: row},
+        "best": {20: 7},
+        "course": {20: {2: row | {"train_mse": 0.02, "unseen_mse": 0.02}, 20: row}},
+        "models": {20: model},
+    }
+
+
+def test_the_sentences_follow_the_numbers() -> None:
+    summary = a_summary()
+    assert "the training succeeds and the test does not" in explain_course(summary)
+    assert "best after epoch 7 of 20" in explain_course(summary)
+    assert "this person's face" in explain_recovered(summary)
+    assert "They form no clusters" in explain_clusters(summary)
+    assert "a linear probe tells it better than chance" in explain_clusters(summary)
+    assert "This run used the slides' loss" in explain_loss(summary)
+    summary["course"][20][20] = summary["course"][20][2]
+    assert "Neither is far from the other yet" in explain_course(summary)
+    found = summary["models"][20]["clusters"]
+    found |= {"silhouette": 0.5, "right": 52}
+    assert "They form clusters with L = 20" in explain_clusters(summary)
+    assert "does not tell the expression better" in explain_clusters(summary)
+    summary["models"][20]["unseen_ssim"] = 0.9
+    assert "close to the pictures themselves" in explain_recovered(summary)
+    assert "the bound's" in explain_loss(summary | {"variant": "elbo"})
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people, four pictures of each of two expressions, as an .npz."""
+    path = tmp_path_factory.mktemp("faces") / "faces.npz"
+    images = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3)).astype(np.uint8)
+    np.savez(
+        path,
+        data=images,
+        labels=np.arange(24) % 2,
+        label_names=np.array(["happy", "angry"]),
+        subjects=np.array(["a", "b", "c"])[np.arange(24) // 8],
+    )
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", QUESTIONS)
+def test_a_run_answers_everything_and_goes_on_where_it_ended(
+    mode: str, portraits: Path, tmp_path: Path
+) -> None:
+    line = f"{portraits} {mode} {tmp_path}/a --latents 4 --snapshots 1 --batch-size 8"
+    assert run(f"{line} --epochs 1") == 0
+    assert run(f"{line} --epochs 2") == 0
+    assert run(f"{line} --epochs 2".replace("/a ", "/b ")) == 0
+    for path in (tmp_path / "b").iterdir():
+        if path.suffix != ".state":
+            assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes(), path.name
+    text = (tmp_path / "b" / "answers.md").read_text()
+    assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == QUESTIONS[mode]
+    found = json.loads((tmp_path / "b" / "summary.json").read_text())
+    assert (found["people"], found["unseen_people"]) == (1, 2)
+    assert {"recovered.png", "latents.png", "course_4.png", "losses.png"} <= {
+        path.name for path in (tmp_path / "b").iterdir()
+    }
+
+
+def test_describe_only_draws_the_feature_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(f"nothing faces_ae {tmp_path}/out --describe")
+    assert not ended.value.code
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["feature_maps.md", "feature_maps.png"]
+    assert "224 x 224 x 3" in (tmp_path / "out" / "feature_maps.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("absent faces_ae out", "nothing there"),
+        ("DATA faces_vae out --expressions happy sad", "0 of 'sad'"),
+        ("DATA faces_ae out --expressions happy", "--expressions"),
+        ("DATA faces_ae out --latents 0", "numbers from 1 on"),
+        ("DATA faces_ae out --variant resnet", "--variant"),
+        ("DATA faces_vae out --loss bce", "--loss"),
+        ("DATA faces_ae out --snapshots x", "--snapshots"),
+        ("DATA faces_ae out --held-out 0", "--held-out 0"),
+        ("bad.npz faces_ae out", "no 'labels'"),
+        ("names.npz faces_ae out", "'labels' that name nothing"),
+        ("DATA faces_ae", "no OUT_DIR"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    line: str,
+    message: str,
+    portraits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.zeros((3, 8, 8, 3), np.uint8)
+    np.savez("bad.npz", data=images)
+    np.savez("names.npz", data=images, labels=[0, 1, 5], label_names=["happy", "angry"])
+    assert run(line.replace("DATA", str(portraits))) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(Path().glob("out/*.json"))
