@@ -54,6 +54,7 @@ bench: $(READY)
 	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.throughput
 	$(RUN) -m benchmarks.grading
+	$(RUN) -m benchmarks.feed
 	$(RUN) -m benchmarks.scores
 	$(RUN) -m benchmarks.draws
 	$(RUN) -m benchmarks.ablations

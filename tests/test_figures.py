@@ -91,3 +91,39 @@ def test_the_confusion_matrix_shows_counts() -> None:
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["5", "0", "0", "1", "4", "0", "0", "0", "0"]
     assert drawn(figure).std() > 0
+
+
+def test_a_latent_plane_s_panels_share_their_axes() -> None:
+    x, y = np.linspace(0, 4, 5), np.linspace(-3, 3, 4)
+    images = np.zeros((4, 5, 6, 6))
+    images[3, 0] = 1  # y = 3, x = 0: above on the left
+    z, classes = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array(["a", "b"])
+    figure = figures.latent_plane(x, y, (z, classes), images)
+    scatter, grid = figure.axes
+    assert scatter.get_xlim() == grid.get_xlim() == (-0.5, 4.5)
+    assert scatter.get_ylim() == grid.get_ylim() == (-4, 4)
+    canvas = grid.get_images()[0]
+    assert tuple(canvas.get_extent()) == (-0.5, 4.5, -4, 4)
+    shown = np.asarray(canvas.get_array())
+    assert (shown[:6, :6] == 1).all()
+    assert shown.sum() == 36
+    points = np.asarray(scatter.collections[0].get_offsets())
+    assert sorted(points.tolist()) == sorted(z.tolist())
+    assert drawn(figure).std() > 0
+
+
+def test_planes_have_a_panel_each() -> None:
+    panels = {name: GENERATOR.random((5, 2)) for name in "abc"}
+    figure = figures.planes(panels, np.array(list("xyxyx")), columns=2)
+    assert [axes.get_title() for axes in figure.axes][:3] == ["a", "b", "c"]
+    for axes, points in zip(figure.axes, panels.values(), strict=False):
+        shown = np.concatenate([np.asarray(part.get_offsets()) for part in axes.collections])
+        assert sorted(shown.tolist()) == sorted(points.tolist())
+    assert not figure.axes[3].collections
+
+
+def test_feature_maps_carry_their_shapes() -> None:
+    figure = figures.feature_maps({8: ([(3, 8, 8), (16,)], [(16,), (3, 8, 8)])})
+    words = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert words == [["8 x 8 x 3", "16"], ["16", "8 x 8 x 3"]]
+    assert figure.axes[1].get_title() == "decoder, input 8 x 8"

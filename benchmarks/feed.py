@@ -1,0 +1,218 @@
+"""How fast colour images reach the training, and how fast it is, on one device and on two.
+
+python -m benchmarks.feed: drawn portraits of CelebA's size as JPEG files; medians of alternating
+rounds. First, images a second from the decoded cache against a DataLoader that opens and decodes
+files as torchvision's ImageFolder does, in this process and in as many workers as there are
+processors. Then a step of the `celeba` network in float32 and in bfloat16: images a second, the
+share of the rate of one large matrix product of the same type, and the share of time for which it
+waits for images. Last, `vae.py ... celeba` on one process and on two, of one thread each.
+"""
+
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+import vae
+from benchmarks.common import save
+from graded import default_device
+from studies.celeba_networks import VAE
+from studies.demo_data import PORTRAIT_SIZE
+from studies.devices import autocast
+from studies.drawings import EXPRESSIONS, Person, face
+from studies.image_cache import ImageFeed, cached, open_source
+from studies.networks import named_losses
+
+ROUNDS = 5
+IMAGES = 1500
+STEPS = 8
+BATCH_SIZE = 64
+SIZE = (218, 178)
+
+
+def write_images(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(IMAGES):
+        picture = face(Person.drawn(generator), [*EXPRESSIONS][number % 4], SIZE, generator)
+        grain = generator.normal(0, 6, (*SIZE, 3))  # photographs are not as smooth as drawings
+        pixels = (np.asarray(picture) + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:06}.jpg", quality=90)
+
+
+class Files(Dataset[Tensor]):
+    """Opens, decodes and converts a file whenever it is asked for one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.jpg"))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Tensor:
+        with Image.open(self.files[index]) as file:
+            pixels = np.array(file.convert("RGB"))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div(255)
+
+
+def rate(batches: Callable[[], Iterator[object]]) -> float:
+    """Images a second of an epoch."""
+    started = time.perf_counter()
+    for _ in batches():
+        pass
+    return IMAGES / (time.perf_counter() - started)
+
+
+def feeds(folder: Path, images: np.ndarray) -> dict[str, float]:
+    """Median images a second of each way."""
+    files, workers = Files(folder), os.cpu_count() or 1
+    feed = ImageFeed(images, BATCH_SIZE, torch.device("cpu"))
+    ways: dict[str, Callable[[], Iterator[object]]] = {
+        "cache": lambda: iter(feed),
+        "files": lambda: iter(DataLoader(files, BATCH_SIZE, shuffle=True)),
+        f"files, {workers} workers": lambda: iter(
+            DataLoader(files, BATCH_SIZE, shuffle=True, num_workers=workers)
+        ),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            rates[name].append(rate(way))
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a 2048 x 2048 matrix product."""
+    a, b = (torch.rand(2048, 2048, device=device, dtype=dtype) for _ in range(2))
+    (a @ b).sum().item()
+    started = time.perf_counter()
+    for _ in range(5):
+        c = a @ b
+    c.sum().item()
+    return 5 * 2 * 2048**3 / (time.perf_counter() - started)
+
+
+def steps(images: np.ndarray, precision: Literal["fp32", "bf16"]) -> dict[str, float]:
+    """Of `STEPS` steps: images a second, operations a second, and the share of time waited."""
+    torch.manual_seed(0)
+    device = torch.device(default_device())
+    model = VAE(latent=100, size=SIZE).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+
+    def step(x: Tensor) -> None:
+        with autocast(device, precision):
+            recon, mu, logvar = model(x)
+        optimizer.zero_grad(set_to_none=True)
+        named_losses(recon, x, mu, logvar, "bce", 0.3)["loss"].backward()
+        optimizer.step()
+
+    batches = iter(ImageFeed(images, BATCH_SIZE, device))
+    first = next(batches).images
+    with FlopCounterMode(display=False) as counter:
+        step(first)
+    waited, started = 0.0, time.perf_counter()
+    for _ in range(STEPS):
+        asked = time.perf_counter()
+        x = next(batches).images
+        waited += time.perf_counter() - asked
+        step(x)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    return {
+        "images_a_second": STEPS * BATCH_SIZE / seconds,
+        "operations_a_second": STEPS * counter.get_total_flops() / seconds,
+        "waited": waited / seconds,
+    }
+
+
+def precisions(images: np.ndarray) -> dict[str, dict[str, float]]:
+    """Medians of `steps`, and the share of the rate of a matrix product, for each precision."""
+    device = torch.device(default_device())
+    found: dict[str, dict[str, list[float]]] = {}
+    kinds: tuple[tuple[Literal["fp32", "bf16"], torch.dtype], ...] = (
+        ("fp32", torch.float32),
+        ("bf16", torch.bfloat16),
+    )
+    for _ in range(ROUNDS):
+        for precision, dtype in kinds:
+            measured = steps(images, precision)
+            share = measured.pop("operations_a_second") / product_rate(device, dtype)
+            for key, value in (measured | {"share_of_product_rate": share}).items():
+                found.setdefault(precision, {}).setdefault(key, []).append(value)
+    return {
+        precision: {key: statistics.median(values) for key, values in columns.items()}
+        for precision, columns in found.items()
+    }
+
+
+def processes(folder: Path, out: Path) -> dict[int, float]:
+    """Images a second of the command, with one process and with two; of a second start's epochs."""
+    rates = {}
+    for devices in (1, 2):
+        place = out / f"{devices}"
+        words = [str(folder), "celeba", str(place), "--latents", "3", "--device", "cpu"]
+        words += [
+            "--size",
+            *map(str, PORTRAIT_SIZE),
+            "--devices",
+            str(devices),
+            "--cache",
+            str(out),
+        ]
+
+        def seconds(epochs: int, words: list[str] = words) -> float:
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "vae.py", *words, "--epochs", str(epochs)],
+                cwd=Path(vae.__file__).parent,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                check=True,
+                capture_output=True,
+            )
+            return time.perf_counter() - started
+
+        seconds(1)
+        rates[devices] = 2 * 0.9 * IMAGES / (seconds(3) - seconds(3))
+    return rates
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder, out = Path(name) / "images", Path(name) / "out"
+        folder.mkdir()
+        write_images(folder)
+        with contextlib.redirect_stdout(io.StringIO()), open_source(folder) as source:
+            images = np.load(cached(source, source.names, SIZE, out), mmap_mode="r")
+        fed = feeds(folder, images)
+        for title, value in fed.items():
+            print(f"{title:20} {value:8.0f} images/s, the cache {fed['cache'] / value:.1f} times")
+        trained = precisions(images)
+        for title, row in trained.items():
+            print(
+                f"{title:20} {row['images_a_second']:8.1f} images/s, "
+                f"{row['share_of_product_rate']:.0%} of a product's rate, "
+                f"waits {row['waited']:.2%} of the time"
+            )
+        rates = processes(folder, out)
+        for devices, value in rates.items():
+            print(f"{devices} processes {value:17.1f} images/s, {value / rates[1]:.2f} times one")
+    save("feed", {"images_a_second": fed, "training": trained, "processes": rates})
+
+
+if __name__ == "__main__":
+    main()
