@@ -76,7 +76,7 @@ def test_every_class_has_its_own_colour_and_marker() -> None:
         "digit 1",
         "digit 2",
     ]
-    assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 8
+    assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 10
 
 
 def test_loss_curves_have_a_panel_a_loss() -> None:

@@ -6,7 +6,11 @@ from PIL import Image
 
 import vae
 from data import load_labelled_images
+from studies import demo_data
+from studies.celeba import read_partition
 from studies.datasets import read_split
+from studies.faces import describe_source
+from studies.image_cache import open_source
 from studies.pokemon_dataset import PokemonDataset
 
 
@@ -97,3 +101,28 @@ def test_a_stand_in_does_not_take_the_place_of_real_data(
         assert vae.main([kind, "demo_data", str(tmp_path)]) == 2
         assert "perhaps the real data" in capsys.readouterr().err
         assert not [*(tmp_path / name).iterdir()]
+
+
+def test_faces_are_in_the_folders_that_the_studies_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_data, "PORTRAITS", 40)
+    monkeypatch.setattr(demo_data, "SITTERS", 3)
+    for name in ("a", "b"):
+        for kind in ("celeba", "faces"):
+            assert vae.main([kind, "demo_data", str(tmp_path / name / kind)]) == 0
+    files = sorted(path for path in (tmp_path / "a").rglob("*") if path.is_file())
+    for path in files:
+        other = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        assert path.read_bytes() == other.read_bytes()
+    celeba, faces = tmp_path / "a" / "celeba", tmp_path / "a" / "faces"
+    with open_source(celeba / "img_align_celeba") as source:
+        parts = read_partition(source.path, celeba, source.names)
+        assert parts is not None
+        assert np.bincount(parts).tolist() == [32, 4, 4]
+        assert source.read(source.names[0]).size == (89, 109)
+    with open_source(faces) as source:
+        expressions, people = describe_source(source)
+    assert set(expressions) == {"happy", "angry", "sad", "surprise"}
+    assert sorted(set(people)) == ["person00", "person01", "person02"]
+    assert len(files) == 40 + 1 + 3 * 4 * 4
