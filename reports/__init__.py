@@ -7,6 +7,12 @@ MODES = {
         "reports.plots.plots",
         "write every picture of the report as PNG",
     ),
+    "explore": (
+        "TEST VAL",
+        "OUT.html [vae.pth [gmm_params.pkl]]",
+        "reports.explorer.explore",
+        "write a page on which the latent plane answers to the pointer",
+    ),
     "report": (
         "TRAIN VAL",
         "OUT.pdf [vae.pth [gmm_params.pkl]] --name NAME --entry NUMBER",
