@@ -194,8 +194,8 @@ def draw(
     """The plot, and the identifiers of what the page changes in it."""
     least, most = -REACH * 1.1, REACH * 1.1
     plot = figure(
-        x_range=Range1d(least, most),
-        y_range=Range1d(least, most),
+        x_range=Range1d(start=least, end=most),
+        y_range=Range1d(start=least, end=most),
         tools="reset",
         sizing_mode="stretch_width",
         aspect_ratio=1,
