@@ -17,7 +17,7 @@ ifeq ($(TRAIN),$(DEMO)/data/train.npz)
 TRAINING := --epochs 290
 endif
 
-.PHONY: demo test test-slow lint bench lock clean
+.PHONY: demo test test-slow lint bench docs lock clean
 
 $(READY): requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
@@ -46,7 +46,12 @@ test-slow: $(READY)
 lint: $(READY)
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
-	$(RUN) -m mypy vae.py figures.py reports studies grader benchmarks tests
+	$(RUN) -m mypy vae.py figures.py reports studies grader benchmarks docs tests
+
+# Links between pages are checked; nothing is fetched. (The variable silences an advertisement.)
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@echo "site: build/site/index.html"
 
 bench: $(READY)
 	$(RUN) -m benchmarks.startup
