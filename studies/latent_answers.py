@@ -204,17 +204,18 @@ def explain_classifier(summary: Mapping[str, Any]) -> str:
 
 
 def explain_capacity(summary: Mapping[str, Any]) -> str:
-    last = summary["classifier"]["last"]
+    last, best = summary["classifier"]["last"], summary["classifier"]["best"]
     ratio = last["test_loss"] / max(last["train_loss"], 1e-9)
     over = summary["improvement"]["change"] == "distorted"
     return (
         "`classifier.png`, evaluated after every epoch, on as many training as test images. At "
         f"the end the loss is {last['train_loss']:.4f} in training and {last['test_loss']:.4f} in "
         f"the test ({ratio:.1f} times), the accuracy {last['train_accuracy']:.2%} and "
-        f"{last['test_accuracy']:.2%}. "
+        f"{last['test_accuracy']:.2%}. The test loss was lowest, {best['loss']:.4f}, after epoch "
+        f"{best['epoch']} of {summary['epochs']}. "
         + (
             "The gap means that the network has more capacity than the images teach it to use "
-            "well: it overfits, mildly if the test loss still falls in the figure."
+            "well: it overfits."
             if over
             else "There is hardly a gap, so what is missing is capacity or training: it underfits."
         )
@@ -303,7 +304,7 @@ def explain_planes(summary: Mapping[str, Any]) -> str:
         f"{d:.2f}, on all sides of 0: the KL term asks for the place and scale of N(0, I). The "
         "autoencoder's scale is whatever training made it, and its points are at 0 or above. The "
         "main difference is not in the figure: each image of the VAE is a small cloud around its "
-        "mean, so neighbours must decode alike, and gaps between classes are closed. The networks "
+        "mean, so neighbours must decode alike, and what lies between classes was decoded in training too. The networks "
         "differ as well, for the restrictions hold for the first only."
     )
 

@@ -151,7 +151,11 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "first": judge_neighbours(codes["autoencoder"], train, test, FIRST),
         "all": judge_neighbours(codes["autoencoder"], train, test, len(test)),
         "vae_all": judge_neighbours(codes["vae"], train, test, len(test)),
-        "classifier": {"last": plain_history[-1], "parameters": size(plain)},
+        "classifier": {
+            "last": plain_history[-1],
+            "best": lowest(column(plain_history, "test_loss")),
+            "parameters": size(plain),
+        },
         "improvement": {
             "change": change,
             "last": improved_history[-1],
@@ -206,6 +210,11 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 
 def column(history: History, name: str) -> NDArray:
     return np.array([row[name] for row in history])
+
+
+def lowest(losses: NDArray) -> dict[str, float]:
+    """The least of the losses after each epoch, (epochs,), and after which it was."""
+    return {"epoch": int(losses.argmin()) + 1, "loss": float(losses.min())}
 
 
 def flat(images: NDArray) -> NDArray:
