@@ -304,8 +304,8 @@ def explain_planes(summary: Mapping[str, Any]) -> str:
         f"{d:.2f}, on all sides of 0: the KL term asks for the place and scale of N(0, I). The "
         "autoencoder's scale is whatever training made it, and its points are at 0 or above. The "
         "main difference is not in the figure: each image of the VAE is a small cloud around its "
-        "mean, so neighbours must decode alike, and what lies between classes was decoded in training too. The networks "
-        "differ as well, for the restrictions hold for the first only."
+        "mean, so neighbours must decode alike, and what lies between classes was decoded in "
+        "training too. The networks differ as well, for the restrictions hold for the first only."
     )
 
 
