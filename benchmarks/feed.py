@@ -37,9 +37,9 @@ from studies.drawings import EXPRESSIONS, Person, face
 from studies.image_cache import ImageFeed, cached, open_source
 from studies.networks import named_losses
 
-ROUNDS = 5
+ROUNDS = 3
 IMAGES = 1500
-STEPS = 8
+STEPS = 5
 BATCH_SIZE = 64
 SIZE = (218, 178)
 
@@ -54,10 +54,10 @@ def write_images(folder: Path) -> None:
 
 
 class Files(Dataset[Tensor]):
-    """Opens, decodes and converts a file whenever it is asked for one."""
+    """Opens, decodes and, if asked to, converts a file whenever it is asked for one."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files = sorted(folder.glob("*.jpg"))
+    def __init__(self, folder: Path, floats: bool) -> None:
+        self.files, self.floats = sorted(folder.glob("*.jpg")), floats
 
     def __len__(self) -> int:
         return len(self.files)
@@ -65,7 +65,8 @@ class Files(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         with Image.open(self.files[index]) as file:
             pixels = np.array(file.convert("RGB"))
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div(255)
+        image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        return image.float().div(255) if self.floats else image
 
 
 def rate(batches: Callable[[], Iterator[object]]) -> float:
@@ -78,14 +79,20 @@ def rate(batches: Callable[[], Iterator[object]]) -> float:
 
 def feeds(folder: Path, images: np.ndarray) -> dict[str, float]:
     """Median images a second of each way."""
-    files, workers = Files(folder), os.cpu_count() or 1
+    workers = os.cpu_count() or 1
     feed = ImageFeed(images, BATCH_SIZE, torch.device("cpu"))
+
+    def loader(floats: bool, workers: int = 0) -> Iterator[object]:
+        files = Files(folder, floats)
+        return iter(DataLoader(files, BATCH_SIZE, shuffle=True, num_workers=workers))
+
     ways: dict[str, Callable[[], Iterator[object]]] = {
-        "cache": lambda: iter(feed),
-        "files": lambda: iter(DataLoader(files, BATCH_SIZE, shuffle=True)),
-        f"files, {workers} workers": lambda: iter(
-            DataLoader(files, BATCH_SIZE, shuffle=True, num_workers=workers)
-        ),
+        "cache, bytes": lambda: (batch.pixels for batch in feed),
+        "files, bytes": lambda: loader(False),
+        f"files, bytes, {workers} workers": lambda: loader(False, workers),
+        "cache, floats": lambda: (batch.images for batch in feed),
+        "files, floats": lambda: loader(True),
+        f"files, floats, {workers} workers": lambda: loader(True, workers),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -200,7 +207,8 @@ def main() -> None:
             images = np.load(cached(source, source.names, SIZE, out), mmap_mode="r")
         fed = feeds(folder, images)
         for title, value in fed.items():
-            print(f"{title:20} {value:8.0f} images/s, the cache {fed['cache'] / value:.1f} times")
+            ratio = fed["cache, bytes" if "bytes" in title else "cache, floats"] / value
+            print(f"{title:26} {value:8.0f} images/s, the cache {ratio:.1f} times")
         trained = precisions(images)
         for title, row in trained.items():
             print(

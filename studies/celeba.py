@@ -12,6 +12,8 @@ from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+from torch.distributions.kl import kl_divergence as kl
 from torch.nn import functional
 
 import figures
@@ -20,8 +22,8 @@ from losses import kl_divergence, ssim
 from storage import UserError, read_bytes, save_state_dict
 from studies import devices
 from studies.celeba_answers import answers
-from studies.celeba_networks import LEAST_SIDE, VAE
-from studies.devices import Precision, autocast, finish, start
+from studies.celeba_networks import VAE
+from studies.devices import Precision, autocast, check_devices, finish, start
 from studies.image_cache import (
     ROWS,
     Batch,
@@ -114,9 +116,9 @@ def celeba(before: list[str], after: list[str], usage: str) -> None:
 
 def study(options: Options, path: Path, out: Path) -> Findings:
     """Train, save, measure and show."""
-    check(options)
+    check_devices(options.device, options.devices, options.batch_size)
     train, held_out, data = read_faces(options, path, options.cache or out)
-    fabric = start(options.device, options.devices, options.batch_size)
+    fabric = start(options.device, options.devices)
     vaes, histories = {}, {}
     for latent in options.latents:
         vae, histories[latent] = train_model(options, latent, train, held_out, data, fabric, out)
@@ -141,11 +143,17 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "initial_weights": {
             f"{std:g}": judge_initial_weights(options, std, real) for std in (options.init_std, 1.0)
         },
-        "interpolation": judge_interpolation(vaes[max(vaes)], real[:2], known),
+        "known": len(known),
+        "interpolation": judge_interpolation(vaes[max(vaes)], real, known),
         "first": {latent: history[0] for latent, history in histories.items()},
         "last": {latent: history[-1] for latent, history in histories.items()},
+        "late": {latent: late_share(history) for latent, history in histories.items()},
         "models": {
             latent: measure(vae, held_out, mean.permute(2, 0, 1) / 255, options)
+            | {
+                "train_mse": squared_error(vae, train[: len(held_out)]),
+                "prior_gap": prior_gap(vae, train),
+            }
             | {
                 f"{name}_{kind}": function(small(images))
                 for kind, images in faces[latent].items()
@@ -163,16 +171,6 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     return Findings(summary, pictures, answers(summary))
 
 
-def check(options: Options) -> None:
-    """Raises UserError for sizes of which no network can be made."""
-    if not options.latents or min(options.latents) < 1:
-        found = f"--latents {' '.join(map(str, options.latents))}"
-        raise UserError("command line", found, "numbers from 1 on")
-    if min(options.size) < LEAST_SIDE:
-        found = f"--size {options.size[0]} {options.size[1]}"
-        raise UserError("command line", found, f"{LEAST_SIDE} pixels at least")
-
-
 def read_faces(
     options: Options, path: Path, folder: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
@@ -184,7 +182,7 @@ def read_faces(
         order = generator.permutation(len(names))
         parts = read_partition(place, path, source.names)
         if parts is None:
-            count = max(1, min(options.held_out, round(HELD_OUT * len(names))))
+            count = min(options.held_out, max(COLUMNS, round(HELD_OUT * len(names))))
             held_out, train = order[:count], order[count:]
         else:
             train, held_out = order[parts[order] == 0], order[parts[order] != 0]
@@ -209,7 +207,10 @@ def read_partition(place: Path, path: Path, names: list[str]) -> NDArray[np.int6
         parts = {name: int(part) for name, part in map(str.split, lines)}
     except ValueError as error:
         raise UserError(file, str(error), "a name and a number on each line") from error
-    if missing := [name for name in names if Path(name).name not in parts]:
+    missing = [name for name in names if Path(name).name not in parts]
+    if len(missing) == len(names):
+        return None  # a list of other images
+    if missing:
         raise UserError(file, f"nothing of {missing[0]}", "a line for each image")
     return np.array([parts[Path(name).name] for name in names])
 
@@ -287,7 +288,7 @@ def measure(
 ) -> dict[str, Any]:
     """Of one model on held-out faces, whose mean is (3, H, W); reconstructions are of z's mean."""
     sums: dict[str, Tensor] = {}
-    mus, edges = [], []
+    mus, edges, rows = [], [], []
     for x in in_parts(held_out, device_of(vae)):
         mu, logvar = vae.encode(x)
         recon = vae.decode(mu)
@@ -302,12 +303,13 @@ def measure(
         }
         sums = {name: sums.get(name, 0) + len(x) * value for name, value in found.items()}
         mus.append(mu.cpu().numpy())
+        rows.append(len(x))
         edges.append([sharpness(image.mean(dim=1).cpu().numpy()) for image in (recon, x)])
     means = {name: value.cpu().numpy() / len(held_out) for name, value in sums.items()}
     lost, there = means.pop("lost"), means.pop("there")
     # Where faces do not differ at a scale, nothing of it can be kept.
     kept = np.where(there > NOTHING, 1 - lost / np.maximum(there, NOTHING), 0.0)
-    recon_edges, real_edges = np.mean(edges, axis=0)
+    recon_edges, real_edges = np.average(edges, axis=0, weights=rows)
     return {name: float(value) for name, value in means.items()} | {
         "kept": dict(zip(SCALES, map(float, kept), strict=True)),
         "active_units": active_units(np.concatenate(mus)),
@@ -315,15 +317,44 @@ def measure(
     }
 
 
+def late_share(history: History) -> float:
+    """How much of the fall of the held-out loss the last fifth of the epochs brought."""
+    losses = [row["held_out_loss"] for row in history]
+    before = losses[-1 - len(losses) // 5]
+    return (before - losses[-1]) / max(losses[0] - min(losses), 1e-9)
+
+
+@torch.no_grad()
+def squared_error(vae: VAE, images: NDArray[np.uint8]) -> float:
+    """A pixel, of reconstructions of z's mean."""
+    errors = [
+        (vae.decode(vae.encode(x)[0]) - x).square().mean(dim=(1, 2, 3))
+        for x in in_parts(images, device_of(vae))
+    ]
+    return float(torch.cat(errors).mean())
+
+
+@torch.no_grad()
+def fitted_gaussian(vae: VAE, train: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """Mean (latent,) and covariance (latent, latent) of z over real faces, each with its own q."""
+    codes = [vae.encode(x) for x in in_parts(train[:FITTED], device_of(vae))]
+    mu, logvar = (torch.cat(parts) for parts in zip(*codes, strict=True))
+    return mu.mean(0), torch.cov(mu.T) + torch.diag(logvar.exp().mean(0))
+
+
+def prior_gap(vae: VAE, train: NDArray[np.uint8]) -> float:
+    """KL of the Gaussian fitted to z over real faces to the prior, nats a latent."""
+    mean, covariance = fitted_gaussian(vae, train)
+    prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(len(mean), device=mean.device))
+    return float(kl(MultivariateNormal(mean, covariance), prior)) / len(mean)
+
+
 @torch.no_grad()
 def generate(vae: VAE, train: NDArray[np.uint8]) -> dict[str, Tensor]:
     """Decoded draws: of N(0, I), and of a Gaussian with the moments that z has over real faces."""
-    device = device_of(vae)
-    codes = [vae.encode(x) for x in in_parts(train[:FITTED], device)]
-    mu, logvar = (torch.cat(parts) for parts in zip(*codes, strict=True))
-    covariance = torch.cov(mu.T).reshape(vae.latent, vae.latent) + torch.diag(logvar.exp().mean(0))
-    noise = torch.randn(MEASURED, vae.latent).to(device)
-    fitted = mu.mean(0) + noise @ torch.linalg.cholesky(covariance).T
+    mean, covariance = fitted_gaussian(vae, train)
+    noise = torch.randn(MEASURED, vae.latent).to(mean.device)
+    fitted = mean + noise @ torch.linalg.cholesky(covariance).T
     return {
         name: torch.cat([vae.decode(part) for part in z.split(ROWS)])
         for name, z in (("prior", noise), ("fitted", fitted))
@@ -350,15 +381,20 @@ def untrained(options: Options, std: float, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def judge_interpolation(vae: VAE, pair: Tensor, known: NDArray[np.float32]) -> dict[str, float]:
-    """How far the middle between two faces is from real ones, by pixels and by z; also beyond."""
-    first, second = pair[:1], pair[1:]
-    mu = vae.encode(pair)[0]
-    found = {"pixels": (first + second) / 2, "latent": vae.decode(mu.mean(dim=0, keepdim=True))}
+def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict[str, float]:
+    """How far the middles between pairs of faces are from real ones, by pixels and by z.
+
+    Also what share of the values leaves [0, 1] beyond the two.
+    """
+    count = len(x) // 2
+    first, second = x[:count], x[count : 2 * count]
+    mu = vae.encode(x)[0]
+    middle = vae.decode((mu[:count] + mu[count : 2 * count]) / 2)
     outside = 2 * first - second
-    beyond = ((outside < 0) | (outside > 1)).float().mean()
-    return {name: nearest_distance(small(image), known) for name, image in found.items()} | {
-        "outside": float(beyond)
+    return {
+        "pixels": nearest_distance(small((first + second) / 2), known),
+        "latent": nearest_distance(small(middle), known),
+        "outside": float(((outside < 0) | (outside > 1)).float().mean()),
     }
 
 

@@ -26,8 +26,12 @@ QUESTIONS = (
     "6, difference",
     "7",
 )
+FAITHFUL = 0.7  # SSIM from which strong edges are those of the face
 BLURRED = 0.9  # of the real faces' sharpness; less counts as blurred
-LEVEL = 0.002  # losses whose last and best differ by less than this share have levelled off
+LEVEL = 0.03  # share of the fall of a loss, in a fifth of the epochs, below which it is level
+BETTER = 0.1  # by how much more held-out faces cost, from which training faces are known better
+GAIN = 0.01  # of SSIM, below which two models reconstruct alike
+VARIED = 0.25  # of the real diversity, below which generated faces are all alike
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
@@ -128,6 +132,7 @@ def explain_pixels(summary: Mapping[str, Any]) -> str:
     found, usual = summary["interpolation"], summary["nearest_of_real_faces"]
     pixels, latent = found["pixels"], found["latent"]
     nearer = "farther than" if pixels > usual else "no farther than"
+    known = summary["known"]
     verdict = (
         "That nearness says little: an average of two images is near everything and looks like "
         "nothing."
@@ -138,8 +143,9 @@ def explain_pixels(summary: Mapping[str, Any]) -> str:
         "No: a weighted sum of two faces is one photograph seen through another, with two sets of "
         "eyes and outlines, since an image is no sum of images. The set of faces is curved, and "
         "the straight line between two of its points leaves it. Half way, the mixture's distance "
-        f"to the nearest training face is {pixels:.3f} a pixel, {nearer} that of a real face "
-        f"({usual:.3f}); the decoded half way of z is {latent:.3f} away. {verdict} Beyond the two "
+        f"to the nearest of {known:,} training faces is {pixels:.3f} a pixel, the mean over pairs, "
+        f"{nearer} that of a real face ({usual:.3f}); the decoded half way of z is {latent:.3f} "
+        f"away. {verdict} Beyond the two "
         f"images it is no longer an image at all: with alpha = 2, {found['outside']:.0%} of the "
         "values leave [0, 1]."
     )
@@ -167,31 +173,35 @@ def explain_beta(summary: Mapping[str, Any]) -> str:
 
 def explain_curves(summary: Mapping[str, Any], latent: int) -> str:
     first, last = summary["first"][latent], summary["last"][latent]
-    gap = last["held_out_loss"] / last["loss"] - 1
-    apart = (
-        "the network does not learn the training faces by heart"
-        if gap < 0.01
-        else "the network knows the training faces better than others"
-    )
-    return (
+    model, late = summary["models"][latent], summary["late"][latent]
+    form = ",.0f" if summary["unit"] == "nats" else ",.1f"
+    gap = model["mse"] / model["train_mse"] - 1
+    text = (
         f"With L = {latent}, over {summary['epochs']} epochs, the loss goes from "
-        f"{first['loss']:,.0f} to {last['loss']:,.0f} in training and from "
-        f"{first['held_out_loss']:,.0f} to {last['held_out_loss']:,.0f} on held-out faces "
-        f"({gap:+.1%} at the end: {apart}). The KL goes from {first['kl']:.1f} to "
-        f"{last['kl']:.1f} nats. The losses are large numbers with a small range, since even a "
-        "perfect reconstruction costs the entropy of pixels that are neither black nor white."
-        if summary["unit"] == "nats"
-        else f"With L = {latent}, over {summary['epochs']} epochs, the loss goes from "
-        f"{first['loss']:,.1f} to {last['loss']:,.1f} in training and from "
-        f"{first['held_out_loss']:,.1f} to {last['held_out_loss']:,.1f} on held-out faces "
-        f"({gap:+.1%} at the end: {apart}). The KL goes from {first['kl']:.1f} to "
-        f"{last['kl']:.1f} nats."
+        f"{first['loss']:{form}} to {last['loss']:{form}} in training and from "
+        f"{first['held_out_loss']:{form}} to {last['held_out_loss']:{form}} on held-out faces. The "
+        f"last fifth of the epochs brought {late:.0%} of the fall on held-out faces: "
+        + ("it has levelled off. " if late < LEVEL else "more epochs would bring more. ")
+        + f"The KL goes from {first['kl']:.1f} to {last['kl']:.1f} nats. At the end the squared "
+        f"error a pixel is {model['train_mse']:.4f} on training and {model['mse']:.4f} on "
+        f"held-out faces ({gap:+.0%}): "
+        + (
+            "the network knows the training faces better than others."
+            if gap > BETTER
+            else "the network does not learn the training faces by heart."
+        )
+    )
+    if summary["unit"] != "nats":
+        return text
+    return text + (
+        " The losses are large numbers with a small range, since even a perfect reconstruction "
+        "costs the entropy of pixels that are neither black nor white."
     )
 
 
 def kept(model: Mapping[str, Any]) -> str:
     """In words, the shares of the variation between faces that survive at each scale."""
-    return listed(model["kept"], ".0%")
+    return listed({name: max(0.0, share) for name, share in model["kept"].items()}, ".0%")
 
 
 def explain_reconstructions(summary: Mapping[str, Any], latent: int) -> str:
@@ -211,7 +221,7 @@ def explain_more(summary: Mapping[str, Any], few: int, many: int) -> str:
     before, after = summary["models"][few], summary["models"][many]
     if few == many:
         return explain_reconstructions(summary, many) + " One size of z was trained only."
-    better = after["ssim"] > before["ssim"]
+    better = after["ssim"] > before["ssim"] + GAIN
     return (
         f"{explain_reconstructions(summary, many)} Against L = {few}, SSIM changes by "
         f"{after['ssim'] - before['ssim']:+.3f} and PSNR by {after['psnr'] - before['psnr']:+.1f} "
@@ -252,10 +262,12 @@ def explain_blur(summary: Mapping[str, Any]) -> str:
         for latent, model in summary["models"].items()
     }
     text = f"Edges are this strong, as a share of the real faces': {listed(sharp)}. "
+    sharpest = max(summary["models"].values(), key=lambda m: m["sharpness_of_reconstructions"])
     if max(sharp.values()) > BLURRED:
         return text + (
-            "At least one model's are as sharp as real faces; where that is noise rather than "
-            "detail, the squared error says so."
+            "At least one model's edges are as strong as real ones, relative to how much its "
+            f"images vary; with an SSIM of {sharpest['ssim']:.2f} "
+            + ("that is detail." if sharpest["ssim"] > FAITHFUL else "that is noise, not detail.")
         )
     return text + (
         "So yes, they are blurred. z cannot say where each hair lies, so many images fit it, and "
@@ -285,33 +297,40 @@ def explain_difference(summary: Mapping[str, Any], few: int, many: int) -> str:
     if few == many:
         return "One size of z was trained only; `--latents 3 100` compares two."
     wider = "more" if after["diversity_fitted"] > before["diversity_fitted"] else "no more"
-    strayed = {
-        f"L = {latent}": abs(m["diversity_prior"] - m["diversity_fitted"])
-        for latent, m in summary["models"].items()
-    }
+    strayed = {f"L = {latent}": m["prior_gap"] for latent, m in summary["models"].items()}
     return (
         f"L = {many} gives {wider} diverse faces ({after['diversity_fitted']:.3f} against "
         f"{before['diversity_fitted']:.3f}), with {after['kl']:.0f} nats about a face against "
         f"{before['kl']:.0f}. With {few} numbers each face is one of a small family, whole and "
         f"average; with {many} the parts vary by themselves, and the price is that some do not go "
-        "together. How far the prior is from the codes of real faces shows in the difference of "
-        f"diversity between the two ways of drawing: {listed(strayed, '.3f')}."
+        "together. How far the codes of real faces lie from the prior, as the KL divergence of the "
+        f"Gaussian fitted to them, in nats a latent: {listed(strayed, '.3f')}."
     )
 
 
 def explain_latents(summary: Mapping[str, Any]) -> str:
     found, usual = summary["interpolation"], summary["nearest_of_real_faces"]
     latent, pixels = found["latent"], found["pixels"]
+    varied = any(
+        m["diversity_prior"] > VARIED * summary["diversity_of_real_faces"]
+        for m in summary["models"].values()
+    )
     return (
-        "`interpolation_*.png`, three pairs a model: every step decodes to one face that changes "
-        "gradually in pose, colour, hair and background, and not to two faces on top of each "
-        "other. Between two held-out faces (`interpolation_of_faces.png`) the decoded middle is "
+        "`interpolation_*.png`, three pairs a model: "
+        + (
+            "every step decodes to one face that changes gradually in pose, colour, hair and "
+            "background, and not to two faces on top of each other. "
+            if varied
+            else "the decoded faces hardly differ from one another, so there is little to see "
+            "between them; the decoder makes hardly any use of z yet. "
+        )
+        + "Between pairs of held-out faces (`interpolation_of_faces.png`) the decoded middle is "
         f"{latent:.3f} from the nearest training face, the mixture of pixels {pixels:.3f}, a real "
         f"face {usual:.3f}. "
         + (
             "The decoded one is nearer to a real face. "
             if latent < pixels
-            else "By this measure the mixture is as near, for it is an average, and near to all; "
+            else "By this measure the mixture is nearer, for it is an average, and near to all; "
             "the eye says otherwise. "
         )
         + "What makes it work is the KL term: it has filled the space between the codes. The "

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from studies.batch_norm import BatchNorm2d
 
 HALVINGS = 4
-LEAST_SIDE = 16  # pixels, of which four halvings leave one
 
 
 def halved(size: tuple[int, int], times: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from data import load_labelled_images
@@ -63,7 +63,8 @@ def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
         own = generator.permutation(np.flatnonzero(images.labels == label))
         held_out.extend(own[: max(1, round(HELD_OUT * len(own)))])
     rest = np.setdiff1d(np.arange(len(images)), held_out)
-    return images.part(rest), images.part(np.sort(held_out))
+    # Mixed, so that the first of them are of all classes.
+    return images.part(rest), images.part(generator.permutation(held_out))
 
 
 def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -216,7 +217,8 @@ def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
     """An image of any kind as RGB, what is transparent in it white. `name`: for a UserError."""
     try:
         with Image.open(source) as file:
-            image = file.convert("RGBA")
+            # A phone writes into the file which way is up.
+            image = ImageOps.exif_transpose(file).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         found = f"not an image ({type(error).__name__})"
         raise UserError(name, found, "an image file") from error

@@ -177,12 +177,13 @@ KINDS = {
 }
 
 
-# By what the kinds that stand in for downloads would overwrite those.
+# By what the kinds that stand in for downloads would overwrite those, or hide them.
 REAL = {
-    "mnist": "MNIST",
-    "fashion": "FashionMNIST",
-    "pokemon": "pokemon.csv",
-    "celeba": "img_align_celeba",
+    "mnist": ("MNIST",),
+    "fashion": ("FashionMNIST",),
+    "pokemon": ("pokemon.csv",),
+    "celeba": ("img_align_celeba", "img_align_celeba.zip", "list_eval_partition.txt"),
+    "faces": ("person00",),
 }
 
 
@@ -194,8 +195,9 @@ def demo_data(before: list[str], after: list[str], usage: str) -> None:
     kind = before[0]
     if kind not in KINDS:
         raise UserError("KIND", repr(kind), f"one of {', '.join(KINDS)}")
-    real = out / REAL.get(kind, "")
-    if kind in REAL and real.exists():
-        raise UserError(real, "there already, and perhaps the real data", "another folder")
+    for name in REAL.get(kind, ()):
+        if (out / name).exists():
+            found = "there already, and perhaps the real data"
+            raise UserError(out / name, found, "another folder")
     KINDS[kind](out)
     print(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}")

@@ -43,24 +43,32 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
-def start(device_name: str, devices: int, batch_size: int) -> Fabric:
-    """The engine, with a process for each of `devices`, or in those that torchrun has started.
+def counts(devices: int) -> tuple[int, int]:
+    """Processes on this machine and on all, as asked for, or as torchrun has started them."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    return here, int(os.environ.get("WORLD_SIZE", here))
 
-    With more than one, the calling command is run again for each of the others. Raises UserError
-    where there are not as many devices, or where a batch has no image for each.
-    """
-    device = choose_device(device_name)
-    devices = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
-    world = int(os.environ.get("WORLD_SIZE", devices))
+
+def check_devices(device_name: str, devices: int, batch_size: int) -> None:
+    """Raises UserError for more devices than there are, or than a batch has images."""
+    device, (here, world) = choose_device(device_name), counts(devices)
     available = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
-    if devices > available:
-        raise UserError("command line", f"--devices {devices}", f"{available} at most")
+    if here > available:
+        raise UserError("command line", f"--devices {here}", f"{available} at most")
     if world > batch_size:
         raise UserError("command line", f"--batch-size {batch_size}", f"{world} images at least")
+
+
+def start(device_name: str, devices: int) -> Fabric:
+    """The engine, with a process for each of `devices`, or in those that torchrun has started.
+
+    With more than one, the calling command is run again for each of the others.
+    """
+    here, world = counts(devices)
     fabric = Fabric(
-        accelerator=device.type,
-        devices=devices,
-        num_nodes=world // devices,
+        accelerator=choose_device(device_name).type,
+        devices=here,
+        num_nodes=world // here,
         strategy="ddp" if world > 1 else "auto",
     )
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -4,10 +4,10 @@ Autoencoders, and variational ones, of several latent sizes; pictures of two exp
 who are not among the training images where several are known, judge them.
 """
 
-import contextlib
 import sys
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +28,10 @@ from torch import Tensor, nn
 import figures
 from data import read_array
 from graded import default_device
-from losses import kl_divergence, ssim
+from losses import kl_divergence, mse, ssim
 from storage import UserError, replacing, save_state_dict
 from studies import devices
-from studies.devices import Precision, autocast, finish, start
+from studies.devices import Precision, autocast, check_devices, finish, start
 from studies.faces_answers import ae_answers, feature_table, vae_answers
 from studies.faces_networks import (
     NETWORKS,
@@ -84,12 +84,6 @@ class Options:
     """the two that are held out, and told apart"""
     held_out: int = 10
     """pictures of each of the two that are held out"""
-    variant: Variant = "printed"
-    """of faces_ae: the printed network, max-unpooling, or fully connected"""
-    loss: Literal["slides", "elbo"] = "slides"
-    """of faces_vae: as the slides write it, or with the KL summed as in the bound"""
-    describe: bool = False
-    """only draw and tabulate the printed network's feature maps"""
     cache: Path | None = None
     """folder for the decoded images; else OUT_DIR"""
     seed: int = 0
@@ -102,10 +96,27 @@ class Options:
     """of products in training; auto: bf16 where the device is fast in it"""
 
 
-PRESETS = {
-    "full": Options(),
-    "quick": replace(Options(), preset="quick", epochs=20, snapshots=(2, 5, 10, 20)),
-}
+@dataclass(frozen=True)
+class AeOptions(Options):
+    """How the autoencoders are made and trained."""
+
+    variant: Variant = "printed"
+    """the printed network, max-unpooling, or fully connected"""
+    describe: bool = False
+    """only draw and tabulate the printed network's feature maps"""
+
+
+@dataclass(frozen=True)
+class VaeOptions(Options):
+    """How the VAEs are trained."""
+
+    loss: Literal["slides", "elbo"] = "slides"
+    """as the slides write it, or with the KL summed as in the bound"""
+
+
+QUICK: dict[str, Any] = {"preset": "quick", "epochs": 20, "snapshots": (2, 5, 10, 20)}
+AE_PRESETS = {"full": AeOptions(), "quick": AeOptions(**QUICK)}
+VAE_PRESETS = {"full": VaeOptions(), "quick": VaeOptions(**QUICK)}
 
 
 @dataclass(frozen=True)
@@ -126,15 +137,15 @@ class Faces:
 
 def faces_ae(before: list[str], after: list[str], usage: str) -> None:
     """Autoencoders, and their feature maps."""
-    run_study(ae_study, PRESETS, TITLES["faces_ae"], (before, after, usage))
+    run_study(ae_study, AE_PRESETS, TITLES["faces_ae"], (before, after, usage))
 
 
 def faces_vae(before: list[str], after: list[str], usage: str) -> None:
     """Variational autoencoders."""
-    run_study(vae_study, PRESETS, TITLES["faces_vae"], (before, after, usage))
+    run_study(vae_study, VAE_PRESETS, TITLES["faces_vae"], (before, after, usage))
 
 
-def ae_study(options: Options, path: Path, out: Path) -> Findings:
+def ae_study(options: AeOptions, path: Path, out: Path) -> Findings:
     if options.describe:
         describe(options, out)
         sys.exit()
@@ -144,7 +155,7 @@ def ae_study(options: Options, path: Path, out: Path) -> Findings:
     return Findings(found.summary, pictures, ae_answers(found.summary, maps))
 
 
-def vae_study(options: Options, path: Path, out: Path) -> Findings:
+def vae_study(options: VaeOptions, path: Path, out: Path) -> Findings:
     found = study(options, path, out, "faces_vae")
     return Findings(found.summary, found.pictures, vae_answers(found.summary))
 
@@ -165,12 +176,9 @@ def all_feature_maps(options: Options) -> dict[int, Any]:
 
 def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     """Train a network for each latent size, save, measure and show; answers are the caller's."""
-    if not options.latents or min(options.latents) < 1:
-        found = f"--latents {' '.join(map(str, options.latents))}"
-        raise UserError("command line", found, "numbers from 1 on")
-    faces = read_faces(path, options.cache or out)
-    train, unseen = split(faces, options, path)
-    fabric = start(options.device, options.devices, options.batch_size)
+    check_devices(options.device, options.devices, options.batch_size)
+    faces, train, unseen = read_faces(options, path, options.cache or out)
+    fabric = start(options.device, options.devices)
     trained = {
         latent: train_network(options, latent, train, unseen, fabric, out, mode)
         for latent in options.latents
@@ -183,7 +191,7 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     shown = np.isin(faces.expressions, options.expressions)
     several = len(np.unique(faces.people)) > 1
     summary = {
-        "variant": options.variant if mode == "faces_ae" else options.loss,
+        "variant": options.loss if isinstance(options, VaeOptions) else "",
         "images": len(train),
         "unseen": len(unseen),
         "people": len(np.unique(train.people)),
@@ -203,7 +211,7 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
         },
         "models": {
             latent: measure(network, train, unseen, fabric)
-            | {"clusters": judge_clusters(z[latent][shown], faces.part(shown), several)}
+            | {"clusters": judge_clusters(z[latent][shown], faces.part(shown))}
             for latent, network in networks.items()
         },
     }
@@ -221,13 +229,17 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     return Findings(summary, pictures, [])
 
 
-def read_faces(path: Path, folder: Path) -> Faces:
-    """PERSON/EXPRESSION/picture or EXPRESSION/picture, or an .npz with labels and their names."""
+def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces, Faces]:
+    """All pictures, those to train on and those held out.
+
+    PERSON/EXPRESSION/picture or EXPRESSION/picture, or an .npz with labels and their names.
+    """
     with open_source(path) as source:
-        expressions, people = describe_source(source)
+        expressions, people = map(np.array, describe_source(source))
+        kept, held_out = split(expressions, people, options, path)
         file = cached(source, source.names, (SIDE, SIDE), folder)
-    images = np.load(file, mmap_mode="r")
-    return Faces(images, np.array(expressions), np.array(people), file.stem)
+    faces = Faces(np.load(file, mmap_mode="r"), expressions, people, file.stem)
+    return faces, faces.part(kept), faces.part(held_out)
 
 
 def describe_source(source: Source) -> tuple[list[str], list[str]]:
@@ -239,51 +251,53 @@ def describe_source(source: Source) -> tuple[list[str], list[str]]:
     labels = read_array(source.path, "labels", expected)
     names = read_array(source.path, "label_names", expected)
     try:
+        if labels.min() < 0:
+            raise IndexError(f"number {labels.min()}")
         expressions = [str(names[label]) for label in labels]
     except (IndexError, TypeError) as error:
         raise UserError(source.path, f"'labels' that name nothing ({error})", expected) from error
     people = [""] * len(labels)
-    with contextlib.suppress(UserError):
+    if "subjects.npy" in zipfile.ZipFile(source.path).namelist():
         people = [str(person) for person in read_array(source.path, "subjects", expected)]
     if {len(expressions), len(people)} != {len(source.names)}:
         raise UserError(source.path, f"{len(labels)} labels", f"{len(source.names)}, {expected}")
     return expressions, people
 
 
-def split(faces: Faces, options: Options, path: Path) -> tuple[Faces, Faces]:
-    """What to train on, and pictures of the two expressions that are not in it.
+def split(
+    expressions: NDArray[np.str_], people: NDArray[np.str_], options: Options, path: Path
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The indices to train on, and of pictures of the two expressions that are not in it.
 
     Of several people, all pictures of those who are held out are kept from the training.
     """
-    counts = {name: int((faces.expressions == name).sum()) for name in options.expressions}
+    counts = {name: int((expressions == name).sum()) for name in options.expressions}
     if len(counts) < 2 or min(counts.values()) < FEWEST:
         found = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        others = ", ".join(sorted(set(faces.expressions.tolist())))
+        others = ", ".join(sorted(set(expressions.tolist())))
         raise UserError(path, found, f"two --expressions, {FEWEST} each, out of: {others}")
     generator = np.random.default_rng(options.seed)
     wanted = {name: min(options.held_out, count // 2) for name, count in counts.items()}
-    people = generator.permutation(np.unique(faces.people))
-    if len(people) > 1:
-        away = np.zeros(len(faces), bool)
-        for person in people:
-            found_now = {n: int((away & (faces.expressions == n)).sum()) for n in wanted}
-            if all(found_now[name] >= wanted[name] for name in wanted):
+    pool = everything = np.arange(len(expressions))
+    order = generator.permutation(np.unique(people))
+    if len(order) > 1:
+        away = np.zeros(len(expressions), bool)
+        for person in order:
+            if all((away & (expressions == name)).sum() >= wanted[name] for name in wanted):
                 break
-            away |= faces.people == person
+            away |= people == person
         pool = np.flatnonzero(away)
-    else:
-        pool = np.arange(len(faces))
     chosen = np.concatenate(
         [
-            generator.permutation(pool[faces.expressions[pool] == name])[: wanted[name]]
+            generator.permutation(pool[expressions[pool] == name])[: wanted[name]]
             for name in options.expressions
         ]
     )
-    kept = np.setdiff1d(np.arange(len(faces)), pool if len(people) > 1 else chosen)
+    kept = np.setdiff1d(everything, pool if len(order) > 1 else chosen)
     if len(kept) < COLUMNS:
         found = f"{len(kept)} pictures to train on"
         raise UserError(path, found, f"{COLUMNS} at least, besides those held out")
-    return faces.part(kept), faces.part(chosen)
+    return kept, chosen
 
 
 def epochs_shown(options: Options) -> list[int]:
@@ -299,22 +313,20 @@ def train_network(
     """The network with so many latents, and its errors in every epoch."""
     torch.manual_seed(options.seed)
     network: Network
-    if mode == "faces_vae":
-        network = VariationalAutoencoder(latent)
-    else:
+    if isinstance(options, AeOptions):
         network = NETWORKS[options.variant](latent)
+    else:
+        network = VariationalAutoencoder(latent)
 
     def step(model: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
+        x = batch.images
         with autocast(fabric.device, options.precision):
-            if mode == "faces_vae":
+            if isinstance(options, VaeOptions):
                 noise = torch.randn(batch.whole, latent, device=fabric.device)[batch.rows]
-                recon, mu, logvar = model(batch.images, noise)
+                recon, mu, logvar = model(x, noise)
+                losses = vae_losses(recon, x, mu, logvar, options.loss, batch.whole)
             else:
-                recon = model(batch.images)
-        if mode == "faces_vae":
-            losses = vae_losses(recon, batch.images, mu, logvar, options.loss)
-        else:
-            losses = {"loss": nn.functional.mse_loss(recon, batch.images)}
+                losses = {"loss": nn.functional.mse_loss(model(x), x)}
         return {name: batch.share * value for name, value in losses.items()}
 
     seen, apart = spread(train.images, len(unseen)), unseen.images
@@ -351,19 +363,19 @@ def train_network(
 
 
 def vae_losses(
-    recon: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, kind: str
+    recon: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, kind: str, whole: int
 ) -> dict[str, Tensor]:
     """The loss as the slides write it, or as the bound wants it, and its terms, of a batch.
 
+    `whole`: the images of all processes, of which these are a share.
     The slides sum the squared error over the whole batch, but take the mean of the KL over images
     and latents, so that it weighs 1 / (images * latents) of what it does in the bound. "elbo" sums
     both over an image, and takes the mean over images.
     """
-    squared, kl = (recon - x).square().sum(), kl_divergence(mu, logvar)
+    squared, kl = mse(recon, x), kl_divergence(mu, logvar)
     if kind == "slides":
-        mean_kl = kl / mu.shape[1]
-        return {"loss": squared + mean_kl, "reconstruction": squared, "kl": mean_kl}
-    return {"loss": squared / len(x) + kl, "reconstruction": squared / len(x), "kl": kl}
+        squared, kl = squared * whole, kl / mu.shape[1]
+    return {"loss": squared + kl, "reconstruction": squared, "kl": kl}
 
 
 def reconstruct(network: Network, x: Tensor) -> Tensor:
@@ -428,27 +440,35 @@ def measure(network: Network, train: Faces, unseen: Faces, fabric: Fabric) -> di
     return found
 
 
-def judge_clusters(z: NDArray, faces: Faces, several: bool) -> dict[str, float]:
+def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
     """Whether the latents (N, latent) of two expressions form clusters, and whether people's do.
 
-    The probe is a logistic regression that is asked of people, or of pictures, it was not given.
+    The probe is a logistic regression that is asked of a person, or of a picture, it was not given.
+    Pictures of one person with one expression are much alike, so that they are counted as one unit,
+    which is right where most of its pictures are.
     """
-    scaled = StandardScaler().fit_transform(z)
-    found = {"silhouette": float(silhouette_score(scaled, faces.expressions))}
-    if several:
-        _, people = np.unique(faces.people, return_inverse=True)
-        if 1 < people.max() + 1 < len(people):
-            found["silhouette_of_people"] = float(silhouette_score(scaled, people))
+    found: dict[str, Any] = {"silhouette": float(silhouette_score(z, faces.expressions))}
+    _, people = np.unique(faces.people, return_inverse=True)
+    if 1 < people.max() + 1 < len(people):
+        found["silhouette_of_people"] = float(silhouette_score(z, people))
+    showing = [len(set(faces.people[faces.expressions == e])) for e in set(faces.expressions)]
+    apart = min(showing) > 1  # without any one person, both expressions are still there
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    splits = LeaveOneGroupOut() if several else LeaveOneOut()
-    groups = faces.people if several else None
-    predicted = cross_val_predict(probe, z, faces.expressions, cv=splits, groups=groups)
+    splits = LeaveOneGroupOut() if apart else LeaveOneOut()
+    predicted = cross_val_predict(
+        probe, z, faces.expressions, cv=splits, groups=people if apart else None
+    )
     right = predicted == faces.expressions
-    _, counts = np.unique(faces.expressions, return_counts=True)
+    names = np.char.add(np.char.add(faces.people, "/"), faces.expressions)
+    _, unit = np.unique(names if apart else np.arange(len(z)), return_inverse=True)
+    shares = np.bincount(unit, right) / np.bincount(unit)
+    kinds = faces.expressions[np.unique(unit, return_index=True)[1]]
+    _, counts = np.unique(kinds, return_counts=True)
     return found | {
-        "number": len(right),
-        "right": int(right.sum()),
-        "probe": float(right.mean()),
+        "left_out": "person" if apart else "picture",
+        "probe": float(np.mean([right[faces.expressions == e].mean() for e in set(kinds)])),
+        "units": len(shares),
+        "right": int((shares > 0.5).sum()),
         "chance": float(counts.max() / counts.sum()),
     }
 
@@ -475,11 +495,11 @@ def draw(
     shown = np.isin(faces.expressions, options.expressions)
     planes = {}
     for latent, codes in z.items():
-        scaled = StandardScaler().fit_transform(codes[shown])
-        perplexity = min(30, len(scaled) // 4)
-        planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(scaled)
+        own = codes[shown]
+        perplexity = min(30, len(own) // 4)
+        planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(own)
         tsne = TSNE(2, perplexity=perplexity, random_state=options.seed, init="pca")
-        planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(scaled)
+        planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(own)
     pictures = {
         "recovered": figures.image_grid(rows, names),
         "latents": figures.planes(planes, faces.expressions[shown], columns=2),

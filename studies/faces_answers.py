@@ -12,7 +12,8 @@ VAE_QUESTIONS = ("Loss", "Training", "HW5 (2), recovered", "HW5 (2), clusters")
 QUESTIONS = {"faces_ae": AE_QUESTIONS, "faces_vae": VAE_QUESTIONS}
 SEPARATE = 0.25  # silhouette from which one speaks of clusters: Kaufman and Rousseeuw (1990)
 SURE = 0.01  # probability of the probe's successes by chance, below which they are none
-LEARNED = 0.5  # unseen over training error from which both count as equally good, as 1 / it
+LEARNED = 2  # unseen over training error from which the training faces count as learned by heart
+EARLY = 0.9  # share of the epochs before which the best for unseen faces shows that more did harm
 Maps = Mapping[int, tuple[list[tuple[int, ...]], list[tuple[int, ...]]]]
 
 
@@ -110,7 +111,7 @@ def explain_course(summary: Mapping[str, Any]) -> str:
         for latent, course in summary["course"].items()
     }
     worse = listed({f"L = {latent}": ratio for latent, ratio in ratios.items()}, ".1f")
-    gone = [latent for latent, ratio in ratios.items() if ratio > 1 / LEARNED]
+    gone = [latent for latent, ratio in ratios.items() if ratio > LEARNED]
     return (
         "`course_*.png` shows training and unseen faces after these epochs, `losses.png` all of "
         "them. Squared error a pixel of training and unseen faces, after epoch:\n\n"
@@ -119,8 +120,12 @@ def explain_course(summary: Mapping[str, Any]) -> str:
         + (
             f"With L = {', '.join(map(str, gone))} the training succeeds and the test does not: "
             f"from {summary['images']:,} pictures of {people(summary['people'])} the network "
-            "learns these faces, and of a face that is not among them it shows the nearest it "
-            "knows. More epochs sharpen what is known long before they help what is not."
+            "learns these faces, and an unseen one is put together from what it knows. "
+            + (
+                "More epochs did not help what is unseen: it was best long before the end."
+                if all(summary["best"][latent] < EARLY * summary["epochs"] for latent in gone)
+                else "More epochs still help what is unseen, but much less than what is known."
+            )
             if gone
             else "Neither is far from the other yet: so few epochs leave both a blur of the mean "
             "face, or there are pictures enough."
@@ -129,7 +134,7 @@ def explain_course(summary: Mapping[str, Any]) -> str:
 
 
 def people(count: int) -> str:
-    return "one person" if count == 1 else f"{count} people"
+    return "one person, as far as the folders say" if count == 1 else f"{count} people"
 
 
 def explain_recovered(summary: Mapping[str, Any]) -> str:
@@ -143,7 +148,7 @@ def explain_recovered(summary: Mapping[str, Any]) -> str:
     how = (
         "of people who are not among the training pictures"
         if summary["several"]
-        else "of the same person, not among the training pictures"
+        else "not among the training pictures"
     )
     return (
         f"`recovered.png`: {summary['unseen']} pictures ({' and '.join(summary['expressions'])}), "
@@ -167,21 +172,22 @@ def explain_clusters(summary: Mapping[str, Any]) -> str:
     rows, sure, separate = [], [], []
     for latent, model in summary["models"].items():
         found = model["clusters"]
-        p = binomtest(found["right"], found["number"], found["chance"], "greater").pvalue
-        sure += [latent] if p < SURE else []
+        p = binomtest(found["right"], found["units"], found["chance"], "greater").pvalue
+        sure += [latent] if p * len(summary["models"]) < SURE else []
         separate += [latent] if found["silhouette"] > SEPARATE else []
         of_people = found.get("silhouette_of_people")
         rows.append(
             f"| {latent} | {found['silhouette']:.3f} | "
             f"{'-' if of_people is None else f'{of_people:.3f}'} | {found['probe']:.1%} | "
-            f"{found['chance']:.1%} | {p:.2g} |"
+            f"{found['right']} of {found['units']} | {found['chance']:.1%} | {p:.2g} |"
         )
-    way = "one person left out" if summary["several"] else "one picture left out"
+    way = next(iter(summary["models"].values()))["clusters"]["left_out"]
     first, second = summary["expressions"]
     return (
         f"`latents.png`: all {first} and {second} pictures by PCA and by t-SNE.\n\n"
-        f"| latent units | silhouette of expressions | of people | probe, {way} | chance | p |\n"
-        "|---|---|---|---|---|---|\n"
+        f"| latent units | silhouette of expressions | of people | probe, one {way} left out | "
+        "units right | by always the commoner | p |\n"
+        "|---|---|---|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n\n"
         + (
@@ -192,14 +198,18 @@ def explain_clusters(summary: Mapping[str, Any]) -> str:
             "pixels places faces by light, pose and person, and an expression moves few pixels. "
         )
         + (
-            "The expression is in the latents all the same: with L = "
-            f"{', '.join(map(str, sure))} a linear probe tells it better than chance, in some "
-            "direction that neither plane shows."
+            f"With L = {', '.join(map(str, sure))} a linear probe tells the expression better than "
+            "chance, so the latents hold it"
+            + ("." if separate else ", if in a direction that few of the distances follow.")
             if sure
-            else "A linear probe does not tell the expression better than chance either."
+            else "A linear probe does not tell the expression better than chance"
+            + (", which makes these clusters doubtful." if separate else " either.")
         )
-        + " The silhouette compares each picture's distance to its own group with that to the "
-        "next, from -1 to 1."
+        + " The probe's accuracy is the mean of both expressions'. Pictures of one person with one "
+        "expression are alike, so that they count as one unit, right where most of them are; p is "
+        "the binomial probability of as many, and counts as small below "
+        f"{SURE} over the number of latent sizes. The silhouette compares each picture's distance "
+        "to its own group with that to the next, from -1 to 1."
     )
 
 

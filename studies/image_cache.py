@@ -4,6 +4,7 @@ What does not fit into memory is left to the system's file cache, which keeps wh
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import itertools
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from rich.progress import track
 from torch import Tensor
 
 from data import ShuffledBatches, read_array
-from storage import UserError, replacing
+from storage import UserError, check_writable, replacing
 from studies.datasets import open_on_white, open_pictures
 from studies.processes import process, processes
 
@@ -54,7 +54,8 @@ def open_source(path: Path) -> Iterator[Source]:
         data = read_array(path, "data", EXPECTED)
         if data.dtype != np.uint8 or data.ndim != 4 or data.shape[3] != 3 or not data.size:
             raise UserError(path, f"'data' of {data.dtype} and shape {data.shape}", EXPECTED)
-        yield Source(path, [str(i) for i in range(len(data))], lambda i: as_image(data[int(i)]))
+        names = [str(number) for number in range(len(data))]
+        yield Source(path, names, lambda name: Image.fromarray(data[int(name)]))
         return
     if not path.is_dir() and path.suffix != ".zip":
         raise UserError(path, "none of these", EXPECTED)
@@ -62,10 +63,6 @@ def open_source(path: Path) -> Iterator[Source]:
         if not names:
             raise UserError(path, "no images in it", EXPECTED)
         yield Source(path, names, lambda n: open_on_white(io.BytesIO(read(n)), f"{path}/{n}"))
-
-
-def as_image(pixels: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(pixels)
 
 
 def decode(source: Source, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -82,7 +79,7 @@ def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: 
     Its name tells which images of which size it holds, as they were last changed.
     """
     path = folder / f"images_{size[0]}x{size[1]}_{version(source, names)}.npy"
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(path)
     lock = path.with_suffix(".lock")
     try:
         with FileLock(lock):  # torchrun starts all its processes at once
@@ -115,20 +112,26 @@ def write_cache(source: Source, names: Sequence[str], size: tuple[int, int], pat
             file.writelines(pool.map(lambda name: decode(source, name, size).tobytes(), part))
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """This process's share of a batch."""
 
-    images: Tensor
-    """(B, 3, H, W) in [0, 1], channels last in memory"""
+    pixels: Tensor
+    """(B, H, W, 3) bytes, on the device"""
     rows: slice
     """which of the whole batch they are"""
     whole: int
     """images in the batch, of all processes"""
 
+    @functools.cached_property
+    def images(self) -> Tensor:
+        """(B, 3, H, W) in [0, 1], channels last in memory."""
+        return as_floats(self.pixels)
+
     @property
     def share(self) -> float:
         """By which a mean over these images counts, where processes are averaged."""
-        return len(self.images) * processes() / self.whole
+        return len(self.pixels) * processes() / self.whole
 
 
 class ImageFeed:
@@ -155,22 +158,22 @@ class ImageFeed:
         with ThreadPoolExecutor(1) as pool:
             ready = deque(pool.submit(self.load, i) for i in itertools.islice(indices, AHEAD))
             while ready:
-                pixels, rows, whole = ready.popleft().result()
+                batch = ready.popleft().result()
                 ready.extend(pool.submit(self.load, i) for i in itertools.islice(indices, 1))
-                yield Batch(as_floats(pixels), rows, whole)
+                yield batch
 
-    def load(self, index: Tensor) -> tuple[Tensor, slice, int]:
-        """Of a batch of all processes, the pixels that are this one's, on the device."""
+    def load(self, index: Tensor) -> Batch:
+        """Of a batch of all processes, what is this one's."""
         rows = slice(process(), None, processes())
         pixels = torch.from_numpy(self.images[index[rows].numpy()])
         if self.device.type == "cuda":
             pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-        return pixels, rows, len(index)
+        return Batch(pixels, rows, len(index))
 
 
 def as_floats(pixels: Tensor) -> Tensor:
     """(B, H, W, 3) bytes as (B, 3, H, W) in [0, 1], channels last in memory."""
-    return pixels.permute(0, 3, 1, 2).float() / 255
+    return pixels.permute(0, 3, 1, 2).float().div_(255)
 
 
 def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -24,6 +24,8 @@ QUESTIONS = (
     "6d",
 )
 CLEAR = 0.7  # accuracy of the nearest neighbour from which a class counts as a cluster
+SOLVED = 0.995  # accuracy from which nothing is missing
+FILLED = 0.8  # share of the cells of equal probability that hold codes, from which they fill it
 CONFUSED = 0.1  # share of two classes' images taken for the other from which they overlap
 
 
@@ -132,6 +134,12 @@ def explain_clipping(summary: Mapping[str, Any]) -> str:
     model = summary["models"]["autoencoder"]
     first, second = model["clipped"]
     most = max(model["clipped_by_class"], key=model["clipped_by_class"].get)
+    if not first + second:
+        return (
+            "In this run no point is: training has kept every input of the last ReLU above 0. It "
+            "maps negative inputs to 0, so images for which the network would want less than "
+            "nothing would all end on an axis."
+        )
     return (
         f"{first:.1%} of the images have z1 = 0, {second:.1%} z2 = 0, {model['clipped_both']:.1%} "
         f"both; of class {most} {model['clipped_by_class'][most]:.1%} have one of them. The "
@@ -159,12 +167,15 @@ def table(found: Mapping[str, Any]) -> str:
 
 def explain_neighbours(summary: Mapping[str, Any]) -> str:
     parts = []
-    for key in ("first", "all"):
-        found = summary[key]
+    first, everything = summary["first"], summary["all"]
+    whole = {f"all {everything['number']:,}": everything}
+    if first["number"] < everything["number"]:
+        whole = {f"the first {first['number']:,}": first} | whole
+    for which, found in whole.items():
         low, high = found["interval"]
         parts.append(
-            f"On the first {found['number']:,} test images {found['right']:,} are right, "
-            f"{found['accuracy']:.1%} ({low:.1%} to {high:.1%}).\n\n{table(found)}"
+            f"Of {which} test images {found['right']:,} are right, {found['accuracy']:.1%} "
+            f"({low:.1%} to {high:.1%}).\n\n{table(found)}"
         )
     return "\n\n".join(parts)
 
@@ -187,8 +198,9 @@ def explain_chance(summary: Mapping[str, Any]) -> str:
         f"against the rest, with Holm's correction for {len(everything['classes'])} tests at 5 %: "
         f"better: {names['better']}; worse: {names['worse']}; no difference shown: "
         f"{names['as the rest']}. In the scatter the better ones are those with a region of their "
-        "own, the worse ones those under which others lie (2b). Many points on an axis share one "
-        "place; among such equals the neighbour is arbitrary."
+        "own, the worse ones those under which others lie (2b). "
+        f"{summary['models']['autoencoder']['clipped_both']:.1%} of the training images share the "
+        "place (0, 0); among such equals the neighbour is arbitrary."
     )
 
 
@@ -217,6 +229,8 @@ def explain_capacity(summary: Mapping[str, Any]) -> str:
             "The gap means that the network has more capacity than the images teach it to use "
             "well: it overfits."
             if over
+            else "There is hardly a gap, and hardly an error: the capacity is enough."
+            if last["test_accuracy"] > SOLVED
             else "There is hardly a gap, so what is missing is capacity or training: it underfits."
         )
     )
@@ -336,8 +350,13 @@ def explain_grids(summary: Mapping[str, Any]) -> str:
         + f"\n\nA test image is {summary['real_distance']:.3f} from its nearest training image. "
         + (
             "The VAE's cells are nearer to real images, and change smoothly from one class to the "
-            "next: it was trained on draws around every code, and its codes fill the region from "
-            "which one samples. "
+            "next: it was trained on draws around every code"
+            + (
+                ", and its codes fill the region from which one samples. "
+                if quantiles["occupied"] > FILLED
+                else f"; but its codes fill only {quantiles['occupied']:.0%} of the region from "
+                "which one samples, which is little training or a dear KL. "
+            )
             if nearer
             else "By this measure the VAE's cells are no nearer to real images in this run. "
         )

@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 import figures
 from data import ShuffledBatches, random_affine
 from graded import choose_device, default_device
-from losses import kl_divergence, mse
+from losses import gaussian_kl, kl_divergence, mse
 from storage import UserError, save_state_dict
 from studies.datasets import SIDE, ImageSet, read_split
 from studies.latent_answers import answers
@@ -239,6 +239,7 @@ def train_network(
     judge: Callable[[], dict[str, float]],
     options: Options,
     train: Images,
+    test: Images,
     out: Path,
     name: str,
     attempt: int = 0,
@@ -255,7 +256,7 @@ def train_network(
         "preset": "",
         "test": "",
         "attempt": attempt,
-        "data": fingerprint(train.pixels, train.labels),
+        "data": fingerprint(train.pixels, train.labels, test.pixels, test.labels),
     }
     return fit_or_resume(
         model,
@@ -296,7 +297,7 @@ def train_autoencoder(
 
         try:
             name = f"autoencoder_{attempt}"
-            history = train_network(model, step, judge, options, train, out, name, attempt)
+            history = train_network(model, step, judge, options, train, test, out, name, attempt)
         except DeadUnitError as error:
             print(f"autoencoder_{attempt}: {error}; begun anew with other weights")
             continue
@@ -339,18 +340,21 @@ def train_classifier(
             x = random_affine(x[:, 0].cpu(), generator)[:, None].to(device)
         return {"loss": functional.cross_entropy(model(x), train.labels[index])}
 
+    # As many training images as there are of the others, without distortion.
+    order = np.random.default_rng(options.seed).permutation(len(train))[: len(test)]
+    chosen = torch.from_numpy(order).to(device)
+    seen = Images(train.pixels[chosen], train.labels[chosen], train.names)
+
     def judge() -> dict[str, float]:
         found = {}
-        # As many training images as there are of the others, without distortion.
-        for part, images in (("train", train), ("test", test)):
-            chosen = Images(images.pixels[: len(test)], images.labels[: len(test)], images.names)
-            logits = chosen.apply(model)
-            right = logits.argmax(dim=1) == chosen.labels
-            found[f"{part}_loss"] = float(functional.cross_entropy(logits, chosen.labels))
+        for part, images in (("train", seen), ("test", test)):
+            logits = images.apply(model)
+            right = logits.argmax(dim=1) == images.labels
+            found[f"{part}_loss"] = float(functional.cross_entropy(logits, images.labels))
             found[f"{part}_accuracy"] = float(right.float().mean())
         return found
 
-    return model, train_network(model, step, judge, options, train, out, name)
+    return model, train_network(model, step, judge, options, train, test, out, name)
 
 
 def train_vae(
@@ -368,26 +372,31 @@ def train_vae(
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     def judge() -> dict[str, float]:
+        generator = torch.Generator().manual_seed(options.seed)
+
         def terms(x: Tensor) -> Tensor:
             mu, logvar = model.posterior(x)
-            return torch.stack([mse(model.decode(mu), x), kl_divergence(mu, logvar)])[None]
+            noise = torch.randn(mu.shape, generator=generator).to(mu.device)
+            recon = model.decode(mu + noise * (0.5 * logvar).exp())
+            squared = (recon - x).square().sum(dim=(1, 2, 3))
+            return torch.stack([squared, gaussian_kl(mu, logvar)], dim=1)
 
         reconstruction, kl = test.apply(terms).mean(dim=0).tolist()
         return {"test_reconstruction": reconstruction, "test_kl": kl}
 
-    return model, train_network(model, step, judge, options, train, out, "vae")
+    return model, train_network(model, step, judge, options, train, test, out, "vae")
 
 
 def measure(
     model: Model, train: Images, test: Images, codes: tuple[Tensor, Tensor]
 ) -> dict[str, Any]:
     """Of the latents and reconstructions of one model; errors are a pixel of the 28 x 28."""
-    z, z_test = (part.cpu().numpy() for part in codes)
+    z = codes[0].cpu().numpy()
 
     def error(x: Tensor) -> Tensor:
         return (model.decode(model.encode(x)) - x)[..., 2:-2, 2:-2].square().mean(dim=(1, 2, 3))
 
-    cells, _, _ = np.histogram2d(z[:, 0], z[:, 1], bins=GRID)
+    cells = counted(by_range(codes[0]), codes[0])
     return {
         "train_mse": float(train.apply(error).mean()),
         "test_mse": float(test.apply(error).mean()),
@@ -402,7 +411,6 @@ def measure(
         },
         "occupied": float((cells > 0).mean()),
         "densest": float(np.sort(cells.ravel())[::-1][: cells.size // 10].sum() / len(z)),
-        "test_range": [[float(z_test[:, i].min()), float(z_test[:, i].max())] for i in (0, 1)],
     }
 
 
@@ -491,6 +499,13 @@ def by_quantiles() -> NDArray:
     return norm.ppf((np.arange(GRID) + 0.5) / GRID)
 
 
+def counted(grid: tuple[NDArray, NDArray], z: Tensor) -> NDArray:
+    """How many latents (N, 2) are nearest to each point of a grid: (GRID, GRID), z2 first."""
+    edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in grid]
+    x, y = z.cpu().numpy().T
+    return np.histogram2d(x, y, bins=edges)[0].T
+
+
 @torch.no_grad()
 def decode_grid(model: Model, x: NDArray, y: NDArray, device: torch.device) -> Tensor:
     """(GRID, GRID, 32, 32) images, y along the first axis."""
@@ -512,9 +527,7 @@ def judge_grid(
     sure = (probabilities.max(axis=1) > RECOGNISED).reshape(GRID, GRID)
     seen = probabilities.argmax(axis=1).reshape(GRID, GRID)
     pictures = images[..., 2:-2, 2:-2].cpu().numpy().reshape(GRID * GRID, -1)
-    edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in grid]
-    x, y = z.cpu().numpy().T
-    occupied = np.histogram2d(x, y, bins=edges)[0].T > 0
+    occupied = counted(grid, z) > 0
     ink = pictures.reshape(GRID, GRID, -1).mean(axis=2)
     return {
         "recognised": float(sure.mean()),

@@ -68,7 +68,8 @@ def fit_or_resume(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            # Of this process's own device: with several, each draws the same.
+            "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         }
         with replacing(state_path) as file:
             torch.save(state, file)
@@ -107,7 +108,8 @@ def restore(
             optimizer.load_state_dict(state["optimizer"])
             scheduler.load_state_dict(state["scheduler"])
             torch.set_rng_state(state["random"])
-            torch.cuda.set_rng_state_all(state["random_cuda"][: torch.cuda.device_count()])
+            if torch.cuda.is_available() and state["random_cuda"] is not None:
+                torch.cuda.set_rng_state(state["random_cuda"])
         history: History = state["history"]
     except Exception as error:  # torch.load and load_state_dict name no set of errors
         raise UserError(path, "a damaged file", EXPECTED) from error

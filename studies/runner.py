@@ -27,7 +27,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("z_dim", "hidden_size", "num_hidden"), (1, 2**14)),
     **dict.fromkeys(("images", "held_out"), (1, 10**8)),
     **{"init_std": (0, 1e3), "devices": (1, 2**12)},
-    **{"batch_size": (2, 2**20), "learning_rate": (1e-12, 1), "beta": (0, 1e6), "seed": (0, 2**32)},
+    **{"batch_size": (2, 2**20), "learning_rate": (1e-12, 1), "beta": (0, 1e6)},
+    **{"seed": (0, 2**32 - 1), "latents": (2, 2**14), "size": (16, 2**14)},
 }
 
 
@@ -72,8 +73,9 @@ def check_numbers(options: object) -> None:
     """Raises UserError for an option with a number with which nothing can be trained."""
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name, least)
-        if not least <= value <= most:
-            words = f"--{name.replace('_', '-')} {value}"
+        values = value if isinstance(value, tuple) else (value,)
+        if not values or not all(least <= value <= most for value in values):
+            words = " ".join([f"--{name.replace('_', '-')}", *map(str, values)])
             raise UserError("command line", words, f"a number from {least:g} to {most:g}")
 
 

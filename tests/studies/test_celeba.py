@@ -107,6 +107,7 @@ def test_the_partition_says_who_trains(tmp_path: Path) -> None:
         assert found.tolist() == [0, 0, 1, 2, 0, 1]
     assert read_partition(images, images / "elsewhere", names) is not None
     assert read_partition(tmp_path / "a" / "b", tmp_path / "a", names) is None
+    assert read_partition(images, tmp_path, ["0", "1"]) is None, "a list of other images"
 
 
 def a_summary() -> dict[str, Any]:
@@ -116,6 +117,8 @@ def a_summary() -> dict[str, Any]:
         "ssim": 0.4,
         "psnr": 15.0,
         "mse": 0.03,
+        "train_mse": 0.02,
+        "prior_gap": 0.1,
         "kl": 12.0,
         "kept": kept,
         "active_units": 3,
@@ -129,6 +132,8 @@ def a_summary() -> dict[str, Any]:
     return {
         "unit": "nats",
         "epochs": 5,
+        "known": 2000,
+        "late": {3: 0.01, 100: 0.2},
         "held_out": 20,
         "beta": 0.3,
         "first": {3: losses | {"loss": 200.0}, 100: losses},
@@ -145,10 +150,11 @@ def a_summary() -> dict[str, Any]:
 
 def test_the_sentences_follow_the_numbers() -> None:
     summary = a_summary()
-    assert "does not learn the training faces by heart" not in explain_curves(summary, 100)
-    assert "+12.5%" in explain_curves(summary, 100)
-    assert "does not learn" not in explain_curves(summary, 3)
-    summary["last"][3] = summary["last"][3] | {"held_out_loss": 100.0}
+    assert "+50%" in explain_curves(summary, 100)
+    assert "knows the training faces better" in explain_curves(summary, 100)
+    assert "more epochs would bring more" in explain_curves(summary, 100)
+    assert "it has levelled off" in explain_curves(summary, 3)
+    summary["models"][3] = summary["models"][3] | {"train_mse": 0.03}
     assert "does not learn the training faces by heart" in explain_curves(summary, 3)
     assert "The others have stayed at the prior" in explain_dimension(summary, 100)
     assert "use for nearly all of them" in explain_dimension(summary, 3)
@@ -161,7 +167,11 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "the eye says otherwise" in explain_latents(summary)
     assert "near everything and looks like nothing" in explain_pixels(summary)
     summary["models"][3] = summary["models"][3] | {"sharpness_of_reconstructions": 1.1}
-    assert "as sharp as real faces" in explain_blur(summary)
+    assert "that is noise, not detail" in explain_blur(summary)
+    assert "changes gradually" in explain_latents(summary)
+    for latent in (3, 100):
+        summary["models"][latent] = summary["models"][latent] | {"diversity_prior": 0.0}
+    assert "hardly differ from one another" in explain_latents(summary)
     summary["unit"] = "squared error"
     assert "entropy of pixels" not in explain_curves(summary, 3)
 
@@ -203,8 +213,8 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     ("line", "message"),
     [
         ("absent celeba out", "nothing there"),
-        ("DATA celeba out --size 8 8", "16 pixels at least"),
-        ("DATA celeba out --latents 0", "numbers from 1 on"),
+        ("DATA celeba out --size 8 8", "--size 8 8"),
+        ("DATA celeba out --latents 0", "--latents 0"),
         ("DATA celeba out --latents", "--latents"),
         ("DATA celeba out --images 3 --held-out 20", "3 images to train on, 20 held out"),
         ("DATA celeba out --devices 4000", "at most"),
@@ -236,6 +246,7 @@ def test_a_list_that_does_not_fit_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (24, 32)).save(tmp_path / "a.png")
+    Image.new("RGB", (24, 32)).save(tmp_path / "b.png")
     for text, message in (("a.png x", "invalid literal"), ("b.png 0", "nothing of a.png")):
         (tmp_path / "list_eval_partition.txt").write_text(text)
         assert run(f"{tmp_path} celeba {tmp_path}/out") == 2

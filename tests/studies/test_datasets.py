@@ -196,3 +196,14 @@ def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path) -> None:
     pictures(tmp_path / "pets")
     (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"\0")
     assert len(read_split(tmp_path / "pets", None, 0)[0]) == 18
+
+
+def test_a_photograph_is_the_way_up_that_its_phone_says(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 20), "white")
+    image.paste("black", (0, 0, 10, 20))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned clockwise by 90 degrees
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    upright = open_on_white(tmp_path / "photo.jpg", "photo.jpg")
+    assert upright.size == (20, 40)
+    assert np.asarray(upright)[2].mean() < 20, "what was left is above"

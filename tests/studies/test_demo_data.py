@@ -126,3 +126,15 @@ def test_faces_are_in_the_folders_that_the_studies_read(
     assert set(expressions) == {"happy", "angry", "sad", "surprise"}
     assert sorted(set(people)) == ["person00", "person01", "person02"]
     assert len(files) == 40 + 1 + 3 * 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("celeba", "img_align_celeba.zip"), ("faces", "person00")]
+)
+def test_real_faces_are_left_alone(
+    kind: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).mkdir()
+    assert vae.main([kind, "demo_data", str(tmp_path)]) == 2
+    assert "perhaps the real data" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]

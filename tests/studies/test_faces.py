@@ -8,7 +8,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import vae
@@ -105,13 +104,28 @@ def test_the_slides_loss_and_the_bound_s() -> None:
     torch.manual_seed(0)
     x, recon = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
     mu, logvar = torch.randn(4, 5), torch.randn(4, 5)
-    slides = vae_losses(recon, x, mu, logvar, "slides")
+    slides = vae_losses(recon, x, mu, logvar, "slides", 4)
     summed = nn.functional.mse_loss(recon, x, reduction="sum")
     kl = -0.5 * torch.mean(1 + logvar - mu.pow(2) - logvar.exp())
     assert slides["loss"].item() == pytest.approx((summed + kl).item())
-    bound = vae_losses(recon, x, mu, logvar, "elbo")
+    bound = vae_losses(recon, x, mu, logvar, "elbo", 4)
     expected = summed / 4 + kl_divergence(mu, logvar)
     assert bound["loss"].item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("kind", ["slides", "elbo"])
+def test_the_shares_of_two_processes_add_up_to_the_loss(kind: str) -> None:
+    torch.manual_seed(0)
+    x, recon = torch.rand(5, 3, 8, 8), torch.rand(5, 3, 8, 8)
+    mu, logvar = torch.randn(5, 6), torch.randn(5, 6)
+    whole = vae_losses(recon, x, mu, logvar, kind, 5)
+    parts = [
+        (2 * len(x[rows]) / 5, vae_losses(recon[rows], x[rows], mu[rows], logvar[rows], kind, 5))
+        for rows in (slice(0, None, 2), slice(1, None, 2))
+    ]
+    for name, value in whole.items():
+        together = sum(share * float(losses[name]) for share, losses in parts) / 2
+        assert together == pytest.approx(float(value))
 
 
 def some_faces(people: int, each: int) -> Faces:
@@ -123,12 +137,17 @@ def some_faces(people: int, each: int) -> Faces:
     return Faces(images, expressions, names, "x")
 
 
+def parts(faces: Faces, options: Options | None = None) -> tuple[Faces, Faces]:
+    kept, chosen = split(faces.expressions, faces.people, options or Options(), Path("x"))
+    return faces.part(kept), faces.part(chosen)
+
+
 def numbers(faces: Faces) -> set[int]:
     return {int(value) for value in faces.images.ravel()}
 
 
 def test_of_several_people_nobody_is_on_both_sides() -> None:
-    train, unseen = split(some_faces(12, 3), Options(), Path("x"))
+    train, unseen = parts(some_faces(12, 3))
     assert not set(train.people) & set(unseen.people)
     assert [(unseen.expressions == kind).sum() for kind in ("happy", "angry")] == [10, 10]
     assert not (unseen.expressions == "sad").any()
@@ -136,7 +155,7 @@ def test_of_several_people_nobody_is_on_both_sides() -> None:
 
 
 def test_of_one_person_no_picture_is_on_both_sides() -> None:
-    train, unseen = split(some_faces(1, 12), Options(), Path("x"))
+    train, unseen = parts(some_faces(1, 12))
     assert not numbers(train) & numbers(unseen)
     # Half at most, so that something is left to learn from.
     assert len(unseen) == 12
@@ -146,7 +165,7 @@ def test_of_one_person_no_picture_is_on_both_sides() -> None:
 @pytest.mark.parametrize("expressions", [("happy", "bored"), ("happy", "happy")])
 def test_expressions_that_are_not_there_are_a_mistake(expressions: tuple[str, str]) -> None:
     with pytest.raises(UserError, match="two --expressions, 4 each, out of: angry, happy, sad"):
-        split(some_faces(3, 5), Options(expressions=expressions), Path("x"))
+        parts(some_faces(3, 5), Options(expressions=expressions))
 
 
 def test_folders_say_who_is_on_a_picture_and_how(tmp_path: Path) -> None:
@@ -166,14 +185,25 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     own = np.unique(faces.people, return_inverse=True)[1]
     # A latent that names the person, and none that tells the expression.
     z = np.stack([own * 10.0, generator.normal(size=len(own))], axis=1)
-    found = judge_clusters(z, faces, several=True)
+    found = judge_clusters(z, faces)
     assert found["chance"] == 0.5
+    assert found["left_out"] == "person"
+    assert found["units"] == 20
     assert found["probe"] < 0.7
     assert found["silhouette_of_people"] > found["silhouette"]
-    scaled = StandardScaler().fit_transform(z)
-    assert found["silhouette"] == pytest.approx(silhouette_score(scaled, faces.expressions))
+    assert found["silhouette"] == pytest.approx(silhouette_score(z, faces.expressions))
     told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
-    assert judge_clusters(told, faces, several=True)["probe"] == 1
+    assert judge_clusters(told, faces)["probe"] == 1
+
+
+def test_one_person_with_an_expression_is_not_left_out() -> None:
+    faces = some_faces(2, 6)
+    faces = faces.part(faces.expressions != "sad")
+    only_one = faces.part((faces.people == "p0") | (faces.expressions == "happy"))
+    z = np.random.default_rng(0).normal(size=(len(only_one), 3))
+    found = judge_clusters(z, only_one)
+    assert found["left_out"] == "picture"
+    assert found["units"] == len(only_one)
 
 
 def test_spread_takes_images_at_equal_distances() -> None:
@@ -183,7 +213,9 @@ def test_spread_takes_images_at_equal_distances() -> None:
 
 def a_summary() -> dict[str, Any]:
     row = {"train_mse": 0.002, "unseen_mse": 0.01, "reconstruction": 900.0, "kl": 1.5}
-    clusters = {"silhouette": 0.01, "probe": 0.8, "chance": 0.5, "number": 100, "right": 80}
+    clusters: dict[str, Any] = {"silhouette": 0.01, "probe": 0.8, "chance": 0.5}
+    clusters |= {"units": 100, "right": 80}
+    clusters |= {"left_out": "person"}
     model = {
         "train_mse": 0.002,
         "unseen_mse": 0.01,
@@ -211,16 +243,20 @@ def test_the_sentences_follow_the_numbers() -> None:
     summary = a_summary()
     assert "the training succeeds and the test does not" in explain_course(summary)
     assert "best after epoch 7 of 20" in explain_course(summary)
+    assert "More epochs did not help what is unseen" in explain_course(summary)
+    assert "More epochs still help" in explain_course(summary | {"best": {20: 20}})
     assert "this person's face" in explain_recovered(summary)
     assert "They form no clusters" in explain_clusters(summary)
-    assert "a linear probe tells it better than chance" in explain_clusters(summary)
+    assert "a linear probe tells the expression better than chance" in explain_clusters(summary)
     assert "This run used the slides' loss" in explain_loss(summary)
     summary["course"][20][20] = summary["course"][20][2]
     assert "Neither is far from the other yet" in explain_course(summary)
     found = summary["models"][20]["clusters"]
     found |= {"silhouette": 0.5, "right": 52}
     assert "They form clusters with L = 20" in explain_clusters(summary)
-    assert "does not tell the expression better" in explain_clusters(summary)
+    assert "which makes these clusters doubtful" in explain_clusters(summary)
+    found |= {"right": 90}
+    assert "so the latents hold it. " in explain_clusters(summary)
     summary["models"][20]["unseen_ssim"] = 0.9
     assert "close to the pictures themselves" in explain_recovered(summary)
     assert "the bound's" in explain_loss(summary | {"variant": "elbo"})
@@ -279,7 +315,13 @@ def test_describe_only_draws_the_feature_maps(
         ("absent faces_ae out", "nothing there"),
         ("DATA faces_vae out --expressions happy sad", "0 of 'sad'"),
         ("DATA faces_ae out --expressions happy", "--expressions"),
-        ("DATA faces_ae out --latents 0", "numbers from 1 on"),
+        ("DATA faces_ae out --latents 1", "--latents 1"),
+        ("DATA faces_ae out --latents", "--latents"),
+        ("DATA faces_vae out --describe", "--describe"),
+        ("DATA faces_ae out --describe --latents -3", "--latents"),
+        ("DATA faces_ae out --seed 4294967296", "--seed 4294967296"),
+        ("DATA faces_ae out --cache names.npz", "cannot be written"),
+        ("DATA faces_vae names.npz/out", "cannot be written"),
         ("DATA faces_ae out --variant resnet", "--variant"),
         ("DATA faces_vae out --loss bce", "--loss"),
         ("DATA faces_ae out --snapshots x", "--snapshots"),

@@ -13,6 +13,7 @@ import vae
 from studies.latent_answers import (
     QUESTIONS,
     answers,
+    explain_capacity,
     explain_errors,
     explain_improvement,
     explain_overlaps,
@@ -216,6 +217,18 @@ def a_summary(change: str = "distorted", gained: float = 0.01) -> dict[str, Any]
             "overlaps": {"9 and 4": 0.4, "4 and 1": 0.01},
         },
     }
+
+
+def test_capacity_is_told_by_the_gap() -> None:
+    last = {"train_loss": 0.001, "test_loss": 0.03, "train_accuracy": 1.0, "test_accuracy": 0.99}
+    summary = a_summary()
+    summary["classifier"] = {"last": last, "best": {"epoch": 2, "loss": 0.03}}
+    assert "it overfits" in explain_capacity(summary)
+    assert "lowest, 0.0300, after epoch 2 of 3" in explain_capacity(summary)
+    summary["improvement"]["change"] = "wider"
+    assert "it underfits" in explain_capacity(summary)
+    last["test_accuracy"] = 0.999
+    assert "the capacity is enough" in explain_capacity(summary)
 
 
 def test_the_sentences_follow_the_numbers() -> None:
