@@ -3,9 +3,10 @@
 python -m benchmarks.feed: drawn portraits of CelebA's size as JPEG files; medians of alternating
 rounds. First, images a second from the decoded cache against a DataLoader that opens and decodes
 files as torchvision's ImageFolder does: as bytes, which is what travels to a device, and as numbers
-in [0, 1], which our feed makes of them there. Then a step of the `celeba` network in float32 and in bfloat16: images a second, the
-share of the rate of one large matrix product of the same type, and the share of time for which it
-waits for images. Last, `vae.py ... celeba` on one process and on two, of one thread each.
+in [0, 1], which our feed makes of them there. Then a step of the `celeba` network in float32 and in
+bfloat16: images a second, the share of the rate of one large matrix product of the same type, and
+the share of time for which it waits for images. Last, `vae.py ... celeba` on one process and on
+two, of one thread each.
 """
 
 import contextlib
