@@ -13,6 +13,12 @@ MODES = {
         "reports.explorer.explore",
         "write a page on which the latent plane answers to the pointer",
     ),
+    "notebook": (
+        "DATA",
+        "OUT_DIR --course COURSE --id1 ID --id2 ID",
+        "reports.notebook.notebook",
+        "write the executed notebook that a course asks for: wet2, celeba, 5lsl0",
+    ),
     "report": (
         "TRAIN VAL",
         "OUT.pdf [vae.pth [gmm_params.pkl]] --name NAME --entry NUMBER",

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 import vae
 from grader import sandbox
+from studies.demo_data import enlarge, write_mnist
 
 
 def pytest_report_header() -> str:
@@ -52,4 +54,15 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = str(folder / "vae.pth")
     words = [str(files / "train.npz"), str(files / "val.npz"), "train", model, "--epochs", "144"]
     assert vae.main(words) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 training and 100 test images of all digits, as torchvision leaves MNIST."""
+    folder = tmp_path_factory.mktemp("mnist")
+    source = load_digits()
+    images, labels = enlarge(source.images[:500]), source.target[:500].astype(np.uint8)
+    parts = {"train": (images[:400], labels[:400]), "t10k": (images[400:], labels[400:])}
+    write_mnist(folder / "MNIST" / "raw", parts)
     return folder

@@ -1,0 +1,283 @@
+"""`notebook`: the executed notebook that a course asks for, from the studies that do its tasks.
+
+Every module that the tasks need is in a cell of its own, which writes it to a file, so that the
+notebook alone, in an empty folder with the data beside it, runs again from top to bottom. Answers
+are Markdown cells, from what the run itself found.
+"""
+
+import argparse
+import ast
+import io
+import re
+import tempfile
+import textwrap
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from graded import CommandLine, check_outputs
+from storage import UserError, replacing
+
+ROOT = Path(__file__).parent.parent
+ENTRY = ("vae.py", "reports/__init__.py", "studies/__init__.py")
+DATA_FORMS = ("{}", "{}.npz", "{}.zip", "{}.png")
+INSTALLED = "python -m pip install --requirement requirements-dev.lock"
+LINES, WIDTH = 74, 100  # of a page of answers
+A4 = (8.27, 11.69)  # inches
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in an archive, so that the same files are the same bytes
+TIMES = re.compile(r"^(.*about [\d.]+ min;|epoch \d+/\d+ ).*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A study, the name of its data in DATA, and what the course calls it."""
+
+    study: str
+    data: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """The name of the files that are handed in, with places for both identifiers, and the tasks."""
+
+    file: str
+    title: str
+    packages: str
+    tasks: tuple[Task, ...]
+
+
+COURSES = {
+    "wet2": Course(
+        "ee046202_wet2_{}_{}",
+        "Beta-VAE, conditional VAE, and clustering",
+        "tyro",
+        (
+            Task("beta_vae", "mnist", "Part 1: the beta-VAE"),
+            Task("cvae", "fashion", "Part 2: the conditional VAE"),
+            Task("segment", "image", "Parts 3 and 4: spectral clustering and k-means"),
+            Task("pokemon", "pokemon", "Bonus: Pokemon in grey"),
+            Task("pokemon_cnn", "pokemon", "Bonus: Pokemon in colour"),
+        ),
+    ),
+    "celeba": Course(
+        "hw4_vae_{}_{}",
+        "Assignment 4: variational autoencoders of faces",
+        "tyro lightning-fabric",
+        (Task("celeba", "celeba", "CelebA"),),
+    ),
+    "5lsl0": Course(
+        "5lsl0_autoencoders_{}_{}",
+        "Deterministic and variational autoencoders",
+        "tyro",
+        (Task("latent_study", "mnist", "Exercises 1 to 6"),),
+    ),
+}
+
+
+def notebook(before: list[str], after: list[str], usage: str) -> None:
+    """Write the executed notebook, the answers as a PDF, and both in a zip."""
+    parser = CommandLine(usage)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--course", required=True, choices=COURSES)
+    parser.add_argument("--id1", required=True)
+    parser.add_argument("--id2", required=True)
+    parser.add_argument("--name1", default="")
+    parser.add_argument("--name2", default="")
+    parser.add_argument("--preset", choices=("full", "quick"), default="full")
+    options = parser.parse(after)
+    try:
+        import nbclient
+        import nbformat
+    except ImportError as error:
+        raise UserError("notebook", f"no {error.name} installed", f"'{INSTALLED}'") from error
+    course = COURSES[options.course]
+    for identifier in (options.id1, options.id2):
+        if not re.fullmatch(r"[A-Za-z0-9-]+", identifier):
+            raise UserError("command line", repr(identifier), "an identifier of letters and digits")
+    data = {task.data: find_data(Path(before[0]), task.data) for task in course.tasks}
+    stem = course.file.format(options.id1, options.id2)
+    outputs = [options.out / f"{stem}.{ending}" for ending in ("ipynb", "pdf", "zip")]
+    check_outputs(outputs, inputs=())
+
+    sheet = nbformat.v4.new_notebook()
+    sheet.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    sheet.cells = [
+        getattr(nbformat.v4, f"new_{kind}_cell")(text, id=f"cell-{number}")
+        for number, (kind, text) in enumerate(cells(course, options, data))
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "data").mkdir()
+        for path in data.values():
+            (place / "data" / path.name).symlink_to(path.resolve())
+        resources = {"metadata": {"path": name}}
+        nbclient.NotebookClient(
+            sheet, timeout=None, record_timing=False, coalesce_streams=True, resources=resources
+        ).execute()
+        for task in course.tasks:
+            check_done(place, task.study, sheet)
+        found = {task.study: read_answers(place / "results" / task.study) for task in course.tasks}
+    without_times(sheet)
+    sheet.cells = with_answers(sheet.cells, found, nbformat)
+    nbformat.validate(sheet)
+
+    content = nbformat.writes(sheet).encode()
+    pdf = answers_pdf(course, options, found)
+    for path, written in zip(outputs, (content, pdf), strict=False):
+        with replacing(path) as file:
+            file.write(written)
+    with replacing(outputs[2]) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, written in zip(outputs, (content, pdf), strict=False):
+            archive.writestr(zipfile.ZipInfo(path.name, EPOCH), written, zipfile.ZIP_DEFLATED)
+    print(f"wrote {', '.join(path.name for path in outputs)} to {options.out}")
+
+
+def find_data(folder: Path, name: str) -> Path:
+    """Where a data set of this name lies in the folder: itself a folder, or a file."""
+    forms = [folder / form.format(name) for form in DATA_FORMS]
+    found = next(filter(Path.exists, forms), None)
+    if found is None:
+        raise UserError(folder, f"no {name}", f"one of {', '.join(path.name for path in forms)}")
+    return found
+
+
+def cells(
+    course: Course, options: argparse.Namespace, data: dict[str, Path]
+) -> Iterator[tuple[str, str]]:
+    """The notebook's cells, as their kind and text; answers come later."""
+    yield "markdown", f"# {course.title}\n\n{students(options)}"
+    yield (
+        "markdown",
+        "How to read this: the cells under *Code* hold all of it, each cell one module, written to "
+        "a file by its first line. Under each task one command runs it, its pictures follow, and "
+        "its answers quote the numbers of that run. Data lie in a folder `data` beside the "
+        f"notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
+    )
+    yield "code", f"%pip install --quiet --disable-pip-version-check {course.packages}"
+    yield "markdown", "## Code"
+    yield "code", "!mkdir -p reports studies results"
+    for path in modules([f"studies.{task.study}" for task in course.tasks]):
+        yield "code", f"%%writefile {path}\n{(ROOT / path).read_text()}"
+    for task in course.tasks:
+        line = f"{data[task.data].name} {task.study} results/{task.study} --preset {options.preset}"
+        yield "markdown", f"## {task.title}"
+        yield "code", f"import sys\n\n!{{sys.executable}} vae.py data/{line}"
+        yield (
+            "code",
+            "from pathlib import Path\n\nfrom IPython.display import Image, Markdown, display\n\n"
+            f'for picture in sorted(Path("results/{task.study}").glob("*.png")):\n'
+            '    display(Markdown(f"*{picture.stem}*"), Image(str(picture)))',
+        )
+
+
+def students(options: argparse.Namespace) -> str:
+    rows = [(options.name1, options.id1), (options.name2, options.id2)]
+    lines = [f"| {name} | {identifier} |" for name, identifier in rows]
+    return "\n".join(["| Student | ID |", "|---|---|", *lines])
+
+
+def modules(names: list[str]) -> list[str]:
+    """The files of these modules and of all of ours that they import, those imported first."""
+    found: dict[str, None] = {}
+
+    def visit(path: Path) -> None:
+        for name in imported(path):
+            file = ROOT / f"{name.replace('.', '/')}.py"
+            if file.exists() and file != path and str(file.relative_to(ROOT)) not in found:
+                visit(file)
+        found[str(path.relative_to(ROOT))] = None
+
+    for file in [*ENTRY, *(f"{name.replace('.', '/')}.py" for name in names)]:
+        path = ROOT / file
+        visit(path if path.exists() else ROOT / study_file(file))
+    return list(found)
+
+
+def study_file(file: str) -> str:
+    """The module in which a mode of another name is: pokemon_cnn is in pokemon, as MODES says."""
+    from studies import MODES
+
+    handler = MODES[Path(file).stem][2]
+    return f"{handler.rsplit('.', 1)[0].replace('.', '/')}.py"
+
+
+def imported(path: Path) -> set[str]:
+    """The names of all modules that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def check_done(place: Path, study: str, sheet: Any) -> None:
+    """Raises UserError, with what the study said last, where it has left no answers."""
+    if (place / "results" / study / "answers.md").exists():
+        return
+    said = [
+        output.get("text", "")
+        for cell in sheet.cells
+        if f"results/{study} " in cell.source
+        for output in cell.get("outputs", [])
+    ]
+    last = "".join(said).strip().splitlines() or ["nothing"]
+    raise UserError(study, last[-1], "data and options with which this task runs")
+
+
+def read_answers(folder: Path) -> str:
+    """The text under a study's title."""
+    return (folder / "answers.md").read_text().split("\n", 1)[1].strip()
+
+
+def without_times(sheet: Any) -> None:
+    """Leave out what differs from run to run: how long a training was to take, and its progress."""
+    for cell in sheet.cells:
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = TIMES.sub("", output["text"])
+
+
+def with_answers(cells: list[Any], found: dict[str, str], nbformat: Any) -> list[Any]:
+    """The cells, and behind each task's pictures its answers, a cell a question."""
+    result = []
+    for cell in cells:
+        result.append(cell)
+        study = re.search(r'Path\("results/(\w+)"\)', cell.source)
+        if study:
+            parts = re.split(r"^(?=## )", found[study[1]], flags=re.MULTILINE)
+            result += [
+                nbformat.v4.new_markdown_cell(f"#{part.strip()}", id=f"{study[1]}-{number}")
+                for number, part in enumerate(filter(None, parts))
+            ]
+    return result
+
+
+def answers_pdf(course: Course, options: argparse.Namespace, found: dict[str, str]) -> bytes:
+    """The answers alone, as pages of text."""
+    titles = {task.study: task.title for task in course.tasks}
+    text = [course.title, f"{options.name1} {options.id1}, {options.name2} {options.id2}", ""]
+    for study, answers in found.items():
+        text += [titles[study].upper(), ""]
+        for line in answers.splitlines():
+            plain = line.lstrip("# ").replace("`", "").strip("*")
+            text += textwrap.wrap(plain, WIDTH, subsequent_indent="") or [""]
+        text += [""]
+    file, nothing = io.BytesIO(), dict.fromkeys(("CreationDate", "Producer", "Creator"))
+    style: dict[str, Any] = {"family": "monospace", "fontsize": 7.5, "linespacing": 1.35}
+    with PdfPages(file, metadata=nothing) as pages:
+        for start in range(0, len(text), LINES):
+            page = Figure(figsize=A4)
+            page.text(0.08, 0.95, "\n".join(text[start : start + LINES]), va="top", **style)
+            pages.savefig(page)
+    return file.getvalue()
