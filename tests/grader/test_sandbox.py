@@ -56,10 +56,11 @@ def run(
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_command_runs_in_its_folder_and_its_output_is_kept(level: Level, folder: Path) -> None:
     program = """
-        import pathlib, sys
+        import pathlib, sys, time
         pathlib.Path("made").write_text("x")
         print("said", sys.stdin.read())
         print("warned", file=sys.stderr)
+        time.sleep(0.5)  # memory is looked at from time to time
     """
     outcome = run(level, folder, program)
     assert outcome.verdict is Verdict.OK

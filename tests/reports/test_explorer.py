@@ -44,6 +44,7 @@ def test_the_packed_decoder_draws_what_the_model_draws(trained: Path) -> None:
     assert set(packed) == set(VAE().state_dict())
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else(files: Path, trained: Path, tmp_path: Path) -> None:
     for name in ("a.html", "b.html"):
         words = [str(files / "test.npz"), str(files / "val.npz"), "explore", name]

@@ -191,6 +191,7 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_answers_everything_and_goes_on_where_it_ended(
     portraits: Path, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def test_everything_is_written_and_the_same_twice(mnist: Path, tmp_path: Path) -
     assert headings == ["Q2.1", "Q2.2", "Q2.3"]
 
 
+@pytest.mark.slow
 def test_garments_have_their_names_and_other_data_their_numbers(
     mnist: Path, tmp_path: Path
 ) -> None:

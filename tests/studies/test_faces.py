@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,15 @@ from studies.image_cache import Source
 
 def run(line: str) -> int:
     return vae.main(line.split())
+
+
+@pytest.fixture(autouse=True)
+def any_algorithm() -> Iterator[None]:
+    """`train`, in another test, asks for deterministic ones, which unpooling has not."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    yield
+    torch.use_deterministic_algorithms(before)
 
 
 @pytest.mark.parametrize("variant", NETWORKS)

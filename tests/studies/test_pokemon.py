@@ -87,7 +87,7 @@ def test_augmentation_flips_shifts_and_colours_and_leaves_white_white() -> None:
     ("mode", "beta", "options"),
     [
         ("pokemon", 0.2, "--epochs 2 --z-dim 4 --hidden-size 8"),
-        ("pokemon_cnn", 0.1, "--epochs 1 --z-dim 4"),
+        pytest.param("pokemon_cnn", 0.1, "--epochs 1 --z-dim 4", marks=pytest.mark.slow),
     ],
 )
 def test_it_runs_on_what_demo_data_writes(

@@ -192,6 +192,7 @@ def test_a_large_image_is_made_smaller_and_says_so(
     )
 
 
+@pytest.mark.slow
 def test_it_runs_on_what_demo_data_writes(tmp_path: Path) -> None:
     assert segment(f"image demo_data {tmp_path}") == 0
     assert segment(f"{tmp_path}/image.png segment {tmp_path}/out {SMALL}") == 0
