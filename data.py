@@ -63,6 +63,14 @@ def load_images(path: Path) -> np.ndarray:
     return np.clip(pixels if unit else pixels / 255, 0, 1)
 
 
+def has_array(path: Path, name: str) -> bool:
+    """Whether `path` is an .npz file with an array of this name."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as arrays:
+        return f"{name}.npy" in arrays.namelist()
+
+
 def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images as `load_images` gives them, and their labels as int64, (N,)."""
     images = load_images(path)

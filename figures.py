@@ -74,11 +74,8 @@ def latent_plane(
     panels = (points is not None) + (images is not None)
     figure = Figure(figsize=(6.5 * panels, 6), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    ends = [
-        (values[0] - step / 2, values[-1] + step / 2)
-        for values in (x, y)
-        for step in [values[1] - values[0]]
-    ]
+    # Half a step beyond: from the first value the other way, from the last on.
+    ends = [(1.5 * v[0] - 0.5 * v[1], 1.5 * v[-1] - 0.5 * v[-2]) for v in (x, y)]
     for axis in axes:
         axis.set(xlim=ends[0], ylim=ends[1], xlabel="$z_1$", ylabel="$z_2$")
     if points is not None:

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 import figures
 from graded import load_mixture, load_model
 from inference import decode
 from storage import replacing
 
-FRAMES, A_SECOND = 160, 8
+FRAMES, MILLISECONDS = 125, 160  # the second for each of the first
+COLOURS = 16  # greys, but for the point
 
 
 def walk(means: NDArray, radius: float) -> NDArray:
@@ -37,8 +38,8 @@ def main(model_path: Path, mixture_path: Path, out: Path) -> None:
     mixture, labels = load_mixture(mixture_path, model_path)
     path = walk(mixture.means_, 0.9)
     images = decode(model, path).reshape(-1, 28, 28)
-    figure = Figure(figsize=(5.2, 2.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(5.2, 2.6), dpi=72, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     plane, picture = figure.subfigures(1, 2, squeeze=False)[0]
     figures.mixture_ellipses(
         mixture.means_, mixture.means_, mixture.covariances_, labels, figure=plane
@@ -46,22 +47,22 @@ def main(model_path: Path, mixture_path: Path, out: Path) -> None:
     axes = plane.axes[0]
     axes.get_legend().remove()
     (point,) = axes.plot([], [], "o", color="crimson", markersize=8)
-    (tail,) = axes.plot([], [], "-", color="crimson", linewidth=1, alpha=0.5)
     shown = picture.subplots().imshow(images[0], cmap="gray", vmin=0, vmax=1)
     picture.axes[0].axis("off")
 
-    def show(frame: int) -> None:
-        point.set_data(path[frame : frame + 1, 0], path[frame : frame + 1, 1])
-        start = max(0, frame - 20)
-        tail.set_data(path[start : frame + 1, 0], path[start : frame + 1, 1])
-        shown.set_data(images[frame])
-
-    animation = FuncAnimation(figure, show, frames=FRAMES)
-    temporary = out.with_suffix(".tmp.gif")
-    animation.save(temporary, writer=PillowWriter(fps=A_SECOND), dpi=80)
+    frames: list[Image.Image] = []
+    for place, image in zip(path, images, strict=True):
+        point.set_data(*place[:, None])
+        shown.set_data(image)
+        canvas.draw()
+        frame = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        # One palette for all, so that only what changes is stored.
+        palette = frames[0] if frames else None
+        frames.append(frame.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE))
     with replacing(out) as file:
-        file.write(temporary.read_bytes())
-    temporary.unlink()
+        frames[0].save(
+            file, "gif", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0
+        )
 
 
 if __name__ == "__main__":

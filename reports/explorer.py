@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import figures
-from data import load_images, load_labelled_images, read_array
+from data import has_array, load_images, load_labelled_images
 from gmm import GaussianMixture
 from graded import CommandLine, check_outputs, load_mixture, load_model
 from inference import decode, encode, search
 from losses import ssim
 from models import REACH, VAE
-from storage import UserError, replacing
+from storage import replacing
 
 BITS = {"encoder": 8, "decoder": 16}
 MOST = 3000  # images of TEST on the page
@@ -50,8 +50,12 @@ def explore(before: list[str], after: list[str], usage: str) -> None:
     parser.add_model(gmm=True)
     options = parser.parse(after)
     test_path, val_path = map(Path, before)
-    test, val = load_images(test_path)[:MOST], load_labelled_images(val_path)
-    labels = test_labels(test_path, len(test))
+    labels = None
+    if has_array(test_path, "labels"):
+        test, labels = (part[:MOST] for part in load_labelled_images(test_path))
+    else:
+        test = load_images(test_path)[:MOST]
+    val = load_labelled_images(val_path)
     check_outputs([options.out], inputs=(test_path, val_path, options.model, options.gmm))
     model = load_model(options.model, options.device)
     mixture, component_labels = load_mixture(options.gmm, options.model)
@@ -64,15 +68,6 @@ def explore(before: list[str], after: list[str], usage: str) -> None:
         f"wrote {options.out}: {len(points['z'])} images, {len(page) / 2**20:.1f} MiB; "
         f"pixels differ from PyTorch's by {error:.5f} at most"
     )
-
-
-def test_labels(path: Path, count: int) -> NDArray[np.int64] | None:
-    """The labels of TEST's images; None where the file has none."""
-    try:
-        read_array(path, "labels", "labels")
-    except UserError:
-        return None
-    return load_labelled_images(path)[1][:count]
 
 
 def collect(
@@ -150,7 +145,7 @@ def render(
 ) -> str:
     """The page: a Bokeh plot, the network, the images, and what makes them answer."""
     classes = sorted({*component_labels.tolist(), *points["label"]} - {None})
-    colours = {label: figures.COLOURS[i % 10] for i, label in enumerate(classes)}
+    colours = {label: figures.COLOURS[i % len(figures.COLOURS)] for i, label in enumerate(classes)}
     plot, sources = draw(points, mixture, component_labels, colours)
     script, div = numbered(*components(plot))
     data = {
@@ -166,7 +161,6 @@ def render(
         "colours": {str(label): colour for label, colour in colours.items()},
         "sources": sources,
     }
-    code, _, _ = ENVIRONMENT.loader.get_source(ENVIRONMENT, "explorer.js")  # type: ignore[union-attr]
     return ENVIRONMENT.get_template("explorer.html").render(
         bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
         plot_script=script,
@@ -174,7 +168,7 @@ def render(
         classes=classes,
         has_labels=any(label is not None for label in points["label"]),
         data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
-        code=code,
+        code=(Path(__file__).parent / "templates" / "explorer.js").read_text(),
     )
 
 
@@ -206,7 +200,7 @@ def draw(
     plot.add_tools(WheelZoomTool())
     x, y = np.array(points["place"]).T
     own = [colours[label] for label in points["predicted"]]
-    shown = ColumnDataSource({"x": x, "y": y, "colour": own, "index": np.arange(len(x))})
+    shown = ColumnDataSource({"x": x, "y": y, "colour": own})
     marks = ColumnDataSource({"x": [], "y": []})
     line = ColumnDataSource({"x": [], "y": []})
     drawn = ColumnDataSource({"x": [], "y": []})

@@ -22,11 +22,18 @@ from matplotlib.figure import Figure
 
 from graded import CommandLine, check_outputs
 from storage import UserError, replacing
+from studies import MODES
+
+try:
+    import nbclient
+    import nbformat
+except ImportError as error:  # they bring much of Jupyter, which nothing else here needs
+    installed = "'python -m pip install --requirement requirements-dev.lock'"
+    raise UserError("notebook", f"no {error.name}", installed) from error
 
 ROOT = Path(__file__).parent.parent
 ENTRY = ("vae.py", "reports/__init__.py", "studies/__init__.py")
 DATA_FORMS = ("{}", "{}.npz", "{}.zip", "{}.png")
-INSTALLED = "python -m pip install --requirement requirements-dev.lock"
 LINES, WIDTH = 74, 100  # of a page of answers
 A4 = (8.27, 11.69)  # inches
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in an archive, so that the same files are the same bytes
@@ -91,11 +98,6 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
     parser.add_argument("--name2", default="")
     parser.add_argument("--preset", choices=("full", "quick"), default="full")
     options = parser.parse(after)
-    try:
-        import nbclient
-        import nbformat
-    except ImportError as error:
-        raise UserError("notebook", f"no {error.name} installed", f"'{INSTALLED}'") from error
     course = COURSES[options.course]
     for identifier in (options.id1, options.id2):
         if not re.fullmatch(r"[A-Za-z0-9-]+", identifier):
@@ -127,7 +129,7 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
             check_done(place, task.study, sheet)
         found = {task.study: read_answers(place / "results" / task.study) for task in course.tasks}
     without_times(sheet)
-    sheet.cells = with_answers(sheet.cells, found, nbformat)
+    sheet.cells = with_answers(sheet.cells, found)
     nbformat.validate(sheet)
 
     content = nbformat.writes(sheet).encode()
@@ -165,7 +167,7 @@ def cells(
     yield "code", f"%pip install --quiet --disable-pip-version-check {course.packages}"
     yield "markdown", "## Code"
     yield "code", "!mkdir -p reports studies results"
-    for path in modules([f"studies.{task.study}" for task in course.tasks]):
+    for path in modules([task.study for task in course.tasks]):
         yield "code", f"%%writefile {path}\n{(ROOT / path).read_text()}"
     for task in course.tasks:
         line = f"{data[task.data].name} {task.study} results/{task.study} --preset {options.preset}"
@@ -185,29 +187,28 @@ def students(options: argparse.Namespace) -> str:
     return "\n".join(["| Student | ID |", "|---|---|", *lines])
 
 
-def modules(names: list[str]) -> list[str]:
-    """The files of these modules and of all of ours that they import, those imported first."""
+def modules(studies: list[str]) -> list[str]:
+    """The files of these modes and of all of ours that they import, those imported first."""
     found: dict[str, None] = {}
 
-    def visit(path: Path) -> None:
-        for name in imported(path):
-            file = ROOT / f"{name.replace('.', '/')}.py"
-            if file.exists() and file != path and str(file.relative_to(ROOT)) not in found:
-                visit(file)
-        found[str(path.relative_to(ROOT))] = None
+    def visit(file: str) -> None:
+        if file in found or not (ROOT / file).exists():
+            return
+        for name in imported(ROOT / file) - {as_module(file)}:
+            visit(as_file(name))
+        found[file] = None
 
-    for file in [*ENTRY, *(f"{name.replace('.', '/')}.py" for name in names)]:
-        path = ROOT / file
-        visit(path if path.exists() else ROOT / study_file(file))
+    for file in [*ENTRY, *(as_file(MODES[study][2].rpartition(".")[0]) for study in studies)]:
+        visit(file)
     return list(found)
 
 
-def study_file(file: str) -> str:
-    """The module in which a mode of another name is: pokemon_cnn is in pokemon, as MODES says."""
-    from studies import MODES
+def as_file(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
 
-    handler = MODES[Path(file).stem][2]
-    return f"{handler.rsplit('.', 1)[0].replace('.', '/')}.py"
+
+def as_module(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".")
 
 
 def imported(path: Path) -> set[str]:
@@ -248,7 +249,7 @@ def without_times(sheet: Any) -> None:
                 output["text"] = TIMES.sub("", output["text"])
 
 
-def with_answers(cells: list[Any], found: dict[str, str], nbformat: Any) -> list[Any]:
+def with_answers(cells: list[Any], found: dict[str, str]) -> list[Any]:
     """The cells, and behind each task's pictures its answers, a cell a question."""
     result = []
     for cell in cells:

@@ -42,6 +42,7 @@ from studies.measures import (
     psnr,
     scale_energies,
     sharpness,
+    squared_error,
 )
 from studies.networks import RECONSTRUCTION_LOSSES, named_losses, unit
 from studies.runner import Findings, run_study
@@ -127,7 +128,8 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     for latent, vae in vaes.items():
         save_state_dict(vae, out / f"celeba_latent_{latent}.pth")
     torch.manual_seed(options.seed)
-    faces = {latent: generate(vae, train) for latent, vae in vaes.items()}
+    fits = {latent: fitted_gaussian(vae, train) for latent, vae in vaes.items()}
+    faces = {latent: generate(vae, fits[latent]) for latent, vae in vaes.items()}
     real = on_device(held_out[:MEASURED], fabric.device)
     known = small(on_device(train[:KNOWN], fabric.device))
     mean = torch.from_numpy(np.mean(held_out, axis=0, dtype=np.float64)).float().to(fabric.device)
@@ -151,8 +153,10 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "models": {
             latent: measure(vae, held_out, mean.permute(2, 0, 1) / 255, options)
             | {
-                "train_mse": squared_error(vae, train[: len(held_out)]),
-                "prior_gap": prior_gap(vae, train),
+                "train_mse": squared_error(
+                    vae.reconstruct, in_parts(train[: len(held_out)], fabric.device)
+                ),
+                "prior_gap": prior_gap(*fits[latent]),
             }
             | {
                 f"{name}_{kind}": function(small(images))
@@ -325,16 +329,6 @@ def late_share(history: History) -> float:
 
 
 @torch.no_grad()
-def squared_error(vae: VAE, images: NDArray[np.uint8]) -> float:
-    """A pixel, of reconstructions of z's mean."""
-    errors = [
-        (vae.decode(vae.encode(x)[0]) - x).square().mean(dim=(1, 2, 3))
-        for x in in_parts(images, device_of(vae))
-    ]
-    return float(torch.cat(errors).mean())
-
-
-@torch.no_grad()
 def fitted_gaussian(vae: VAE, train: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     """Mean (latent,) and covariance (latent, latent) of z over real faces, each with its own q."""
     codes = [vae.encode(x) for x in in_parts(train[:FITTED], device_of(vae))]
@@ -342,17 +336,16 @@ def fitted_gaussian(vae: VAE, train: NDArray[np.uint8]) -> tuple[Tensor, Tensor]
     return mu.mean(0), torch.cov(mu.T) + torch.diag(logvar.exp().mean(0))
 
 
-def prior_gap(vae: VAE, train: NDArray[np.uint8]) -> float:
+def prior_gap(mean: Tensor, covariance: Tensor) -> float:
     """KL of the Gaussian fitted to z over real faces to the prior, nats a latent."""
-    mean, covariance = fitted_gaussian(vae, train)
     prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(len(mean), device=mean.device))
     return float(kl(MultivariateNormal(mean, covariance), prior)) / len(mean)
 
 
 @torch.no_grad()
-def generate(vae: VAE, train: NDArray[np.uint8]) -> dict[str, Tensor]:
-    """Decoded draws: of N(0, I), and of a Gaussian with the moments that z has over real faces."""
-    mean, covariance = fitted_gaussian(vae, train)
+def generate(vae: VAE, fit: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Decoded draws: of N(0, I), and of the Gaussian fitted to z over real faces."""
+    mean, covariance = fit
     noise = torch.randn(MEASURED, vae.latent).to(mean.device)
     fitted = mean + noise @ torch.linalg.cholesky(covariance).T
     return {

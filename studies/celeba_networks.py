@@ -2,10 +2,10 @@
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 from studies.batch_norm import BatchNorm2d
+from studies.networks import reparameterize
 
 HALVINGS = 4
 
@@ -107,9 +107,12 @@ class VAE(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def reparametrize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
-        """A draw from N(mu, exp(logvar)), by `noise` from N(0, I), or by noise of its own."""
-        noise = torch.randn_like(mu) if noise is None else noise
-        return mu + noise * (0.5 * logvar).exp()
+        """`networks.reparameterize`, under the assignment's name."""
+        return reparameterize(mu, logvar, noise)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images from z's means."""
+        return self.decode(self.encode(x)[0])
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x_rec, mu and logvar."""

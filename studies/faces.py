@@ -4,8 +4,8 @@ Autoencoders, and variational ones, of several latent sizes; pictures of two exp
 who are not among the training images where several are known, judge them.
 """
 
+import functools
 import sys
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 import figures
-from data import read_array
+from data import has_array, read_array
 from graded import default_device
 from losses import kl_divergence, mse, ssim
 from storage import UserError, replacing, save_state_dict
@@ -51,7 +51,7 @@ from studies.image_cache import (
     on_device,
     open_source,
 )
-from studies.measures import psnr
+from studies.measures import psnr, squared_error
 from studies.runner import Findings, run_study, write_picture
 from training import History
 
@@ -257,7 +257,7 @@ def describe_source(source: Source) -> tuple[list[str], list[str]]:
     except (IndexError, TypeError) as error:
         raise UserError(source.path, f"'labels' that name nothing ({error})", expected) from error
     people = [""] * len(labels)
-    if "subjects.npy" in zipfile.ZipFile(source.path).namelist():
+    if has_array(source.path, "subjects"):
         people = [str(person) for person in read_array(source.path, "subjects", expected)]
     if {len(expressions), len(people)} != {len(source.names)}:
         raise UserError(source.path, f"{len(labels)} labels", f"{len(source.names)}, {expected}")
@@ -337,8 +337,10 @@ def train_network(
             if epoch in snapshots:
                 keep_snapshot(network, seen, apart, snapshot(out, latent, epoch), fabric)
             return {
-                "train_mse": error(network, seen, fabric),
-                "unseen_mse": error(network, apart, fabric),
+                f"{part}_mse": squared_error(
+                    functools.partial(reconstruct, network), in_parts(images, fabric.device)
+                )
+                for part, images in (("train", seen), ("unseen", apart))
             }
 
     left_out = (
@@ -383,16 +385,6 @@ def reconstruct(network: Network, x: Tensor) -> Tensor:
     if isinstance(network, VariationalAutoencoder):
         return network.decode(network.encode(x))
     return network(x)
-
-
-@torch.no_grad()
-def error(network: Network, images: NDArray[np.uint8], fabric: Fabric) -> float:
-    """Squared error a pixel."""
-    sums = [
-        float((reconstruct(network, x) - x).square().mean()) * len(x)
-        for x in in_parts(images, fabric.device)
-    ]
-    return sum(sums) / len(images)
 
 
 def snapshot(out: Path, latent: int, epoch: int) -> Path:

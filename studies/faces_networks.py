@@ -162,8 +162,7 @@ class VariationalAutoencoder(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x_rec of a z drawn by `noise` from N(0, I), or by its own, mu and logvar."""
         mu, logvar = self.posterior(x)
-        z = reparameterize(mu, logvar) if noise is None else mu + noise * (0.5 * logvar).exp()
-        return self.decode(z), mu, logvar
+        return self.decode(reparameterize(mu, logvar, noise)), mu, logvar
 
 
 Network = Autoencoder | UnpoolingAutoencoder | MlpAutoencoder | VariationalAutoencoder

@@ -24,13 +24,14 @@ from torch.optim.lr_scheduler import OneCycleLR
 import figures
 from data import ShuffledBatches, random_affine
 from graded import choose_device, default_device
-from losses import gaussian_kl, kl_divergence, mse
+from losses import gaussian_kl
 from storage import UserError, save_state_dict
 from studies.datasets import SIDE, ImageSet, read_split
 from studies.latent_answers import answers
 from studies.latent_networks import SIDE as PADDED
 from studies.latent_networks import Autoencoder, ConvolutionalVae, classifier
 from studies.measures import nearest_distance, pca_mse
+from studies.networks import named_losses, reparameterize
 from studies.resume import fit_or_resume
 from studies.runner import Findings, fingerprint, run_study
 from training import History
@@ -132,6 +133,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "vae": by_range(codes["vae"][0]),
         "quantiles": (by_quantiles(), by_quantiles()),
     }
+    predicted = {name: neighbours(code, train) for name, code in codes.items()}
     drawn = {
         name: decode_grid(models.get(name, vae), *grid, device) for name, grid in grids.items()
     }
@@ -148,9 +150,9 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "models": {
             name: measure(model, train, test, codes[name]) for name, model in models.items()
         },
-        "first": judge_neighbours(codes["autoencoder"], train, test, FIRST),
-        "all": judge_neighbours(codes["autoencoder"], train, test, len(test)),
-        "vae_all": judge_neighbours(codes["vae"], train, test, len(test)),
+        "first": judge_neighbours(predicted["autoencoder"][:FIRST], train, test),
+        "all": judge_neighbours(predicted["autoencoder"], train, test),
+        "vae_all": judge_neighbours(predicted["vae"], train, test),
         "classifier": {
             "last": plain_history[-1],
             "best": lowest(column(plain_history, "test_loss")),
@@ -367,9 +369,7 @@ def train_vae(
     def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
         x = train.floats(index)
         recon, mu, logvar = model(x)
-        reconstruction, kl = mse(recon, x), kl_divergence(mu, logvar)
-        loss = reconstruction + options.beta * kl
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        return named_losses(recon, x, mu, logvar, "mse", options.beta)
 
     def judge() -> dict[str, float]:
         generator = torch.Generator().manual_seed(options.seed)
@@ -377,7 +377,7 @@ def train_vae(
         def terms(x: Tensor) -> Tensor:
             mu, logvar = model.posterior(x)
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
-            recon = model.decode(mu + noise * (0.5 * logvar).exp())
+            recon = model.decode(reparameterize(mu, logvar, noise))
             squared = (recon - x).square().sum(dim=(1, 2, 3))
             return torch.stack([squared, gaussian_kl(mu, logvar)], dim=1)
 
@@ -414,36 +414,32 @@ def measure(
     }
 
 
-def judge_neighbours(
-    codes: tuple[Tensor, Tensor], train: Images, test: Images, count: int
-) -> dict[str, Any]:
-    """What the nearest training image in the plane says of the first `count` test images."""
+def neighbours(codes: tuple[Tensor, Tensor], train: Images) -> NDArray[np.int64]:
+    """The class of the nearest training image in the plane, for each test image."""
     z, z_test = (part.cpu().numpy() for part in codes)
-    labels, truth = train.labels.cpu().numpy(), test.labels.cpu().numpy()[:count]
-    nearest = KNeighborsClassifier(1).fit(z, labels)
-    right = nearest.predict(z_test[:count]) == truth
-    classes = range(len(train.names))
-    confusion = confusion_matrix(truth, nearest.predict(z_test[:count]), labels=[*classes])
-    shares = np.bincount(labels, minlength=len(classes)) / len(labels)
-    own = [right[truth == label] for label in classes]
+    return KNeighborsClassifier(1).fit(z, train.labels.cpu().numpy()).predict(z_test)
+
+
+def judge_neighbours(predicted: NDArray[np.int64], train: Images, test: Images) -> dict[str, Any]:
+    """How right the classes (N,) of the first N test images are, in all and by class."""
+    truth, count = test.labels.cpu().numpy()[: len(predicted)], len(train.names)
+    right = predicted == truth
+    shares = np.bincount(train.labels.cpu().numpy(), minlength=count) / len(train)
+    parts = [(right[truth == label], right[truth != label]) for label in range(count)]
     tests = [
-        fisher_exact([[o.sum(), (~o).sum()], [r.sum(), (~r).sum()]]).pvalue
-        for label, o in enumerate(own)
-        for r in [right[truth != label]]
+        fisher_exact([[own.sum(), (~own).sum()], [rest.sum(), (~rest).sum()]]).pvalue
+        for own, rest in parts
     ]
     rows = {}
-    for label, significant in zip(classes, holm(tests), strict=True):
-        rest = right[truth != label]
-        rows[train.names[label]] = rated(own[label]) | {
-            "random": float(shares[label]),
-            "verdict": "as the rest"
-            if not significant
-            else "better"
-            if own[label].mean() > rest.mean()
-            else "worse",
-        }
+    for name, share, significant, (own, rest) in zip(
+        train.names, shares, holm(tests), parts, strict=True
+    ):
+        difference = "better" if significant and own.mean() > rest.mean() else "worse"
+        verdict = difference if significant else "as the rest"
+        rows[name] = rated(own) | {"random": float(share), "verdict": verdict}
+    confusion = confusion_matrix(truth, predicted, labels=range(count))
     return rated(right) | {
-        "random": float((shares * np.bincount(truth, minlength=len(classes))).sum() / len(truth)),
+        "random": float(shares[truth].mean()),
         "classes": rows,
         "confusion": confusion.tolist(),
         "overlaps": overlaps(confusion, train.names),

@@ -1,5 +1,7 @@
 """What studies measure of images, of latents, and of what a model makes of them."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -82,6 +84,13 @@ def psnr(recon: Tensor, x: Tensor) -> Tensor:
     return -10 * (recon - x).square().flatten(1).mean(dim=1).clamp(min=1e-10).log10()
 
 
+@torch.no_grad()
+def squared_error(reconstruct: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> float:
+    """A pixel, of the reconstructions of images that come a part at a time, (B, ...) each."""
+    errors = [(reconstruct(x) - x).square().flatten(1).mean(dim=1) for x in parts]
+    return float(torch.cat(errors).mean())
+
+
 def scale_energies(images: Tensor) -> Tensor:
     """Of (B, C, H, W) images the mean square at each of `SCALES` and finer, over the batch.
 
@@ -89,8 +98,10 @@ def scale_energies(images: Tensor) -> Tensor:
     """
     energies, coarser = [], torch.zeros_like(images)
     for blocks in SCALES.values():
-        means = functional.adaptive_avg_pool2d(images, blocks) if blocks else images
-        finer = functional.interpolate(means, images.shape[2:]) if blocks else images
+        finer = images
+        if blocks:
+            means = functional.adaptive_avg_pool2d(images, blocks)
+            finer = functional.interpolate(means, images.shape[2:])
         energies.append((finer - coarser).square().mean())
         coarser = finer
     return torch.stack(energies)

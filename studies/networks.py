@@ -53,9 +53,13 @@ def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
     return functional.one_hot(batch.flatten().long(), num_classes).float()
 
 
-def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
-    """A draw from N(mu, exp(logvar)) through which gradients reach both."""
-    return mu + torch.randn_like(mu) * (0.5 * logvar).exp()
+def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+    """A draw from N(mu, exp(logvar)) through which gradients reach both.
+
+    By `noise` from N(0, I), where many are to share one draw, or by noise of its own.
+    """
+    noise = torch.randn_like(mu) if noise is None else noise
+    return mu + noise * (0.5 * logvar).exp()
 
 
 class VaeEncoder(nn.Module):

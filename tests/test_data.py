@@ -9,7 +9,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import DigitDataset, ShuffledBatches, load_images, load_labelled_images, random_affine
+from data import (
+    DigitDataset,
+    ShuffledBatches,
+    has_array,
+    load_images,
+    load_labelled_images,
+    random_affine,
+)
 from storage import UserError
 from tests.conftest import shapes
 from tests.mutations import damaged
@@ -161,3 +168,12 @@ def test_distorted_images_stay_images_and_stay_near() -> None:
     assert moved.max() <= 1
     assert 0.02 < (moved - images).abs().mean() < 0.2
     assert (moved.mean() / images.mean()).item() == pytest.approx(1, abs=0.1)
+
+
+def test_an_array_is_looked_for_without_reading_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data=np.zeros(3))
+    (tmp_path / "text.npz").write_text("text")
+    assert has_array(tmp_path / "a.npz", "data")
+    assert not has_array(tmp_path / "a.npz", "labels")
+    assert not has_array(tmp_path / "text.npz", "data")
+    assert not has_array(tmp_path / "absent.npz", "data")

@@ -269,7 +269,6 @@ const explorer = (() => {
       x: shown.map((i) => points.place[i][0]),
       y: shown.map((i) => points.place[i][1]),
       colour: shown.map((i) => data.colours[points.predicted[i]]),
-      index: shown,
     };
     find("count").textContent = `${shown.length} images`;
   }
