@@ -20,7 +20,8 @@ from inference import decode
 from storage import replacing
 
 FRAMES, MILLISECONDS = 125, 160  # the second for each of the first
-COLOURS = 16  # greys, but for the point
+POINT = (220, 20, 60)
+GREYS = 15
 
 
 def walk(means: NDArray, radius: float) -> NDArray:
@@ -46,19 +47,21 @@ def main(model_path: Path, mixture_path: Path, out: Path) -> None:
     )
     axes = plane.axes[0]
     axes.get_legend().remove()
-    (point,) = axes.plot([], [], "o", color="crimson", markersize=8)
+    (point,) = axes.plot([], [], "o", color=np.array(POINT) / 255, markersize=8)
     shown = picture.subplots().imshow(images[0], cmap="gray", vmin=0, vmax=1)
     picture.axes[0].axis("off")
 
-    frames: list[Image.Image] = []
+    # One palette for all frames, so that only what changes is stored.
+    greys = np.linspace(0, 255, GREYS).round().astype(int)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*np.repeat(greys, 3).tolist(), *POINT])
+    frames = []
     for place, image in zip(path, images, strict=True):
         point.set_data(*place[:, None])
         shown.set_data(image)
         canvas.draw()
         frame = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        # One palette for all, so that only what changes is stored.
-        palette = frames[0] if frames else None
-        frames.append(frame.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE))
+        frames.append(frame.quantize(palette=palette, dither=Image.Dither.NONE))
     with replacing(out) as file:
         frames[0].save(
             file, "gif", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0
