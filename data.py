@@ -64,11 +64,12 @@ def load_images(path: Path) -> np.ndarray:
 
 
 def has_array(path: Path, name: str) -> bool:
-    """Whether `path` is an .npz file with an array of this name."""
-    if not zipfile.is_zipfile(path):
+    """Whether `path` is an .npz file with an array of this name; what else it is, others say."""
+    try:
+        with zipfile.ZipFile(path) as arrays:
+            return f"{name}.npy" in arrays.namelist()
+    except Exception:  # a damaged zip can fail in zipfile, struct and more
         return False
-    with zipfile.ZipFile(path) as arrays:
-        return f"{name}.npy" in arrays.namelist()
 
 
 def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -200,7 +200,7 @@ def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes
         return
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged zip can fail in zipfile, struct and more
         raise UserError(path, f"not a zip that can be read ({error})", EXPECTED) from error
 
     def read(name: str) -> bytes:

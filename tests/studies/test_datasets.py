@@ -182,6 +182,16 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: st.Dat
         assert str(path) in str(error)
 
 
+def test_a_zip_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/0.png", b"content")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 84
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match="not a zip that can be read"):
+        read_split(tmp_path / "a.zip", None, 0)
+
+
 def test_held_out_images_are_never_those_to_train_on(tmp_path: Path) -> None:
     write_mnist(tmp_path, {"t10k": (IMAGES, LABELS)})
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
