@@ -1,7 +1,7 @@
 """`celeba`: a convolutional VAE of faces, with a few latent units and with many."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.distributions.kl import kl_divergence as kl
 from torch.nn import functional
@@ -233,7 +233,7 @@ def train_model(
     vae = VAE(3, options.num_hidden, 8 * options.num_hidden, latent, options.size)
     vae.weight_init(0, options.init_std)
 
-    def step(model: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
+    def step(model: Callable[..., Any], batch: Batch, _progress: float) -> dict[str, Tensor]:
         noise = torch.randn(batch.whole, latent, device=fabric.device)[batch.rows]
         with autocast(fabric.device, options.precision):
             recon, mu, logvar = model(batch.images, noise)
@@ -241,8 +241,7 @@ def train_model(
         return {name: batch.share * value for name, value in losses.items()}
 
     def judge(_epoch: int) -> dict[str, float]:
-        with autocast(fabric.device, options.precision):
-            found = held_out_losses(vae, held_out, options)
+        found = held_out_losses(vae, held_out, options)
         return {f"held_out_{name}": value for name, value in found.items()}
 
     apart = dict.fromkeys(
@@ -270,7 +269,8 @@ def held_out_losses(vae: VAE, images: NDArray[np.uint8], options: Options) -> di
     sums: dict[str, float] = {}
     for x in in_parts(images, device_of(vae)):
         noise = torch.randn(len(x), vae.latent, generator=generator).to(x.device)
-        recon, mu, logvar = vae(x, noise)
+        with autocast(x.device, options.precision):
+            recon, mu, logvar = vae(x, noise)
         losses = named_losses(recon, x, mu, logvar, options.loss_type, options.beta)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + len(x) * float(value)

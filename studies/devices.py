@@ -9,6 +9,7 @@ that is PyTorch's own; bfloat16 needs no scaling of losses.
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -38,9 +39,43 @@ def is_fast_in_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which products are made in bfloat16, if that is what is asked for."""
+    """A context in which products are made in bfloat16, if that is what is asked for.
+
+    Without autocast's cache of converted weights: each is used once a step, and `Recorded` forbids
+    it.
+    """
     fast = precision == "bf16" or (precision == "auto" and is_fast_in_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast, cache_enabled=False)
+
+
+class Recorded:
+    """A network in training whose kernels a GPU is given all at once, as they were recorded.
+
+    Those of our networks take it less time than a processor needs to start them one by one. The
+    first batch is what is recorded, as CUDA graphs; one of another size goes through the network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.shapes: list[torch.Size] = []
+        self.replay: Callable[..., Any] | None = None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        shapes = [x.shape for x in inputs]
+        if self.replay is None:
+            self.shapes, self.replay = shapes, self.record(inputs)
+        return self.replay(*inputs) if shapes == self.shapes else self.network(*inputs)
+
+    def record(self, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
+        """What does as the network does, of inputs of these shapes."""
+        # Warming up makes a few steps, which batch normalisation would count.
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # of warming up
+            torch.cuda.make_graphed_callables(self.network, tuple(x.clone() for x in inputs))
+        for name, buffer in self.network.named_buffers():
+            buffer.copy_(buffers[name])
+        return vars(self.network).pop("forward")
 
 
 def counts(devices: int) -> tuple[int, int]:
@@ -90,7 +125,7 @@ def finish() -> None:
 def train(
     fabric: Fabric,
     network: nn.Module,
-    step: Callable[[nn.Module, Batch, float], dict[str, Tensor]],
+    step: Callable[[Callable[..., Any], Batch, float], dict[str, Tensor]],
     feed: ImageFeed,
     *,
     learning_rate: float,
@@ -109,6 +144,11 @@ def train(
     optimizer = Adam(network.parameters(), learning_rate, fused=True)
     scheduler = LambdaLR(optimizer, lambda _: 1.0)
     model, engine = fabric.setup(network, optimizer)
+    recorded = Recorded(network)
+
+    def make_step(given: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        alone = fabric.device.type == "cuda" and fabric.world_size == 1
+        return step(recorded if alone and given is model else given, batch, progress)
 
     def add(history: History) -> None:
         for key, value in history[-1].items():
@@ -121,7 +161,7 @@ def train(
 
     return fit_or_resume(
         model,
-        step,
+        make_step,
         feed,
         engine,
         scheduler,

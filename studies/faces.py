@@ -6,7 +6,7 @@ who are not among the training images where several are known, judge them.
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -318,7 +318,7 @@ def train_network(
     else:
         network = VariationalAutoencoder(latent)
 
-    def step(model: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
+    def step(model: Callable[..., Any], batch: Batch, _progress: float) -> dict[str, Tensor]:
         x = batch.images
         with autocast(fabric.device, options.precision):
             if isinstance(options, VaeOptions):

@@ -165,10 +165,13 @@ class ImageFeed:
     def load(self, index: Tensor) -> Batch:
         """Of a batch of all processes, what is this one's."""
         rows = slice(process(), None, processes())
-        pixels = torch.from_numpy(self.images[index[rows].numpy()])
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-        return Batch(pixels, rows, len(index))
+        own, on_gpu = index[rows].numpy(), self.device.type == "cuda"
+        pixels = torch.empty(
+            (len(own), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=on_gpu
+        )
+        # Any mode but the default's writes into `out` without a copy between.
+        np.take(self.images, own, axis=0, out=pixels.numpy(), mode="clip")
+        return Batch(pixels.to(self.device, non_blocking=True), rows, len(index))
 
 
 def as_floats(pixels: Tensor) -> Tensor:

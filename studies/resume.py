@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from training import Batches, History, Model, fit
 Batch = TypeVar("Batch")
 
 TRIAL_STEPS = 5
+SAVE_EVERY = 10.0  # seconds between states, at least: on a GPU an epoch can be shorter than a save
 EXPECTED = "what an interrupted training of this study left"
 
 
@@ -40,9 +42,10 @@ def fit_or_resume(
 ) -> History:
     """Train as `training.fit` does, from where the last attempt in the folder `out` ended.
 
-    After each epoch, all that the rest depends on goes into `out`/NAME.state, and the history into
-    `out`/NAME.csv. All that draws must draw from torch's own generators. Raises UserError where the
-    state is that of a training with other `settings`, or of more epochs.
+    After an epoch, all that the rest depends on goes into `out`/NAME.state, unless that was done
+    less than `SAVE_EVERY` ago, and the history into `out`/NAME.csv. All that draws must draw from
+    torch's own generators. Raises UserError where the state is that of a training with other
+    `settings`, or of more epochs.
     """
     state_path, history_path = out / f"{name}.state", out / f"{name}.csv"
     description = json.dumps({**settings}, default=str)
@@ -55,12 +58,18 @@ def fit_or_resume(
     if len(history) < epochs:
         print(f"{name}: {expected_cost(model, step, batches, epochs - len(history))}", flush=True)
 
+    saved = -math.inf
+
     def keep(history: History) -> None:
+        nonlocal saved
         if after_epoch:
             after_epoch(history)
         if not leads():
             return
         write_history(history, history_path)
+        if len(history) < epochs and time.monotonic() - saved < SAVE_EVERY:
+            return
+        saved = time.monotonic()
         state = {
             "settings": description,
             "history": history,

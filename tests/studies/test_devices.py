@@ -1,9 +1,12 @@
 """One training on two processes, as a user starts it, against the same on one."""
 
+import copy
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import torch
 
 import vae
 from studies.celeba_networks import VAE
+from studies.devices import Recorded
 
 REPOSITORY = Path(vae.__file__).parent
 # An uneven share of the last batch but one, and a last one that is left out.
@@ -66,3 +70,54 @@ def test_two_processes_train_as_one_does(portraits: Path, tmp_path: Path) -> Non
     line = LINE.replace("--epochs 3", "--epochs 4").split()
     assert vae.main([str(portraits), "celeba", str(tmp_path / "two"), *line]) == 0
     assert len(history(tmp_path / "two")) == 4
+
+
+class Halves(torch.nn.Module):
+    """Small, with statistics and two outputs, one of which the loss does not need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.layers(x)
+        return features.mean((2, 3)) * noise, features
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_recorded_steps_are_those_of_the_network() -> None:
+    torch.manual_seed(0)
+    plain = Halves().cuda().train()
+    network = copy.deepcopy(plain)
+    recorded = Recorded(network)
+    optimizers = [torch.optim.SGD(part.parameters(), 0.1) for part in (plain, network)]
+    for size in (8, 8, 5, 8):  # the third is not of the recorded size
+        x, noise = torch.rand(size, 3, 9, 9).cuda(), torch.rand(size, 4).cuda()
+        found = []
+        parts: tuple[Callable[..., Any], ...] = plain, recorded
+        for part, optimizer in zip(parts, optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            loss = part(x, noise)[0].square().mean()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        assert found[0] == pytest.approx(found[1], rel=1e-4)
+    for one, other in zip(plain.state_dict().values(), network.state_dict().values(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+    assert network.eval()(x, noise)[0].shape == (8, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_on_a_gpu_goes_on_where_it_ended(
+    portraits: Path, tmp_path: Path, precision: str
+) -> None:
+    line = [*LINE.replace("fp32", precision).split(), "--device", "cuda"]
+    words = [str(portraits), "celeba"]
+    assert vae.main([*words, str(tmp_path / "whole"), *line]) == 0
+    shorter = [*line, "--epochs", "1"]
+    assert vae.main([*words, str(tmp_path / "parts"), *shorter]) == 0
+    assert vae.main([*words, str(tmp_path / "parts"), *line]) == 0
+    whole, parts = (history(tmp_path / name) for name in ("whole", "parts"))
+    assert parts == pytest.approx(whole, rel=1e-3)
+    assert np.isfinite(whole).all()

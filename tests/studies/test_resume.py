@@ -48,15 +48,21 @@ def train(out: Path, *, epochs: int = 6, stop: int = 99, rate: float = 0.01) -> 
     return model
 
 
+@pytest.mark.parametrize(("every", "kept"), [(0, 3), (60, 1)])
 def test_an_interrupted_training_ends_as_one_that_was_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    every: float,
+    kept: int,
 ) -> None:
+    monkeypatch.setattr("studies.resume.SAVE_EVERY", every)
     whole = train(tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", stop=4)
     assert (tmp_path / "b" / "history.csv").read_text().count("\n") == 4
     resumed = train(tmp_path / "b")
-    assert "history: 3 epochs were made before" in capsys.readouterr().out
+    assert f"history: {kept} epochs were made before" in capsys.readouterr().out
     for name, weights in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], weights)
     texts = [(tmp_path / name / "history.csv").read_text() for name in ("a", "b")]
