@@ -337,9 +337,12 @@ def fitted_gaussian(vae: VAE, train: NDArray[np.uint8]) -> tuple[Tensor, Tensor]
 
 
 def prior_gap(mean: Tensor, covariance: Tensor) -> float:
-    """KL of the Gaussian fitted to z over real faces to the prior, nats a latent."""
+    """KL of the prior to the Gaussian fitted to z over real faces, in nats.
+
+    By so much a draw from the prior is, on average, likelier as one than as a real face's code.
+    """
     prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(len(mean), device=mean.device))
-    return float(kl(MultivariateNormal(mean, covariance), prior)) / len(mean)
+    return float(kl(prior, MultivariateNormal(mean, covariance)))
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ QUESTIONS = (
 )
 FAITHFUL = 0.7  # SSIM from which strong edges are those of the face
 BLURRED = 0.9  # of the real faces' sharpness; less counts as blurred
+FAR = 10  # nats between the prior and the codes of faces from which its draws miss them
 LEVEL = 0.03  # share of the fall of a loss, in a fifth of the epochs, below which it is level
 BETTER = 0.1  # by how much more held-out faces cost, from which training faces are known better
 GAIN = 0.01  # of SSIM, below which two models reconstruct alike
@@ -171,6 +172,18 @@ def explain_beta(summary: Mapping[str, Any]) -> str:
     )
 
 
+def explain_end(late: float) -> str:
+    """`late`: how much of the fall of the held-out loss the last fifth of the epochs brought."""
+    if late < -LEVEL:
+        return (
+            f"In the last fifth of the epochs the held-out loss rose, by {-late:.0%} of its fall "
+            "before, while that in training went on falling: fewer epochs would be better. "
+        )
+    return f"The last fifth of the epochs brought {late:.0%} of the fall on held-out faces: " + (
+        "it has levelled off. " if late < LEVEL else "more epochs would bring more. "
+    )
+
+
 def explain_curves(summary: Mapping[str, Any], latent: int) -> str:
     first, last = summary["first"][latent], summary["last"][latent]
     model, late = summary["models"][latent], summary["late"][latent]
@@ -179,9 +192,8 @@ def explain_curves(summary: Mapping[str, Any], latent: int) -> str:
     text = (
         f"With L = {latent}, over {summary['epochs']} epochs, the loss goes from "
         f"{first['loss']:{form}} to {last['loss']:{form}} in training and from "
-        f"{first['held_out_loss']:{form}} to {last['held_out_loss']:{form}} on held-out faces. The "
-        f"last fifth of the epochs brought {late:.0%} of the fall on held-out faces: "
-        + ("it has levelled off. " if late < LEVEL else "more epochs would bring more. ")
+        f"{first['held_out_loss']:{form}} to {last['held_out_loss']:{form}} on held-out faces. "
+        + explain_end(late)
         + f"The KL goes from {first['kl']:.1f} to {last['kl']:.1f} nats. At the end the squared "
         f"error a pixel is {model['train_mse']:.4f} on training and {model['mse']:.4f} on "
         f"held-out faces ({gap:+.0%}): "
@@ -288,7 +300,15 @@ def explain_faces(summary: Mapping[str, Any], latent: int) -> str:
         f"{model['diversity_fitted'] / real:.0%} of the real diversity. A generated face is "
         f"{model['nearest_prior']:.3f} (prior) or {model['nearest_fitted']:.3f} (fitted) from the "
         f"nearest training face, a held-out face {usual:.3f}. They vary in what reconstructions "
-        f"keep: {kept(model)}."
+        f"keep: {kept(model)}. A draw from the prior is {model['prior_gap']:.1f} nats likelier as "
+        "one than as the code of a real face (the KL divergence of the prior to the Gaussian "
+        "fitted to such codes), "
+        + (
+            "so the prior's draws mostly lie where no face was ever encoded, and the decoder was "
+            f"never told what is there: `faces_{latent}_fitted.png` is the picture to look at."
+            if model["prior_gap"] > FAR
+            else "so the prior's draws lie among the codes of faces."
+        )
     )
 
 
@@ -297,14 +317,12 @@ def explain_difference(summary: Mapping[str, Any], few: int, many: int) -> str:
     if few == many:
         return "One size of z was trained only; `--latents 3 100` compares two."
     wider = "more" if after["diversity_fitted"] > before["diversity_fitted"] else "no more"
-    strayed = {f"L = {latent}": m["prior_gap"] for latent, m in summary["models"].items()}
     return (
         f"L = {many} gives {wider} diverse faces ({after['diversity_fitted']:.3f} against "
         f"{before['diversity_fitted']:.3f}), with {after['kl']:.0f} nats about a face against "
         f"{before['kl']:.0f}. With {few} numbers each face is one of a small family, whole and "
         f"average; with {many} the parts vary by themselves, and the price is that some do not go "
-        "together. How far the codes of real faces lie from the prior, as the KL divergence of the "
-        f"Gaussian fitted to them, in nats a latent: {listed(strayed, '.3f')}."
+        "together, above all in draws from the prior."
     )
 
 

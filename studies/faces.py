@@ -447,10 +447,16 @@ def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
     apart = min(showing) > 1  # without any one person, both expressions are still there
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     splits = LeaveOneGroupOut() if apart else LeaveOneOut()
-    predicted = cross_val_predict(
-        probe, z, faces.expressions, cv=splits, groups=people if apart else None
-    )
-    right = predicted == faces.expressions
+
+    def is_right(codes: NDArray) -> NDArray[np.bool_]:
+        groups = people if apart else None
+        predicted = cross_val_predict(probe, codes, faces.expressions, cv=splits, groups=groups)
+        return predicted == faces.expressions
+
+    def accuracy(right: NDArray[np.bool_]) -> float:
+        return float(np.mean([right[faces.expressions == e].mean() for e in set(kinds)]))
+
+    right = is_right(z)
     names = np.char.add(np.char.add(faces.people, "/"), faces.expressions)
     _, unit = np.unique(names if apart else np.arange(len(z)), return_inverse=True)
     shares = np.bincount(unit, right) / np.bincount(unit)
@@ -458,7 +464,8 @@ def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
     _, counts = np.unique(kinds, return_counts=True)
     return found | {
         "left_out": "person" if apart else "picture",
-        "probe": float(np.mean([right[faces.expressions == e].mean() for e in set(kinds)])),
+        "probe": accuracy(right),
+        "plane": accuracy(is_right(PCA(2, svd_solver="full").fit_transform(z))),
         "units": len(shares),
         "right": int((shares > 0.5).sum()),
         "chance": float(counts.max() / counts.sum()),

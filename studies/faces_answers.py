@@ -13,6 +13,7 @@ QUESTIONS = {"faces_ae": AE_QUESTIONS, "faces_vae": VAE_QUESTIONS}
 SEPARATE = 0.25  # silhouette from which one speaks of clusters: Kaufman and Rousseeuw (1990)
 SURE = 0.01  # probability of the probe's successes by chance, below which they are none
 LEARNED = 2  # unseen over training error from which the training faces count as learned by heart
+VISIBLE = 0.85  # accuracy of the probe in a plane from which the plane shows the expressions
 EARLY = 0.9  # share of the epochs before which the best for unseen faces shows that more did harm
 Maps = Mapping[int, tuple[list[tuple[int, ...]], list[tuple[int, ...]]]]
 
@@ -169,16 +170,18 @@ def explain_recovered(summary: Mapping[str, Any]) -> str:
 
 
 def explain_clusters(summary: Mapping[str, Any]) -> str:
-    rows, sure, separate = [], [], []
+    rows, sure, separate, visible = [], [], [], []
     for latent, model in summary["models"].items():
         found = model["clusters"]
         p = binomtest(found["right"], found["units"], found["chance"], "greater").pvalue
         sure += [latent] if p * len(summary["models"]) < SURE else []
         separate += [latent] if found["silhouette"] > SEPARATE else []
+        visible += [latent] if found["plane"] > VISIBLE else []
         of_people = found.get("silhouette_of_people")
         rows.append(
             f"| {latent} | {found['silhouette']:.3f} | "
             f"{'-' if of_people is None else f'{of_people:.3f}'} | {found['probe']:.1%} | "
+            f"{found['plane']:.1%} | "
             f"{found['right']} of {found['units']} | {found['chance']:.1%} | {p:.2g} |"
         )
     way = next(iter(summary["models"].values()))["clusters"]["left_out"]
@@ -186,21 +189,26 @@ def explain_clusters(summary: Mapping[str, Any]) -> str:
     return (
         f"`latents.png`: all {first} and {second} pictures by PCA and by t-SNE.\n\n"
         f"| latent units | silhouette of expressions | of people | probe, one {way} left out | "
-        "units right | by always the commoner | p |\n"
-        "|---|---|---|---|---|---|---|\n"
+        "probe in PCA's plane | units right | by always the commoner | p |\n"
+        "|---|---|---|---|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n\n"
         + (
             f"They form clusters with L = {', '.join(map(str, separate))} (silhouette above "
             f"{SEPARATE}). "
             if separate
-            else f"They form no clusters (no silhouette above {SEPARATE}): a network that restores "
-            "pixels places faces by light, pose and person, and an expression moves few pixels. "
+            else f"They form no clusters with a gap between them (no silhouette above {SEPARATE}): "
+            "a network that restores pixels places faces by light, pose and person too. "
         )
         + (
             f"With L = {', '.join(map(str, sure))} a linear probe tells the expression better than "
             "chance, so the latents hold it"
-            + ("." if separate else ", if in a direction that few of the distances follow.")
+            + (
+                f", and with L = {', '.join(map(str, visible))} even PCA's plane shows it, one "
+                "expression beside the other: it is among what varies most."
+                if visible
+                else ", if in directions in which little varies."
+            )
             if sure
             else "A linear probe does not tell the expression better than chance"
             + (", which makes these clusters doubtful." if separate else " either.")

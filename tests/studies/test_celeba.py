@@ -13,13 +13,14 @@ from torch import nn
 
 import vae
 from losses import kl_divergence
-from studies.celeba import read_partition
+from studies.celeba import prior_gap, read_partition
 from studies.celeba_answers import (
     QUESTIONS,
     explain_blur,
     explain_curves,
     explain_difference,
     explain_dimension,
+    explain_faces,
     explain_latents,
     explain_pixels,
 )
@@ -155,6 +156,11 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "knows the training faces better" in explain_curves(summary, 100)
     assert "more epochs would bring more" in explain_curves(summary, 100)
     assert "it has levelled off" in explain_curves(summary, 3)
+    summary["late"][3] = -0.2
+    assert "rose, by 20% of its fall before" in explain_curves(summary, 3)
+    assert "among the codes of faces" in explain_faces(summary, 3)
+    summary["models"][100]["prior_gap"] = 38.0
+    assert "`faces_100_fitted.png` is the picture to look at" in explain_faces(summary, 100)
     summary["models"][3] = summary["models"][3] | {"train_mse": 0.03}
     assert "does not learn the training faces by heart" in explain_curves(summary, 3)
     assert "The others have stayed at the prior" in explain_dimension(summary, 100)
@@ -175,6 +181,15 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "hardly differ from one another" in explain_latents(summary)
     summary["unit"] = "squared error"
     assert "entropy of pixels" not in explain_curves(summary, 3)
+
+
+def test_the_gap_to_the_prior_is_that_of_two_gaussians() -> None:
+    generator = np.random.default_rng(0)
+    mean, variance = generator.normal(size=4), generator.uniform(0.2, 5, 4)
+    # Of independent Gaussians the divergences add up: Kingma and Welling (2014), appendix B.
+    expected = ((1 + mean**2) / variance - 1 + np.log(variance)).sum() / 2
+    found = prior_gap(torch.tensor(mean), torch.diag(torch.tensor(variance)))
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture(scope="module")

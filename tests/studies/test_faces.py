@@ -205,6 +205,11 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     assert found["silhouette"] == pytest.approx(silhouette_score(z, faces.expressions))
     told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
     assert judge_clusters(told, faces)["probe"] == 1
+    # In the plane of what varies most, which is the people, it cannot be seen.
+    hidden = np.concatenate([generator.normal(size=(len(own), 2)) * 9, told[:, 1:]], axis=1)
+    found = judge_clusters(hidden, faces)
+    assert found["probe"] == 1
+    assert found["plane"] < 0.7
 
 
 def test_one_person_with_an_expression_is_not_left_out() -> None:
@@ -224,7 +229,7 @@ def test_spread_takes_images_at_equal_distances() -> None:
 
 def a_summary() -> dict[str, Any]:
     row = {"train_mse": 0.002, "unseen_mse": 0.01, "reconstruction": 900.0, "kl": 1.5}
-    clusters: dict[str, Any] = {"silhouette": 0.01, "probe": 0.8, "chance": 0.5}
+    clusters: dict[str, Any] = {"silhouette": 0.01, "probe": 0.8, "plane": 0.6, "chance": 0.5}
     clusters |= {"units": 100, "right": 80}
     clusters |= {"left_out": "person"}
     model = {
@@ -267,7 +272,9 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "They form clusters with L = 20" in explain_clusters(summary)
     assert "which makes these clusters doubtful" in explain_clusters(summary)
     found |= {"right": 90}
-    assert "so the latents hold it. " in explain_clusters(summary)
+    assert "if in directions in which little varies" in explain_clusters(summary)
+    found |= {"plane": 0.95}
+    assert "with L = 20 even PCA's plane shows it" in explain_clusters(summary)
     summary["models"][20]["unseen_ssim"] = 0.9
     assert "close to the pictures themselves" in explain_recovered(summary)
     assert "the bound's" in explain_loss(summary | {"variant": "elbo"})
