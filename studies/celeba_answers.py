@@ -333,6 +333,7 @@ def explain_latents(summary: Mapping[str, Any]) -> str:
         m["diversity_prior"] > VARIED * summary["diversity_of_real_faces"]
         for m in summary["models"].values()
     )
+    missed = [latent for latent, m in summary["models"].items() if m["prior_gap"] > FAR]
     return (
         "`interpolation_*.png`, three pairs a model: "
         + (
@@ -341,6 +342,13 @@ def explain_latents(summary: Mapping[str, Any]) -> str:
             if varied
             else "the decoded faces hardly differ from one another, so there is little to see "
             "between them; the decoder makes hardly any use of z yet. "
+        )
+        + (
+            f"With L = {', '.join(map(str, missed))} that is not so: draws from the prior lie far "
+            "from the codes of faces, few of them decode to a face, and what lies between them "
+            "neither. There it takes the codes of two faces. "
+            if missed
+            else ""
         )
         + "Between pairs of held-out faces (`interpolation_of_faces.png`) the decoded middle is "
         f"{latent:.3f} from the nearest training face, the mixture of pixels {pixels:.3f}, a real "

@@ -161,6 +161,7 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "among the codes of faces" in explain_faces(summary, 3)
     summary["models"][100]["prior_gap"] = 38.0
     assert "`faces_100_fitted.png` is the picture to look at" in explain_faces(summary, 100)
+    assert "With L = 100 that is not so" in explain_latents(summary)
     summary["models"][3] = summary["models"][3] | {"train_mse": 0.03}
     assert "does not learn the training faces by heart" in explain_curves(summary, 3)
     assert "The others have stayed at the prior" in explain_dimension(summary, 100)
