@@ -9,11 +9,13 @@ import argparse
 import ast
 import io
 import re
+import sys
 import tempfile
 import textwrap
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,6 @@ class Course:
 
     file: str
     title: str
-    packages: str
     tasks: tuple[Task, ...]
 
 
@@ -63,7 +64,6 @@ COURSES = {
     "wet2": Course(
         "ee046202_wet2_{}_{}",
         "Beta-VAE, conditional VAE, and clustering",
-        "tyro",
         (
             Task("beta_vae", "mnist", "Part 1: the beta-VAE"),
             Task("cvae", "fashion", "Part 2: the conditional VAE"),
@@ -75,14 +75,20 @@ COURSES = {
     "celeba": Course(
         "hw4_vae_{}_{}",
         "Assignment 4: variational autoencoders of faces",
-        "tyro lightning-fabric",
         (Task("celeba", "celeba", "CelebA"),),
     ),
     "5lsl0": Course(
         "5lsl0_autoencoders_{}_{}",
         "Deterministic and variational autoencoders",
-        "tyro",
         (Task("latent_study", "mnist", "Exercises 1 to 6"),),
+    ),
+    "hw5": Course(
+        "hw5_faces_{}_{}",
+        "Assignment 5: autoencoders of facial expressions",
+        (
+            Task("faces_ae", "faces", "HW5 (1): the autoencoder"),
+            Task("faces_vae", "faces", "HW5 (2): the variational autoencoder"),
+        ),
     ),
 }
 
@@ -164,10 +170,11 @@ def cells(
         "its answers quote the numbers of that run. Data lie in a folder `data` beside the "
         f"notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
     )
-    yield "code", f"%pip install --quiet --disable-pip-version-check {course.packages}"
+    files = modules([task.study for task in course.tasks])
+    yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"
     yield "markdown", "## Code"
     yield "code", "!mkdir -p reports studies results"
-    for path in modules([task.study for task in course.tasks]):
+    for path in files:
         yield "code", f"%%writefile {path}\n{(ROOT / path).read_text()}"
     for task in course.tasks:
         line = f"{data[task.data].name} {task.study} results/{task.study} --preset {options.preset}"
@@ -201,6 +208,14 @@ def modules(studies: list[str]) -> list[str]:
     for file in [*ENTRY, *(as_file(MODES[study][2].rpartition(".")[0]) for study in studies)]:
         visit(file)
     return list(found)
+
+
+def packages(files: list[str]) -> list[str]:
+    """What pip must bring for these files to be imported."""
+    names = {name.partition(".")[0] for file in files for name in imported(ROOT / file)}
+    theirs = names - sys.stdlib_module_names - {as_module(file).partition(".")[0] for file in files}
+    distributions = packages_distributions()
+    return sorted({distributions[name][0] for name in theirs})
 
 
 def as_file(module: str) -> str:
