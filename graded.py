@@ -41,8 +41,9 @@ MIXTURE = "the mixture saved by 'vae.py ... train'"
 class CommandLine(argparse.ArgumentParser):
     """What follows the name of a mode. A mistake is a UserError, so one line."""
 
-    def __init__(self, usage: str) -> None:
-        super().__init__(usage=f"python {usage} [--option value]", allow_abbrev=False)
+    def __init__(self, usage: str, example: str) -> None:
+        usage, example = f"python {usage} [--option value]", f"Example: python vae.py {example}"
+        super().__init__(usage=usage, epilog=example, allow_abbrev=False)
 
     def add_model(self, *, gmm: bool) -> None:
         """The optional paths of the model and the mixture, and the device."""
@@ -109,7 +110,7 @@ def fit_mixture(
 def train(before: list[str], after: list[str], usage: str) -> None:
     """Train on the images of TRAIN, whose labels are not read; save the model and the mixture."""
     started = time.monotonic()
-    parser = CommandLine(usage)
+    parser = CommandLine(usage, "train.npz val.npz train vae.pth gmm_params.pkl --epochs 72")
     parser.add_model(gmm=True)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--budget", type=float, default=BUDGET, help="minutes before it stops")
@@ -194,7 +195,7 @@ def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndar
 def test_reconstruction(before: list[str], after: list[str], usage: str) -> None:
     """Write the reconstructions of TEST, in its layout, to vae_reconstructed.npz."""
     started = time.monotonic()
-    parser = CommandLine(usage)
+    parser = CommandLine(usage, "test_recon.npz test_reconstruction vae.pth")
     parser.add_model(gmm=False)
     parser.add_argument("--encoder-only", action="store_true", help="do not search the plane")
     options = parser.parse(after)
@@ -213,7 +214,7 @@ def test_reconstruction(before: list[str], after: list[str], usage: str) -> None
 def test_classifier(before: list[str], after: list[str], usage: str) -> None:
     """Write the most probable class of each image of TEST to vae.csv."""
     started = time.monotonic()
-    parser = CommandLine(usage)
+    parser = CommandLine(usage, "test.npz test_classifier vae.pth gmm_params.pkl")
     parser.add_model(gmm=True)
     options = parser.parse(after)
     test_path, output = Path(before[0]), Path("vae.csv")

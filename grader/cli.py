@@ -272,6 +272,30 @@ def autograde(root: Annotated[Path, typer.Argument(help="/autograder")]) -> None
     gradescope.grade_upload(root)
 
 
+EXAMPLES = {
+    "score": "--recon-truth test_recon.npz --recon vae_reconstructed.npz "
+    "--truth test.npz --pred vae.csv --model vae.pth --gmm gmm_params.pkl",
+    "run": "submission.zip --data data --out assessed",
+    "dry-run": "a3 submission.zip",
+    "doctor": "",
+    "bundle": "build/vae.py",
+    "check": "submission.zip",
+    "package": "--data data --group 2026EE10001 --name Ada --weights",
+    "gradescope": "autograder.zip --data data",
+    "batch": "submissions --data data --out class --jobs 2",
+    "regrade": "class --failed",
+    "export": "class gradebook.xlsx",
+    "stats": "class --board anonymous",
+    "marks": "class marks.csv",
+    "similarity": "class --base starter",
+    "fetch": "class --verify",
+}
+for command in app.registered_commands:
+    name = command.name or getattr(command.callback, "__name__", "").replace("_", "-")
+    if not command.hidden:
+        command.epilog = f"Example: python -m grader {name} {EXAMPLES[name]}"
+
+
 def write_json(value: dict[str, Any], path: Path) -> None:
     write(json.dumps(value, indent=2) + "\n", path)
 

@@ -95,7 +95,9 @@ COURSES = {
 
 def notebook(before: list[str], after: list[str], usage: str) -> None:
     """Write the executed notebook, the answers as a PDF, and both in a zip."""
-    parser = CommandLine(usage)
+    parser = CommandLine(
+        usage, "data notebook out --course wet2 --id1 012345678 --id2 876543210 --preset quick"
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--course", required=True, choices=COURSES)
     parser.add_argument("--id1", required=True)

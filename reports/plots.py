@@ -15,7 +15,7 @@ PICTURES = ("reconstructions", "manifold", "latent_scatter", "mixture", "confusi
 
 def plots(before: list[str], after: list[str], usage: str) -> None:
     """Write the reconstructions and the confusion matrix of VAL, the latents of TRAIN, and more."""
-    parser = CommandLine(usage)
+    parser = CommandLine(usage, "train.npz val.npz plots pictures vae.pth")
     parser.add_argument("out", type=Path)
     parser.add_model(gmm=True)
     options = parser.parse(after)

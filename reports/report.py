@@ -207,7 +207,9 @@ def settle(page: Figure) -> None:
 
 def report(before: list[str], after: list[str], usage: str) -> None:
     """Write the report on the model in the current folder, or in the one named."""
-    parser = CommandLine(usage)
+    parser = CommandLine(
+        usage, "train.npz val.npz report report.pdf vae.pth --name Ada --entry 2026EE10001"
+    )
     parser.add_argument("out", type=Path)
     parser.add_model(gmm=True)
     parser.add_argument("--name", action="append", default=[], help="of an author; repeated")

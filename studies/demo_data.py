@@ -189,7 +189,7 @@ REAL = {
 
 def demo_data(before: list[str], after: list[str], usage: str) -> None:
     """Write the data sets of one kind."""
-    parser = CommandLine(usage)
+    parser = CommandLine(usage, "mnist demo_data data/mnist")
     parser.add_argument("out", type=Path)
     out = parser.parse(after).out
     kind = before[0]

@@ -52,11 +52,18 @@ class Findings:
 
 def parse(defaults: Options, words: list[str], usage: str) -> Options:
     """The options that the words of a command line give. Raises UserError, or exits after help."""
-    said, prog = io.StringIO(), f"python {usage}"
+    said, prog, example = io.StringIO(), f"python {usage}", usage
+    for place, value in (("DATA", "data"), ("IMAGE", "image.png"), ("OUT_DIR", "out")):
+        example = example.replace(place, value)
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                type(defaults), default=defaults, args=words, prog=prog, use_underscores=False
+                type(defaults),
+                default=defaults,
+                args=words,
+                prog=prog,
+                description=f"{type(defaults).__doc__} Example: python {example}",
+                use_underscores=False,
             )
     except SystemExit as error:
         if not error.code:

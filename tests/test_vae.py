@@ -63,6 +63,18 @@ def test_help_lists_the_modes(capsys: pytest.CaptureFixture[str]) -> None:
         assert line in bare
 
 
+@pytest.mark.parametrize("name", vae.GRADED | vae.extra_modes())
+def test_the_help_of_every_mode_ends_in_a_command(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modes = vae.GRADED | vae.extra_modes()
+    with pytest.raises(SystemExit) as exit_:
+        vae.main([*modes[name][0].split(), name, "--help"])
+    assert exit_.value.code == 0
+    words = " ".join(capsys.readouterr().out.split()).partition("Example: python vae.py ")[2]
+    assert vae.find_mode(words.split(), modes) == name
+
+
 @pytest.mark.parametrize("line", ["a b trian", "a train", "a b test_classifier", "train"])
 def test_an_unknown_mode_is_an_error(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line) == 2

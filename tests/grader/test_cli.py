@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from grader.cli import main
+from grader.cli import EXAMPLES, main
 from grader.sandbox import best_level
 from tests.grader.test_exploits import program
 
@@ -131,6 +131,17 @@ def test_help_names_the_commands(
     monkeypatch.setattr(sys, "argv", ["grader", "--help"])
     assert main() == 0
     assert "score" in capsys.readouterr().out
+
+
+def test_the_help_of_every_command_ends_in_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in EXAMPLES:
+        monkeypatch.setattr(sys, "argv", ["grader", name, "--help"])
+        assert main() == 0
+        text, _, example = capsys.readouterr().out.partition("Example: ")
+        assert example.startswith(f"python -m grader {name}")
+        assert all(word in text for word in example.split() if word.startswith("--"))
 
 
 @pytest.fixture
