@@ -234,8 +234,9 @@ def image_grid(
         for column, image in enumerate(images):
             top, left = row * (height + gap), column * (width + gap)
             canvas[top : top + height, left : left + width] = image
-    # Inches: 0.8 for an image, 0.1 for a character of a row's name.
-    size = 0.8 * columns + 0.6 + 0.1 * max(map(len, names), default=0), 0.8 * len(rows) + 0.4
+    # Inches: 0.8 for an image's height, 0.1 for a character of a row's name.
+    across = 0.8 * columns * (width + gap) / (height + gap)
+    size = across + 0.6 + 0.1 * max(map(len, names), default=0), 0.8 * len(rows) + 0.4
     axes = Figure(figsize=size, layout="constrained").subplots()
     axes.set_anchor("E")  # what is left of the width is for the names
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1)

@@ -112,6 +112,14 @@ def test_a_latent_plane_s_panels_share_their_axes() -> None:
     assert drawn(figure).std() > 0
 
 
+def test_a_grid_is_as_wide_as_its_images() -> None:
+    square, portrait = (
+        figures.image_grid([np.zeros((6, 20, width))]).get_size_inches() for width in (20, 10)
+    )
+    assert portrait[1] == square[1]
+    assert portrait[0] < 0.6 * square[0] + 0.3
+
+
 def test_planes_have_a_panel_each() -> None:
     panels = {name: GENERATOR.random((5, 2)) for name in "abc"}
     figure = figures.planes(panels, np.array(list("xyxyx")), columns=2)
