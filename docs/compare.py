@@ -1,7 +1,7 @@
 """Faces of several runs of `celeba` side by side, for the gallery.
 
-python -m docs.compare OUT_DIR... docs/faces.jpg: for each run and each size of its latent space, the
-same draws from the prior decoded, and a table of what was measured.
+python -m docs.compare OUT_DIR... docs/faces.jpg: for each run and each size of its latent space,
+the same draws from the prior decoded, and a table of what was measured.
 """
 
 import json
