@@ -35,8 +35,7 @@ def read_array(path: Path, name: str, expected: str) -> np.ndarray:
     except Exception as error:  # a damaged zip or header can fail in zlib, struct, ast and more
         raise UserError(path, found, expected) from error
     if array is None:
-        others = ", ".join(map(repr, names))
-        raise UserError(path, f"no '{name}' among its arrays ({others})", expected)
+        raise UserError(path, f"no '{name}' among its arrays {names}", expected)
     if not isinstance(array, np.ndarray):
         raise UserError(path, found, expected)
     return array
@@ -104,9 +103,8 @@ def random_affine(images: Tensor, generator: Generator) -> Tensor:
     uniform = torch.rand(len(images), 5, generator=generator, device=images.device)
     angle, shear, scale, right, down = ((2 * uniform - 1) * most).T
     cos, sin = (1 + scale) * angle.cos(), (1 + scale) * angle.sin()
-    top = torch.stack([cos, shear - sin, right], dim=1)
-    bottom = torch.stack([sin, cos, down], dim=1)
-    matrix = torch.stack([top, bottom], dim=1)
+    rows = torch.stack([cos, shear - sin, right, sin, cos, down], dim=1)
+    matrix = rows.unflatten(1, (2, 3))
     grid = functional.affine_grid(matrix, [len(images), 1, *images.shape[1:]], align_corners=False)
     return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
 

@@ -43,14 +43,15 @@ class CommandLine(argparse.ArgumentParser):
 
     def __init__(self, usage: str, example: str) -> None:
         usage, example = f"python {usage} [--option value]", f"Example: python vae.py {example}"
-        super().__init__(usage=usage, epilog=example, allow_abbrev=False)
+        as_is = argparse.RawDescriptionHelpFormatter  # an example is for copying
+        super().__init__(usage=usage, epilog=example, allow_abbrev=False, formatter_class=as_is)
 
     def add_model(self, *, gmm: bool) -> None:
         """The optional paths of the model and the mixture, and the device."""
-        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"))
+        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"), metavar="vae.pth")
         if gmm:
             self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
-        self.add_argument("--device", type=choose_device, default=default_device())
+        self.add_argument("--device", type=choose_device, default=default_device(), metavar="NAME")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         options = self.parse_intermixed_args(words)
@@ -112,8 +113,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     started = time.monotonic()
     parser = CommandLine(usage, "train.npz val.npz train vae.pth gmm_params.pkl --epochs 72")
     parser.add_model(gmm=True)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--budget", type=float, default=BUDGET, help="minutes before it stops")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
+    parser.add_argument("--budget", type=float, default=BUDGET, help="minutes (%(default)g)")
     options = parser.parse(after)
     if not (options.epochs > 0 and 0 < options.budget < math.inf):
         parser.error(f"--epochs {options.epochs} --budget {options.budget}: not above 0")
@@ -128,6 +129,8 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     if len(classes) != CLASSES:
         found = f"{len(classes)} classes ({', '.join(map(str, classes[:9]))})"
         raise UserError(val_path, found, f"images of {CLASSES}, one for each mixture component")
+    if len(images) < len(val_images):
+        raise UserError(train_path, f"fewer images than in {val_path}", "TRAIN before VAL")
     check_outputs(outputs, inputs=(train_path, val_path))
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it

@@ -102,8 +102,7 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
     content = read_bytes(path, STATE_DICT)
     try:
         damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()  # torch.load takes no checksums
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load names no set of errors for a damaged file
         raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error

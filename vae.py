@@ -1,5 +1,6 @@
 """Train and test a variational autoencoder from the command line; `python vae.py` lists how."""
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
@@ -36,23 +37,28 @@ def extra_modes() -> Modes:
 
 
 def find_mode(words: list[str], modes: Modes) -> str | None:
-    """The mode whose name stands in `words` where its command line has it."""
+    """The mode whose name stands in `words` where its command line has it, or before --help."""
     for name, (before, *_) in modes.items():
         place = len(before.split())
-        if words[place : place + 1] == [name]:
+        if words[place : place + 1] == [name] or words == [name, "--help"]:
             return name
     return None
 
 
+def misplaced(words: list[str], modes: Modes) -> UserError:
+    """Words in which no mode is where it should be, and what may have been meant."""
+    near = [name for word in words[:3] for name in difflib.get_close_matches(word, modes, 1, 0.7)]
+    expected = "what 'python vae.py' lists"
+    if near:
+        before, after, *_ = modes[near[0]]
+        expected = f"python vae.py {before} {near[0]} {after}"
+    return UserError("command line", repr(" ".join(words)), expected)
+
+
 def print_help(modes: Modes) -> None:
-    lines = [
-        (f"python vae.py {before} {name} {after}", text)
-        for name, (before, after, _, text) in modes.items()
-    ]
-    width = max(len(line) for line, _ in lines)
-    for line, text in lines:
-        print(f"{line:{width}}   {text}")
-    print("Each mode takes --help, and --device cpu or cuda where a network runs.")
+    for name, (before, after, _, text) in modes.items():
+        print(f"python vae.py {before} {name} {after}\n    {text}")
+    print("'python vae.py MODE --help' says what options it has.")
 
 
 def main(words: list[str]) -> int:
@@ -61,18 +67,17 @@ def main(words: list[str]) -> int:
     if name is None:
         modes = modes | extra_modes()
         name = find_mode(words, modes)
-    if name is None:
+    if not words or words[0] in ("-h", "--help"):
         print_help(modes)
-        if not words or words[0] in ("-h", "--help"):
-            return 0
-        found = f"no mode in {' '.join(words)!r}"
-        print(UserError("command line", found, "one of the above"), file=sys.stderr)
-        return 2
-
-    before, after, handler, _ = modes[name]
+        return 0
     torch.manual_seed(0)
-    place = len(before.split())
     try:
+        if name is None:
+            raise misplaced(words, modes)
+        before, after, handler, _ = modes[name]
+        place = len(before.split())
+        if words[0] == name:  # and --help
+            words = [*before.split(), *words]
         handler(words[:place], words[place + 1 :], f"vae.py {before} {name} {after}")
     except UserError as error:
         print(error, file=sys.stderr)

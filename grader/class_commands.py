@@ -46,7 +46,13 @@ def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
     jobs = jobs or min(room, len(os.sched_getaffinity(0)))
     with Progress(run, Console(), jobs) as progress:
         count = grade_class(run.plan(), run, jobs, scheduler, progress.watch)
-    print(f"{count} graded, {len(list(run.results()))} results in {run.folder}")
+    results = [result for _, result in run.results()]
+    print(f"{count} graded, {len(results)} results in {run.folder}")
+    if failed := sum(map(bool, map(failed_steps, results))):
+        again = f"python -m grader regrade {run.folder} --failed"
+        print(
+            f"{failed} of them with a step that failed; if that was this machine's fault: {again}"
+        )
 
 
 def batch(

@@ -12,6 +12,7 @@ from grader.artifacts import ArtifactError
 from grader.assignment import Assignment
 from grader.bundle import ROOT, bundle
 from grader.files import zipped
+from grader.sandbox import temporary_folder
 
 TRAIN, VAL = "train", "val"  # data sets of the assignment
 
@@ -38,17 +39,25 @@ def run_vae(*words: str | Path) -> None:
         raise ArtifactError(ROOT / "vae.py", found, "a run without an error")
 
 
-def make_report(assignment: Assignment, data: Path, model: Path, authors: Authors) -> Path:
-    """The report on `model`, beside it; the model is trained first where there is none."""
+def make_report(assignment: Assignment, data: Path, model: Path, authors: Authors) -> bytes:
+    """The report that lies beside `model`, or else one that is made.
+
+    The model is trained first where there is none.
+    """
     sets = [data.resolve() / assignment.data[name].file for name in (TRAIN, VAL)]
     weights = [model.resolve(), model.resolve().with_name("gmm_params.pkl")]
     if not all(path.exists() for path in weights):
         run_vae(*sets, "train", *weights)
-    path = model.resolve().with_name(f"{authors.stem}.pdf")
+    own = model.resolve().with_name(f"{authors.stem}.pdf")
+    if own.exists():
+        print(f"took the report {own}, which was there")
+        return own.read_bytes()
     options = [word for name in authors.names for word in ("--name", name)]
     options += [word for entry in authors.entries for word in ("--entry", entry)]
-    run_vae(*sets, "report", path, *weights, *options)
-    return path
+    with temporary_folder() as folder:
+        path = folder / own.name
+        run_vae(*sets, "report", path, *weights, *options)
+        return path.read_bytes()
 
 
 def package(
@@ -58,12 +67,12 @@ def package(
 
     With `weights`, the model and the mixture come along. Raises ArtifactError.
     """
-    report = make_report(assignment, data, model, authors)
+    report = make_report(assignment, data, model, authors)  # and the model, where there is none
     files = {
         "vae.py": bundle().encode(),
         "model_path.txt": f"{link}\n".encode(),
         "group.txt": "".join(f"{entry}\n" for entry in authors.entries).encode(),
-        report.name: report.read_bytes(),
+        f"{authors.stem}.pdf": report,
     }
     if weights:
         files["vae.pth"] = model.read_bytes()

@@ -500,6 +500,14 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
         )
 
 
+NEEDED = """
+from importlib.util import find_spec
+missing = [name for name in ("numpy", "pypdf", "torch") if find_spec(name) is None]
+if missing:
+    raise SystemExit(f"in it, this Python has no {', '.join(missing)}")
+"""
+
+
 def obstacle(level: Level) -> str | None:
     """Why this machine does not give `level`; None where it does."""
     if level.other_user and os.geteuid() != 0:
@@ -510,9 +518,10 @@ def obstacle(level: Level) -> str | None:
         return "needs bubblewrap (Debian: apt-get install bubblewrap)"
     with temporary_folder() as folder:
         try:
-            outcome = run(Command((sys.executable, "-c", "import json"), folder), Limits(), level)
+            outcome = run(Command((sys.executable, "-c", NEEDED), folder), Limits(), level)
         except (OSError, SandboxError) as error:
-            return str(error)
+            hint = "; it takes a Python that every user may read, such as one in /usr or /opt"
+            return f"{error}{hint if 'Permission denied' in str(error) else ''}"
     return None if outcome.verdict is Verdict.OK else outcome.output.strip()
 
 

@@ -17,7 +17,7 @@ MODES = {
         "DATA",
         "OUT_DIR --course COURSE --id1 ID --id2 ID",
         "reports.notebook.notebook",
-        "write the executed notebook that a course asks for: wet2, celeba, 5lsl0",
+        "write the executed notebook that a course asks for: wet2, celeba, 5lsl0, hw5",
     ),
     "report": (
         "TRAIN VAL",

@@ -46,7 +46,7 @@ ENVIRONMENT = jinja2.Environment(
 def explore(before: list[str], after: list[str], usage: str) -> None:
     """Write the page of TEST's images, and of VAL's, in the plane of a trained model."""
     parser = CommandLine(usage, "test.npz val.npz explore plane.html vae.pth")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="what to write")
     parser.add_model(gmm=True)
     options = parser.parse(after)
     test_path, val_path = map(Path, before)

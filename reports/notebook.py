@@ -98,7 +98,7 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
     parser = CommandLine(
         usage, "data notebook out --course wet2 --id1 012345678 --id2 876543210 --preset quick"
     )
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--course", required=True, choices=COURSES)
     parser.add_argument("--id1", required=True)
     parser.add_argument("--id2", required=True)

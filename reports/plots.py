@@ -16,7 +16,7 @@ PICTURES = ("reconstructions", "manifold", "latent_scatter", "mixture", "confusi
 def plots(before: list[str], after: list[str], usage: str) -> None:
     """Write the reconstructions and the confusion matrix of VAL, the latents of TRAIN, and more."""
     parser = CommandLine(usage, "train.npz val.npz plots pictures vae.pth")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_model(gmm=True)
     options = parser.parse(after)
     outputs = {name: options.out / f"{name}.png" for name in PICTURES}

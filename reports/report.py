@@ -210,7 +210,7 @@ def report(before: list[str], after: list[str], usage: str) -> None:
     parser = CommandLine(
         usage, "train.npz val.npz report report.pdf vae.pth --name Ada --entry 2026EE10001"
     )
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="what to write")
     parser.add_model(gmm=True)
     parser.add_argument("--name", action="append", default=[], help="of an author; repeated")
     parser.add_argument("--entry", action="append", default=[], help="entry number; repeated")

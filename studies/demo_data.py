@@ -190,7 +190,7 @@ REAL = {
 def demo_data(before: list[str], after: list[str], usage: str) -> None:
     """Write the data sets of one kind."""
     parser = CommandLine(usage, "mnist demo_data data/mnist")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="folder to write to")
     out = parser.parse(after).out
     kind = before[0]
     if kind not in KINDS:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,10 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
     except SystemExit as error:
         if not error.code:
             raise
-        # A box: its title, then what is wrong, until a rule.
-        lines = [line.strip("│| ") for line in said.getvalue().splitlines()]
-        worded = [any(map(str.isalnum, line)) for line in lines]
+        # A box, coloured on a terminal: its title, then what is wrong, until a rule or the end.
+        plain = re.sub("\x1b\\[[0-9;]*m", "", said.getvalue())
+        lines = [line.strip("│| ") for line in plain.splitlines()]
+        worded = [any(map(str.isalnum, line)) for line in lines] + [False]
         start = worded.index(True, worded.index(True) + 1)
         text = " ".join(lines[start : worded.index(False, start)])
         raise UserError("command line", text, f"python {usage}") from error

@@ -45,6 +45,8 @@ FOLLOWING = 0.7  # of the deviation of grey: with less within its clusters, a me
 class Options:
     """How the image is cut."""
 
+    preset: Literal["full", "quick"] = "full"
+    """as for the other studies; both are the same here, for it takes seconds"""
     method: Literal["kmeans", "spectral", "both"] = "both"
     """which method, or both side by side"""
     clusters: tuple[int, ...] = ()
@@ -213,7 +215,9 @@ def smallest_eigenvalues(graph: csr_matrix) -> NDArray[np.float64]:
 
 def segment(before: list[str], after: list[str], usage: str) -> None:
     """Cut an image into parts, and answer the assignment's questions on that."""
-    run_study(study, {"full": Options()}, TITLE, (before, after, usage))
+    run_study(
+        study, {"full": Options(), "quick": Options(preset="quick")}, TITLE, (before, after, usage)
+    )
 
 
 def study(options: Options, path: Path, _out: Path) -> Findings:

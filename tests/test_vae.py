@@ -68,19 +68,44 @@ def test_the_help_of_every_mode_ends_in_a_command(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modes = vae.GRADED | vae.extra_modes()
-    with pytest.raises(SystemExit) as exit_:
-        vae.main([*modes[name][0].split(), name, "--help"])
-    assert exit_.value.code == 0
-    words = " ".join(capsys.readouterr().out.split()).partition("Example: python vae.py ")[2]
-    assert vae.find_mode(words.split(), modes) == name
+    said = []
+    for words in ([*modes[name][0].split(), name, "--help"], [name, "--help"]):
+        with pytest.raises(SystemExit) as exit_:
+            vae.main(words)
+        assert exit_.value.code == 0
+        said.append(" ".join(capsys.readouterr().out.split()))
+    assert said[0] == said[1]
+    example = said[0].partition("Example: python vae.py ")[2]
+    assert vae.find_mode(example.split(), modes) == name
 
 
-@pytest.mark.parametrize("line", ["a b trian", "a train", "a b test_classifier", "train"])
-def test_an_unknown_mode_is_an_error(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a b trian", "python vae.py TRAIN VAL train"),
+        ("a train", "python vae.py TRAIN VAL train"),
+        ("train a b", "python vae.py TRAIN VAL train"),
+        ("a b test_classifer", "python vae.py TEST test_classifier"),
+        ("data beta-vae out", "python vae.py DATA beta_vae OUT_DIR"),
+        ("what is this", "'python vae.py --help'"),
+    ],
+)
+def test_an_unknown_mode_is_an_error(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(line) == 2
     out, err = capsys.readouterr()
-    assert "python vae.py TRAIN VAL train" in out
+    assert not out
+    assert expected in err
     assert err.count("\n") == 1
+
+
+def test_the_data_sets_are_not_swapped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("val.npz train.npz train m.pth") == 2
+    assert "val.npz: fewer images than in train.npz; expected TRAIN before VAL" in (
+        capsys.readouterr().err
+    )
+    assert not Path("m.pth").exists()
 
 
 def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
