@@ -1,7 +1,7 @@
 """What a student asks before uploading: does this zip keep every rule? Runs none of its code."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from grader import rules
@@ -83,7 +83,7 @@ def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check
     folders = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
     loose = sorted(str(path) for path in paths if len(path.parts) == 1)
     yield verdict(problem_of_folders(folders, loose))
-    yield verdict(f"remove {listed(map(str, left))}" if left else None)
+    yield verdict(f"remove {listed(left)}" if left else None)
     extra = [path for path in paths if not asked_for(path, layout, artefacts)]
     yield verdict("; ".join(describe(path) for path in extra[:SHOWN]) or None)
 
@@ -96,10 +96,11 @@ def problem_of_folders(folders: list[str], loose: list[str]) -> str | None:
     return f"beside the folder: {listed(loose)}; move it inside" if loose else None
 
 
-def listed(names: Iterator[str] | list[str]) -> str:
+def listed(names: Iterable[object], between: str = ", ") -> str:
     """The first few of some names."""
-    kept = list(names)
-    return ", ".join(kept[:SHOWN]) + (f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else "")
+    kept = [*map(str, names)]
+    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    return between.join(kept[:SHOWN]) + more
 
 
 def asked_for(path: PurePosixPath, layout: Layout, artefacts: set[str]) -> bool:
@@ -165,7 +166,7 @@ def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check
     files, _ = carried_files(submission.folder, set(assignment.artefact))
     found = rules.check(submission.folder, files, assignment.program, assignment.rules)
     broken = [f for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)]
-    yield Check("the code imports only what is allowed", not broken, "; ".join(map(str, broken)))
+    yield Check("the code imports only what is allowed", not broken, listed(broken, "; "))
     odd = [f for f in found if f.kind is Kind.SUSPICIOUS]
     rest = [f for f in found if f.kind in (Kind.SUSPICIOUS, Kind.REMARK)]
-    yield Check("the code raises no questions", not odd, "; ".join(map(str, rest)))
+    yield Check("the code raises no questions", not odd, listed(rest, "; "))

@@ -178,7 +178,7 @@ class Run:
                 text[name] = Path(text[name]) if text[name] else None
             return Plan(**text)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            found = f"no record of a run ({error})"
+            found = f"no record of a run ({getattr(error, 'strerror', None) or error})"
             raise ArtifactError(path, found, "the folder that 'grader batch' wrote") from error
 
     def home(self, submission: str) -> Path:
