@@ -44,6 +44,16 @@ def test_what_pip_must_bring_is_found_in_the_code() -> None:
     assert "lightning-fabric" not in packages(modules(["latent_study"]))
 
 
+@pytest.mark.parametrize(
+    "study", [task.study for course in COURSES.values() for task in course.tasks]
+)
+def test_every_task_takes_the_preset_that_it_is_given(
+    study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(f"{tmp_path}/none {study} {tmp_path}/out --preset quick", capsys)
+    assert message.startswith(f"{tmp_path}/none: ")
+
+
 def images(sheet: Any) -> list[str]:
     """All pictures among a notebook's outputs."""
     outputs = [output for cell in sheet.cells for output in cell.get("outputs", [])]
