@@ -51,7 +51,7 @@ def test_every_task_takes_the_preset_that_it_is_given(
     study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = refusal(f"{tmp_path}/none {study} {tmp_path}/out --preset quick", capsys)
-    assert message.startswith(f"{tmp_path}/none: ")
+    assert message.startswith(f"{tmp_path}/none")
 
 
 def images(sheet: Any) -> list[str]:
