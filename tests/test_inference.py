@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from graded import load_model
@@ -51,6 +52,7 @@ def test_squared_distances_are_those_of_numpy_less_the_row_s_own_length() -> Non
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_search_is_as_good_as_a_finer_grid_and_better_than_the_encoder(
     trained: Path, files: Path
 ) -> None:

@@ -230,6 +230,7 @@ def interrupt_and_go_on(folder: Path, data_folder: Path, times: int) -> bytes:
     return gradebook(folder / "killed", folder / "killed.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_gradebook(
     graded: tuple[Path, str], data_folder: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_bundle_gives_the_bytes_of_the_repository(
     files: Path, bundled: Path, tmp_path: Path
 ) -> None:

@@ -340,6 +340,7 @@ def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
         sandbox.run(Command(("/nowhere",), folder), LIMITS, Level.TRUSTED)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are run by a plain user already")
 @pytest.mark.skipif(Level.FULL not in LEVELS, reason="the interpreter is closed to other users")
 def test_the_unprivileged_level_holds_too(tmp_path: Path) -> None:
