@@ -165,10 +165,11 @@ class ImageFeed:
     def load(self, index: Tensor) -> Batch:
         """Of a batch of all processes, what is this one's."""
         rows = slice(process(), None, processes())
-        own, on_gpu = index[rows].numpy(), self.device.type == "cuda"
-        pixels = torch.empty(
-            (len(own), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=on_gpu
-        )
+        own = index[rows].numpy()
+        if self.device.type == "cpu":
+            return Batch(torch.from_numpy(self.images[own]), rows, len(index))
+        shape = len(own), *self.images.shape[1:]
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         # Any mode but the default's writes into `out` without a copy between.
         np.take(self.images, own, axis=0, out=pixels.numpy(), mode="clip")
         return Batch(pixels.to(self.device, non_blocking=True), rows, len(index))
