@@ -76,7 +76,7 @@ def main(words: list[str]) -> int:
             raise misplaced(words, modes)
         before, after, handler, _ = modes[name]
         place = len(before.split())
-        if words[0] == name:  # and --help
+        if words == [name, "--help"]:
             words = [*before.split(), *words]
         handler(words[:place], words[place + 1 :], f"vae.py {before} {name} {after}")
     except UserError as error:

@@ -144,11 +144,12 @@ def train(
     optimizer = Adam(network.parameters(), learning_rate, fused=True)
     scheduler = LambdaLR(optimizer, lambda _: 1.0)
     model, engine = fabric.setup(network, optimizer)
-    recorded = Recorded(network)
+    alone = fabric.device.type == "cuda" and fabric.world_size == 1
+    trained: Callable[..., Any] = Recorded(network) if alone else model
 
     def make_step(given: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        alone = fabric.device.type == "cuda" and fabric.world_size == 1
-        return step(recorded if alone and given is model else given, batch, progress)
+        # Not recorded: the copy by whose steps the cost is estimated.
+        return step(trained if given is model else given, batch, progress)
 
     def add(history: History) -> None:
         for key, value in history[-1].items():

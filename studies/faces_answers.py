@@ -207,6 +207,8 @@ def explain_clusters(summary: Mapping[str, Any]) -> str:
                 f", and with L = {', '.join(map(str, visible))} even PCA's plane shows it, one "
                 "expression beside the other: it is among what varies most."
                 if visible
+                else "."
+                if separate
                 else ", if in directions in which little varies."
             )
             if sure

@@ -100,6 +100,12 @@ def test_an_unknown_mode_is_an_error(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("line", ["segment segment out", "celeba celeba out", "train val train"])
+def test_data_may_be_called_as_the_mode(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line) == 2
+    assert capsys.readouterr().err.startswith(f"{line.split()[0]}: ")
+
+
 def test_the_data_sets_are_not_swapped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("val.npz train.npz train m.pth") == 2
     assert "val.npz: fewer images than in train.npz; expected TRAIN before VAL" in (

@@ -264,6 +264,7 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "this person's face" in explain_recovered(summary)
     assert "They form no clusters" in explain_clusters(summary)
     assert "a linear probe tells the expression better than chance" in explain_clusters(summary)
+    assert "if in directions in which little varies" in explain_clusters(summary)
     assert "This run used the slides' loss" in explain_loss(summary)
     summary["course"][20][20] = summary["course"][20][2]
     assert "Neither is far from the other yet" in explain_course(summary)
@@ -272,7 +273,7 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "They form clusters with L = 20" in explain_clusters(summary)
     assert "which makes these clusters doubtful" in explain_clusters(summary)
     found |= {"right": 90}
-    assert "if in directions in which little varies" in explain_clusters(summary)
+    assert "so the latents hold it. " in explain_clusters(summary)
     found |= {"plane": 0.95}
     assert "with L = 20 even PCA's plane shows it" in explain_clusters(summary)
     summary["models"][20]["unseen_ssim"] = 0.9
