@@ -64,15 +64,19 @@ bench: $(READY)
 	$(RUN) -m benchmarks.draws
 	$(RUN) -m benchmarks.ablations
 
-# Pins what pyproject.toml asks for: requirements.lock to run all but the class commands, and
-# requirements-dev.lock for everything. torch's local version label (+cpu) is left to the installer.
+# Pin what pyproject.toml asks for: requirements.lock to run all but the class commands,
+# grader/requirements.lock to run the grader alone, requirements-dev.lock for everything. torch's
+# local version label (+cpu) is left to the installer.
 COMPILE := -m piptools compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
     --no-emit-find-links --no-emit-index-url
 lock: $(READY)
 	$(RUN) -m pip install --quiet pip-tools
 	$(RUN) $(COMPILE) --all-extras --output-file requirements-dev.lock pyproject.toml
-	$(RUN) $(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
-	sed --in-place 's/+cpu$$//' requirements.lock requirements-dev.lock
+	$(RUN) $(COMPILE) --constraint requirements-dev.lock --extra coursework \
+	    --output-file requirements.lock pyproject.toml
+	$(RUN) $(COMPILE) --constraint requirements-dev.lock \
+	    --output-file grader/requirements.lock pyproject.toml
+	sed --in-place 's/+cpu$$//' requirements.lock grader/requirements.lock requirements-dev.lock
 
 clean:
 	rm -rf build

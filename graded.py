@@ -30,10 +30,12 @@ from storage import (
     save_pickle,
     save_state_dict,
     sha256,
+    state_dict_size,
 )
 from training import History
 
 SMALLEST_SHARE = 0.05  # of the images; a component below it has collapsed
+SMALL_FILE = 1 << 16  # bytes; no output but the model is larger
 BUDGET = 55.0  # minutes, inside the hour that the assignment expects
 MIXTURE = "the mixture saved by 'vae.py ... train'"
 
@@ -77,14 +79,19 @@ def choose_device(name: str) -> torch.device:
     raise UserError("device", repr(name), "cpu, or cuda on a machine that has it")
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise UserError, before any work, for an output that must not or cannot be written."""
+def check_outputs(
+    outputs: Sequence[Path], inputs: Sequence[Path], sizes: Sequence[int] | None = None
+) -> None:
+    """Raise UserError, before any work, for an output that must not or cannot be written.
+
+    `sizes`: the bytes that each output takes at most; one by default.
+    """
     taken = {path.resolve() for path in inputs}
     for path in outputs:
         if path.resolve() in taken:
             raise UserError(path, "a name that another file has here", "a name of its own")
         taken.add(path.resolve())
-        check_writable(path)
+    check_writable(dict(zip(outputs, sizes or [1] * len(outputs), strict=True)))
 
 
 def fit_mixture(
@@ -131,7 +138,9 @@ def train(before: list[str], after: list[str], usage: str) -> None:
         raise UserError(val_path, found, f"images of {CLASSES}, one for each mixture component")
     if len(images) < len(val_images):
         raise UserError(train_path, f"fewer images than in {val_path}", "TRAIN before VAL")
-    check_outputs(outputs, inputs=(train_path, val_path))
+    with torch.device("meta"):  # the sizes of the weights, and no random numbers
+        model_size = state_dict_size(VAE())
+    check_outputs(outputs, (train_path, val_path), (model_size, *3 * [SMALL_FILE]))
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.use_deterministic_algorithms(True)

@@ -289,5 +289,6 @@ def run_stage(
     history = fit(model, step, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
     cut = scheduler.last_epoch < steps
     end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
-    print(f"{name}: {epochs} epochs, {time.monotonic() - started:.0f} s{end}", flush=True)
+    length = f"{steps} steps" if name == "layout" else f"{epochs} epochs"
+    print(f"{name}: {length}, {time.monotonic() - started:.0f} s{end}", flush=True)
     return history

@@ -10,7 +10,7 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -28,10 +28,11 @@ class UserError(Exception):
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A name for a temporary file in the folder of `path`, which is made; removed in the end.
+def beside(path: Path, size: int = 0) -> Iterator[Path]:
+    """Yield a name for a temporary file next to `path`, and remove the file in the end.
 
-    An OSError in the block becomes a UserError about `path`.
+    Makes the folder. An OSError in the block becomes a UserError about `path`, which was to hold
+    `size` bytes.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -44,7 +45,8 @@ def beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
-        raise UserError(path, found, "a file in a folder with write access and space") from error
+        space = f"{size / 2**20:.1f} MiB of space" if size else "space"
+        raise UserError(path, found, f"a file in a folder with write access and {space}") from error
 
 
 @contextmanager
@@ -58,10 +60,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
 
 
-def check_writable(path: Path) -> None:
-    """Raise UserError now if `path` could not be written later; leave what is there alone."""
-    with beside(path) as temporary:
-        temporary.write_bytes(b"\0")
+def check_writable(sizes: Mapping[Path, int]) -> None:
+    """Raise UserError now if files of these sizes, in bytes, could not all be written later.
+
+    Leaves existing files alone.
+    """
+    with ExitStack() as stack:
+        for path, size in sizes.items():
+            stack.enter_context(beside(path, size)).write_bytes(bytes(size))
 
 
 def read_bytes(path: Path, expected: str) -> bytes:
@@ -84,13 +90,22 @@ def sha256(path: Path) -> str:
 
 
 STATE_DICT = "a state dict saved by 'vae.py ... train'"
+RECORD_SIZE = 1024  # bytes that torch.save adds to a tensor, at most
+
+
+def state_dict_size(model: nn.Module) -> int:
+    """Return how many bytes `save_state_dict` writes at most, which the device may hold or not."""
+    tensors = model.state_dict().values()
+    return sum(tensor.nbytes for tensor in tensors) + RECORD_SIZE * (len(tensors) + 8)
 
 
 def save_state_dict(model: nn.Module, path: Path) -> None:
     """Write `model.state_dict()` alone, on the CPU, for `torch.load(..., weights_only=True)`."""
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    content = io.BytesIO()
+    torch.save(state, content)  # straight to a full disk, it raises errors of its own
     with replacing(path) as file:
-        torch.save(state, file)
+        file.write(content.getbuffer())
 
 
 def load_state_dict(model: nn.Module, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The one training loop. What a batch is, and what is lost on it, is the caller's."""
 
 import math
+import os
 import shutil
 import sys
 import time
@@ -81,14 +82,17 @@ def fit(
 
 
 class ProgressLine:
-    """Rewrites one line on a terminal with the mean losses and the time left; else stays quiet."""
+    """Rewrite one line on a terminal with the mean losses and the time left.
+
+    Stays quiet elsewhere, and on a terminal that cannot rewrite a line (TERM=dumb).
+    """
 
     INTERVAL = 0.2  # seconds
 
     def __init__(self, begun: int, total: int) -> None:
         self.begun, self.total = begun, total
         self.started = self.shown = time.monotonic()
-        self.live = sys.stdout.isatty()
+        self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(self, done: int, title: str, sums: dict[str, Tensor], count: int) -> None:
         """`sums` over `count` steps of the epoch; `done` steps of the whole."""

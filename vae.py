@@ -1,5 +1,7 @@
 """Train and test a variational autoencoder from the command line; `python vae.py` lists how."""
 
+import preflight  # noqa: F401, I001
+
 import difflib
 import importlib
 import sys
@@ -36,6 +38,11 @@ def extra_modes() -> Modes:
     }
 
 
+def project_version() -> str:
+    """Return the version of the repository."""
+    return str(importlib.import_module("grader").__version__)
+
+
 def find_mode(words: list[str], modes: Modes) -> str | None:
     """The mode whose name stands in `words` where its command line has it, or before --help."""
     for name, (before, *_) in modes.items():
@@ -67,6 +74,9 @@ def main(words: list[str]) -> int:
     if name is None:
         modes = modes | extra_modes()
         name = find_mode(words, modes)
+    if words == ["--version"]:
+        print(f"vae.py {project_version()}")
+        return 0
     if not words or words[0] in ("-h", "--help"):
         print_help(modes)
         return 0

@@ -56,7 +56,7 @@ def printable(text: str) -> str:
 class ArtifactError(Exception):
     """A file that cannot be scored: its path, what was found, what was expected."""
 
-    def __init__(self, path: Path, found: str, expected: str) -> None:
+    def __init__(self, path: Path | str, found: str, expected: str) -> None:
         super().__init__(printable(f"{path}: {found}; expected {expected}"))
 
 

@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
-from grader.artifacts import ArtifactError
-from grader.metrics import IMAGE_METRICS, LABEL_METRICS
+from .artifacts import ArtifactError
+from .metrics import IMAGE_METRICS, LABEL_METRICS
 
 FOLDER = Path(__file__).parent / "assignments"
 

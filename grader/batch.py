@@ -16,18 +16,18 @@ from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 
-from grader import sandbox
-from grader.artifacts import ArtifactError
-from grader.assignment import Assignment, read_assignment
-from grader.files import write_whole
-from grader.grade import Flag, Grade, Mark, Step
-from grader.pipeline import assess
-from grader.report import render
-from grader.results import to_gradescope
-from grader.runs import RESULTS, Entry, Plan, Run, find_submissions, keys
-from grader.sandbox import Level
-from grader.stages import Settings
-from grader.verdicts import Verdict
+from . import sandbox
+from .artifacts import ArtifactError
+from .assignment import Assignment, read_assignment
+from .files import write_whole
+from .grade import Flag, Grade, Mark, Step
+from .pipeline import assess
+from .report import render
+from .results import to_gradescope
+from .runs import RESULTS, Entry, Plan, Run, find_submissions, keys
+from .sandbox import Level
+from .stages import Settings
+from .verdicts import Verdict
 
 FRACTION = 0.9  # of the machine's memory, for all submissions that run at once
 
@@ -136,6 +136,8 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
+            # Without a port of its own, its HTTP server asks for a fixed one, which may be taken.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=None,  # the sandbox bounds what a submission may take
         ) as local,
         Client(local) as client,

@@ -10,14 +10,14 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
-from grader.artifacts import ArtifactError
+from . import HOME
+from .artifacts import ArtifactError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = HOME.parent
 CORE = ("storage", "data", "models", "losses", "training", "inference", "gmm", "recipe", "graded")
 ENTRY = "vae"
-EXTRA = "extra_modes"  # the entry's branch that calls it is left out
+EXTRA = ("extra_modes", "project_version")  # the branches that call these are left out
 WIDTH = 100
 
 
@@ -57,8 +57,9 @@ class Module:
 
 
 def extra_branches(tree: ast.Module) -> list[ast.stmt]:
-    """The conditional statements that reach for the modes beyond the graded ones."""
-    return [n for n in ast.walk(tree) if isinstance(n, ast.If) and names_in(n)[EXTRA]]
+    """Return the conditional statements that need more of the repository than the core."""
+    branches = (n for n in ast.walk(tree) if isinstance(n, ast.If))
+    return [n for n in branches if any(names_in(n)[name] for name in EXTRA)]
 
 
 def names_in(node: ast.AST) -> Counter[str]:
@@ -152,8 +153,16 @@ def heading(module: Module) -> str:
     return "\n".join([rule, *(f"# {line}".rstrip() for line in text), rule])
 
 
+def require_repository(command: str) -> None:
+    """Raise ArtifactError where the grader was installed without the rest of the repository."""
+    if not all((ROOT / f"{name}.py").is_file() for name in (*CORE, ENTRY)):
+        found = "it needs the source of vae.py, which an installed grader does not have"
+        expected = f"'python -m grader {command}' in a copy of the repository"
+        raise ArtifactError(command, found, expected)
+
+
 def bundle() -> str:
-    """The source of the one file."""
+    """Return the source of the one file."""
     modules = [Module(name) for name in (*CORE, ENTRY)]
     check_names(modules)
     cut_unused(modules)

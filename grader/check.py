@@ -4,15 +4,15 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from grader import rules
-from grader.artifacts import ArtifactError, count_numbers
-from grader.assignment import Assignment, Layout
-from grader.layout import Check, Contents, problem_of_link
-from grader.pdf import read_pdf
-from grader.rules import Kind
-from grader.sandbox import Level, temporary_folder
-from grader.stages import carried_files, plain
-from grader.submission import Submission, ignored, open_submission
+from . import rules
+from .artifacts import ArtifactError, count_numbers
+from .assignment import Assignment, Layout
+from .layout import Check, Contents, problem_of_link
+from .pdf import read_pdf
+from .rules import Kind
+from .sandbox import Level, temporary_folder
+from .stages import carried_files, plain
+from .submission import Submission, ignored, open_submission
 
 ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}

@@ -1,4 +1,4 @@
-"""The commands of `python -m grader` for a whole class."""
+"""The commands for a whole class."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from grader import sandbox
-from grader.artifacts import ArtifactError
-from grader.assignment import read_assignment
-from grader.copies import data_files
-from grader.files import write_whole
-from grader.lateness import read_extensions
-from grader.results import PASSING, differences
-from grader.runs import Plan, Run, find_submissions
-from grader.sandbox import Level
+from . import PROGRAM, sandbox
+from .artifacts import ArtifactError
+from .assignment import read_assignment
+from .copies import data_files
+from .files import write_whole
+from .lateness import read_extensions
+from .results import PASSING, differences
+from .runs import Plan, Run, find_submissions
+from .sandbox import Level
 
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
@@ -35,11 +35,11 @@ def register(app: typer.Typer) -> None:
 
 def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
     """Grade what has no valid result, and show how that gets on."""
-    from grader.batch import grade_class, most_jobs
-    from grader.progress import Progress
+    from .batch import grade_class, most_jobs
+    from .progress import Progress
 
     if sandbox.best_level() is Level.TRUSTED:
-        raise typer.BadParameter("this machine has no sandbox (python -m grader doctor says why)")
+        raise typer.BadParameter(f"this machine has no sandbox ({PROGRAM} doctor says why)")
     room = most_jobs(read_assignment(run.plan().assignment))
     if jobs is not None and jobs > room and scheduler is None:
         raise typer.BadParameter(f"--jobs {jobs}; this machine has memory for {room} at once")
@@ -49,7 +49,7 @@ def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
     results = [result for _, result in run.results()]
     print(f"{count} graded, {len(results)} results in {run.folder}")
     if failed := sum(map(bool, map(failed_steps, results))):
-        again = f"python -m grader regrade {run.folder} --failed"
+        again = f"{PROGRAM} regrade {run.folder} --failed"
         print(
             f"{failed} of them with a step that failed; if that was this machine's fault: {again}"
         )
@@ -98,7 +98,7 @@ def regrade(
     scheduler: Scheduler = None,
 ) -> None:
     """Grade again, and say what came out otherwise; old results are kept."""
-    from grader.batch import prepare, waiting
+    from .batch import prepare, waiting
 
     run = Run(folder.resolve())
     plan = run.plan()
@@ -146,7 +146,7 @@ def book_of(run: Run) -> Any:
 
     Says what it leaves out.
     """
-    from grader.gradebook import Book
+    from .gradebook import Book
 
     plan = run.plan()
     task = read_assignment(plan.assignment)
@@ -173,7 +173,7 @@ def export(
     gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
 ) -> None:
     """Write the gradebook: a row for each student."""
-    from grader.gradebook import gradebook, write_gradebook
+    from .gradebook import gradebook, write_gradebook
 
     table = gradebook(book_of(Run(folder.resolve())))
     write_gradebook(table, out, gradescope=gradescope)
@@ -185,8 +185,8 @@ def stats(
     board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
 ) -> None:
     """Write RUN/index.html: distributions, verdicts, and a table to search and sort."""
-    from grader.class_page import render_class
-    from grader.similarity import Pair
+    from .class_page import render_class
+    from .similarity import Pair
 
     if board not in ("none", "anonymous", "named"):
         raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
@@ -200,7 +200,7 @@ def marks(
     table: Annotated[Path, typer.Argument(help="CSV or XLSX: written where none is, else read")],
 ) -> None:
     """Points that a person gives: write a template, or read a filled one into the gradebook."""
-    from grader.gradebook import marks_template, read_marks, write_gradebook
+    from .gradebook import marks_template, read_marks, write_gradebook
 
     run = Run(folder.resolve())
     book = book_of(run)
@@ -219,7 +219,7 @@ def similarity(
     base: Annotated[Path | None, typer.Option(help="known code, such as the starter's")] = None,
 ) -> None:
     """Compare all sources; the pairs that are alike become flags, and a page to look at."""
-    from grader.similarity import compare
+    from .similarity import compare
 
     run = Run(folder.resolve())
     if base is not None and not base.is_dir():
@@ -246,7 +246,7 @@ def fetch(
     ] = False,
 ) -> int:
     """Download the weights that submissions link to, or see whether they are still the same."""
-    from grader.fetch import fetch_all, verify
+    from .fetch import fetch_all, verify
 
     run = Run(folder.resolve())
     plan = run.plan()

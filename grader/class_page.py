@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from grader.assignment import Assignment
-from grader.files import write_whole
-from grader.gradebook import Book, gradebook
-from grader.report import ENVIRONMENT, embedded
-from grader.runs import Run
-from grader.similarity import Pair
+from .assignment import Assignment
+from .files import write_whole
+from .gradebook import Book, gradebook
+from .report import ENVIRONMENT, embedded
+from .runs import Run
+from .similarity import Pair
 
 COLOUR = "#0072B2"
 BINS = 20

@@ -1,6 +1,7 @@
-"""The commands of `python -m grader`."""
+"""The commands of the grader."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from grader import class_commands, gradescope, metrics, results
-from grader.artifacts import (
+from . import HOME, PROGRAM, __version__, class_commands, gradescope, metrics, results
+from .artifacts import (
     ArtifactError,
     Remarks,
     count_numbers,
@@ -21,29 +22,43 @@ from grader.artifacts import (
     read_truth_images,
     read_truth_labels,
 )
-from grader.assignment import read_assignment
-from grader.bundle import ROOT, bundle
-from grader.check import check_submission
-from grader.files import write_whole
-from grader.launcher import landlock_version
-from grader.layout import problem_of_address, problem_of_link, read_lines
-from grader.package import Authors, package
-from grader.pipeline import assess, weights_in
-from grader.report import render
-from grader.rules import check as check_rules
-from grader.sandbox import Level, best_level, obstacle, temporary_folder
-from grader.stages import Settings, carried_files
-from grader.submission import open_submission
+from .assignment import read_assignment
+from .bundle import ROOT, bundle, require_repository
+from .check import check_submission
+from .files import write_whole
+from .launcher import landlock_version
+from .layout import problem_of_address, problem_of_link, read_lines
+from .package import Authors, package
+from .pipeline import assess, weights_in
+from .report import render
+from .rules import check as check_rules
+from .sandbox import Level, best_level, obstacle, supported_level, temporary_folder
+from .stages import Settings, carried_files
+from .submission import open_submission
 
+LOCK = HOME / "requirements.lock"
 OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # of the commands for a class
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 class_commands.register(app)
 
 
+def show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vae-grader {__version__}")
+        raise typer.Exit
+
+
 @app.callback()  # without one, typer would take a lone command's name for an argument
-def commands() -> None:
-    """Scores submissions of the course."""
+def commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="show the version and exit"
+        ),
+    ] = False,
+) -> None:
+    """Grade submissions of the course."""
 
 
 @app.command()
@@ -108,7 +123,7 @@ def run(
     level = Level.TRUSTED if trust else best_level()
     if level is Level.TRUSTED and not trust:
         raise typer.BadParameter(
-            "this machine has no sandbox (python -m grader doctor says why); "
+            f"this machine has no sandbox ({PROGRAM} doctor says why); "
             "--trust runs code of your own without one"
         )
     if weights:
@@ -169,17 +184,40 @@ def dry_run(
     print(results.plan_text(task, bool(included), opened.remarks + findings))
 
 
+def advice(level: Level) -> str:
+    """Return the commands that set up a Python with which this machine gives `level`."""
+    folder = "/opt/vae-grader" if os.geteuid() == 0 else "~/vae-grader"
+    installed = HOME.name != "grader"
+    what = "vae-grader, from where you installed it" if installed else f"--requirement {LOCK}"
+    return (
+        f"this machine supports level {level}, with a Python that every user can read:\n"
+        f"    {readable_python()} -m venv {folder}\n"
+        f"    {folder}/bin/python -m pip install {what}\n"
+        f"    {folder}/bin/{'vae-grader' if installed else PROGRAM} doctor"
+    )
+
+
+def readable_python() -> str:
+    """Return the system's newest Python that can run the grader, or a name for one to install."""
+    for minor in range(sys.version_info.minor + 9, 10, -1):
+        if (path := Path(f"/usr/bin/python3.{minor}")).exists():
+            return str(path)
+    return "/usr/bin/python3.11"
+
+
 @app.command()
 def doctor() -> int:
-    """Say how well this machine can seal submissions off, and what is missing."""
+    """List the sandbox levels that this machine supports, and say how to get a better one."""
     console = Console()
     best = best_level()
     for level in Level:
         found = obstacle(level)
         state = "works" if found is None else f"not here: {found}"
         console.print(f"{level:13} {state}", markup=False, soft_wrap=True)
+    if supported_level() is not best:
+        console.print(advice(supported_level()), markup=False, highlight=False, soft_wrap=True)
     if best is Level.TRUSTED:
-        console.print("no submission of a stranger's can be run here", markup=False)
+        console.print("untrusted submissions cannot be run here", markup=False)
         return 1
     console.print(f"submissions are run at level {best}", markup=False)
     if best is Level.CONFINED and not landlock_version():
@@ -190,6 +228,7 @@ def doctor() -> int:
 @app.command("bundle")
 def write_bundle(out: Annotated[Path, typer.Argument(help="the file to write")]) -> None:
     """Fold the core into one self-contained vae.py."""
+    require_repository("bundle")
     source = bundle()
     write(source, out)
     print(f"wrote {out}: {len(source.splitlines())} lines")
@@ -224,6 +263,7 @@ def write_package(
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
 ) -> int:
     """Make the submission's zip: the code in one file, the report, the entry numbers, the link."""
+    require_repository("package")
     task = read_assignment(assignment)
     layout = task.submission
     for entry in group:
@@ -293,7 +333,7 @@ EXAMPLES = {
 for command in app.registered_commands:
     name = command.name or getattr(command.callback, "__name__", "").replace("_", "-")
     if not command.hidden:
-        command.epilog = f"Example: python -m grader {name} {EXAMPLES[name]}"
+        command.epilog = f"Example: {PROGRAM} {name} {EXAMPLES[name]}"
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:
@@ -315,7 +355,7 @@ def write(content: str | bytes, path: Path) -> None:
 def main() -> int:
     """Run the command line; a user's mistake is one line on stderr and the exit code 2."""
     try:
-        return app(prog_name="python -m grader", standalone_mode=False) or 0
+        return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except TyperException as error:
         message = error.format_message()
     except ArtifactError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grader.artifacts import (
+from .artifacts import (
     ArtifactError,
     Remarks,
     array_names,
@@ -19,7 +19,7 @@ from grader.artifacts import (
     read_truth_images,
     read_truth_labels,
 )
-from grader.assignment import Assignment, Data
+from .assignment import Assignment, Data
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 import gdown
 
-from grader.artifacts import ArtifactError, printable
-from grader.assignment import Assignment
-from grader.files import write_whole
-from grader.layout import problem_of_link, read_lines
-from grader.runs import Entry, Run, hash_submission
-from grader.sandbox import temporary_folder
-from grader.submission import open_submission, unpack
+from .artifacts import ArtifactError, printable
+from .assignment import Assignment
+from .files import write_whole
+from .layout import problem_of_link, read_lines
+from .runs import Entry, Run, hash_submission
+from .sandbox import temporary_folder
+from .submission import open_submission, unpack
 
 LARGEST = 256 << 20  # bytes
 TIMEOUT = 60  # seconds without an answer

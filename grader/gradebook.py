@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from grader.artifacts import ArtifactError, printable
-from grader.assignment import Assignment
-from grader.files import DATE, write_whole
-from grader.grade import rounded
-from grader.lateness import days_late, due_date, share_lost
-from grader.runs import Entry
+from .artifacts import ArtifactError, printable
+from .assignment import Assignment
+from .files import DATE, write_whole
+from .grade import rounded
+from .lateness import days_late, due_date, share_lost
+from .runs import Entry
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 GRADESCOPE = {"student": "SID", "total": "Total Score"}

@@ -15,22 +15,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from grader import results
-from grader.artifacts import ArtifactError
-from grader.assignment import FOLDER, Assignment, read_assignment
-from grader.bundle import ROOT
-from grader.copies import data_files
-from grader.fetch import fetch
-from grader.files import write_whole, zipped
-from grader.grade import Grade, rounded
-from grader.lateness import days_late, read_time, share_lost
-from grader.pipeline import assess, weights_in
-from grader.runs import Entry
-from grader.sandbox import Level, best_level, temporary_folder
-from grader.stages import Settings
-from grader.submission import open_submission
+from . import HOME, results
+from .artifacts import ArtifactError
+from .assignment import FOLDER, Assignment, read_assignment
+from .copies import data_files
+from .fetch import fetch
+from .files import write_whole, zipped
+from .grade import Grade, rounded
+from .lateness import days_late, read_time, share_lost
+from .pipeline import assess, weights_in
+from .runs import Entry
+from .sandbox import Level, best_level, temporary_folder
+from .stages import Settings
+from .submission import open_submission
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
 BEGUN = (
     "Grading has begun. If you read this, it was stopped from outside before it ended, and the "
@@ -39,10 +38,8 @@ BEGUN = (
 
 
 def source_files() -> Iterator[Path]:
-    """What the grader needs of this repository."""
-    yield ROOT / "requirements.lock"
-    yield ROOT / "figures.py"
-    for path in sorted((ROOT / "grader").rglob("*")):
+    """Yield the files of this package that the autograder needs."""
+    for path in sorted(HOME.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and path.parent.name != "assignments":
             yield path
 
@@ -52,7 +49,9 @@ def pack(assignment: str, data_folder: Path) -> bytes:
     task = read_assignment(assignment)
     toml = Path(assignment) if Path(assignment).suffix else FOLDER / f"{assignment}.toml"
     files = {name: (TEMPLATES / name).read_bytes() for name in PROGRAMS}
-    files |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in source_files()}
+    files |= {
+        f"grader/{path.relative_to(HOME).as_posix()}": path.read_bytes() for path in source_files()
+    }
     files["assignment.toml"] = toml.read_bytes()
     for path in data_files(task, data_folder).values():
         files[f"data/{path.name}"] = path.read_bytes()

@@ -8,11 +8,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.artifacts import ArtifactError
-from grader.assignment import Assignment
-from grader.bundle import ROOT, bundle
-from grader.files import zipped
-from grader.sandbox import temporary_folder
+from .artifacts import ArtifactError
+from .assignment import Assignment
+from .bundle import ROOT, bundle
+from .files import zipped
+from .sandbox import temporary_folder
 
 TRAIN, VAL = "train", "val"  # data sets of the assignment
 

@@ -5,13 +5,12 @@ It is read in a sandbox: a PDF may be made to keep a reader busy for ever.
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
-from grader import sandbox
-from grader.artifacts import ArtifactError, read_file
-from grader.sandbox import Command, Level, Limits
-from grader.verdicts import Verdict
+from . import sandbox
+from .artifacts import ArtifactError, read_file
+from .sandbox import Command, Level, Limits, interpreter
+from .verdicts import Verdict
 
 LIMITS = Limits(seconds=20, memory=1 << 30, disk=1 << 20, files=10, processes=16, cpus=1)
 LARGEST = 64 << 20  # bytes
@@ -36,7 +35,7 @@ def read_pdf(path: Path, level: Level) -> tuple[int, str]:
         folder = scratch / "work"
         folder.mkdir()
         shutil.copyfile(path, folder / "report.pdf")
-        command = Command((sys.executable, "-I", "-c", READER, "report.pdf"), folder)
+        command = Command((interpreter(), "-I", "-c", READER, "report.pdf"), folder)
         outcome = sandbox.run(command, LIMITS, level)
     try:
         if outcome.verdict is not Verdict.OK:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from grader import rules, sandbox
-from grader.artifacts import ArtifactError, count_numbers, printable
-from grader.assignment import Assignment, Data, Metric, Stage
-from grader.check import check_report
-from grader.copies import read_data_set, read_labels, write_copy
-from grader.grade import Flag, Grade, Mark, Step
-from grader.metrics import classification_scores, reconstruction_scores
-from grader.probes import run_probes
-from grader.sandbox import Level, SandboxError
-from grader.stages import Bench, Settings, carried_files, limits_of, plain, run_stage
-from grader.submission import open_submission
-from grader.verdicts import Verdict
+from . import rules, sandbox
+from .artifacts import ArtifactError, count_numbers, printable
+from .assignment import Assignment, Data, Metric, Stage
+from .check import check_report
+from .copies import read_data_set, read_labels, write_copy
+from .grade import Flag, Grade, Mark, Step
+from .metrics import classification_scores, reconstruction_scores
+from .probes import run_probes
+from .sandbox import Level, SandboxError
+from .stages import Bench, Settings, carried_files, limits_of, plain, run_stage
+from .submission import open_submission
+from .verdicts import Verdict
 
 PICTURES = 10  # images shown in a report
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from grader.artifacts import ArtifactError, Remarks, open_zip, read_file
-from grader.assignment import Assignment, Probe
-from grader.copies import DataSet, write_copy
-from grader.grade import Flag, Step
-from grader.metrics import classification_scores, reconstruction_scores, ssim
-from grader.sandbox import SandboxError
-from grader.stages import Bench, collect, read_answers, stage_run
-from grader.verdicts import Verdict
+from .artifacts import ArtifactError, Remarks, open_zip, read_file
+from .assignment import Assignment, Probe
+from .copies import DataSet, write_copy
+from .grade import Flag, Step
+from .metrics import classification_scores, reconstruction_scores, ssim
+from .sandbox import SandboxError
+from .stages import Bench, collect, read_answers, stage_run
+from .verdicts import Verdict
 
 SAME = 0.01  # grey levels on the scale 0..1 that two runs of one program may differ by
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from grader.runs import Run
+from .runs import Run
 
 SHOWN = 20  # running and finished submissions in the table
 

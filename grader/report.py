@@ -8,12 +8,13 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-import figures
-from grader.grade import Grade
-from grader.results import LABELS, mark_text, seconds_text, summary_text
+from . import HOME
+from . import pictures as drawings
+from .grade import Grade
+from .results import LABELS, mark_text, seconds_text, summary_text
 
 ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("grader", "templates"),
+    loader=jinja2.FileSystemLoader(HOME / "templates"),
     autoescape=True,  # names, messages and outputs are a stranger's
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -34,10 +35,10 @@ def pictures(grade: Grade) -> dict[str, str]:
     found = {}
     if kept.originals is not None and kept.reconstructions is not None:
         recon = np.clip(kept.reconstructions, 0, 1)
-        figure = figures.reconstruction_rows(kept.originals, recon)
-        found["Originals and their reconstructions"] = embedded(figure)
+        figure = drawings.reconstruction_rows(kept.originals, recon)
+        found["Originals, each above its reconstruction"] = embedded(figure)
     if kept.confusion is not None:
-        figure = figures.confusion_matrix(kept.confusion, np.array(kept.classes))
+        figure = drawings.confusion_matrix(kept.confusion, np.array(kept.classes))
         found["True class (row) by predicted class (column)"] = embedded(figure)
     return found
 

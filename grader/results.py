@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grader.assignment import Assignment
-from grader.grade import Grade, Mark, Step
-from grader.layout import Check
-from grader.metrics import CONFIDENCE, ClassScore, Score
-from grader.verdicts import Verdict
+from .assignment import Assignment
+from .grade import Grade, Mark, Step
+from .layout import Check
+from .metrics import CONFIDENCE, ClassScore, Score
+from .verdicts import Verdict
 
 PARAMETERS_ALLOWED = 20_000_000
 PARAMETERS_ADVISED = 10_000_000

@@ -25,13 +25,13 @@ from typing import Any
 
 import yaml
 
-from grader.artifacts import ArtifactError, printable
-from grader.assignment import Assignment
-from grader.bundle import ROOT
-from grader.copies import data_files
-from grader.files import write_whole
-from grader.lateness import read_time
-from grader.sandbox import lock
+from . import HOME
+from .artifacts import ArtifactError, printable
+from .assignment import Assignment
+from .copies import data_files
+from .files import write_whole
+from .lateness import read_time
+from .sandbox import lock
 
 METADATA = "submission_metadata.yml"
 RESULTS = "results.json"
@@ -117,8 +117,7 @@ def hash_submission(path: Path) -> str:
 
 def grader_version() -> str:
     """SHA-256 of the grader's own source: another grader may come to other results."""
-    files = [ROOT / "figures.py", *(ROOT / "grader").rglob("*.py")]
-    return hash_files(files, ROOT)
+    return hash_files(list(HOME.rglob("*.py")), HOME)
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from grader import launcher
-from grader.control_groups import ControlGroups, control_groups
-from grader.verdicts import Verdict
+from . import launcher
+from .control_groups import ControlGroups, control_groups
+from .verdicts import Verdict
 
 LAUNCHER = Path(launcher.__file__)
 USERS = range(52_000, 53_000)  # ids that no system gives out; each command gets one of its own
@@ -171,11 +171,20 @@ def user_of_its_own() -> Iterator[int]:
     raise SandboxError(f"{len(USERS)} commands run at once; no user id is left")
 
 
+def interpreter() -> str:
+    """Return the path of this Python, in a folder named without links or `..`.
+
+    A sandbox shows a folder under its own name alone.
+    """
+    path = Path(sys.executable)
+    return str(path.parent.resolve() / path.name)
+
+
 def environment(folder: Path, temporary: Path, cpus: int) -> dict[str, str]:
     """What a command finds in its environment, and all of it."""
     threads = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PATH": f"{Path(interpreter()).parent}:/usr/bin:/bin",
         "HOME": str(folder),
         "USER": "student",
         "TMPDIR": str(temporary),
@@ -192,6 +201,7 @@ def interpreter_folders() -> list[Path]:
     """Where the grader's own Python and its packages are."""
     folders = map(Path, (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()))
     paths = {path for folder in folders if folder.exists() for path in (folder, folder.resolve())}
+    paths = {path for path in paths if ".." not in path.parts}
     outer = [p for p in paths if not any(p.is_relative_to(o) for o in paths - {p})]
     return sorted(p for p in outer if not p.is_relative_to("/usr"))
 
@@ -440,7 +450,7 @@ def clear_shared_memory(uid: int) -> None:
 
 def start(details: dict[str, Any], report: int) -> subprocess.Popen:
     """The launcher, at work on its plan."""
-    words = [sys.executable, "-I", "-S", str(LAUNCHER), str(report), json.dumps(details)]
+    words = [interpreter(), "-I", "-S", str(LAUNCHER), str(report), json.dumps(details)]
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -508,8 +518,11 @@ if missing:
 """
 
 
-def obstacle(level: Level) -> str | None:
-    """Why this machine does not give `level`; None where it does."""
+def obstacle(level: Level, words: tuple[str, ...] | None = None) -> str | None:
+    """Return why this machine does not give `level`; None where it does.
+
+    Tries it with `words`; by default with a check that this Python can run submissions.
+    """
     if level.other_user and os.geteuid() != 0:
         return "needs root"
     if level is Level.UNPRIVILEGED and os.geteuid() == 0:
@@ -518,7 +531,8 @@ def obstacle(level: Level) -> str | None:
         return "needs bubblewrap (Debian: apt-get install bubblewrap)"
     with temporary_folder() as folder:
         try:
-            outcome = run(Command((sys.executable, "-c", NEEDED), folder), Limits(), level)
+            words = words or (interpreter(), "-c", NEEDED)
+            outcome = run(Command(words, folder), Limits(), level)
         except (OSError, SandboxError) as error:
             hint = "; it takes a Python that every user may read, such as one in /usr or /opt"
             return f"{error}{hint if 'Permission denied' in str(error) else ''}"
@@ -527,5 +541,11 @@ def obstacle(level: Level) -> str | None:
 
 @functools.cache
 def best_level() -> Level:
-    """The best level that this machine gives."""
+    """Return the best level that this machine gives with this Python."""
     return next(level for level in Level if obstacle(level) is None)
+
+
+@functools.cache
+def supported_level() -> Level:
+    """Return the best level that this machine gives to a Python that every user can read."""
+    return next(level for level in Level if obstacle(level, ("/bin/true",)) is None)

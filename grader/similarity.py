@@ -10,13 +10,13 @@ from pathlib import Path
 
 from copydetect import CopyDetector
 
-from grader.artifacts import ArtifactError
-from grader.assignment import Assignment
-from grader.files import write_whole
-from grader.report import ENVIRONMENT
-from grader.runs import Entry
-from grader.sandbox import temporary_folder
-from grader.submission import open_submission
+from .artifacts import ArtifactError
+from .assignment import Assignment
+from .files import write_whole
+from .report import ENVIRONMENT
+from .runs import Entry
+from .sandbox import temporary_folder
+from .submission import open_submission
 
 THRESHOLD = 0.6  # of one source's fingerprints that are in the other too, known code left out
 LARGEST = 1 << 20  # bytes of a source

@@ -7,7 +7,6 @@ what the run leaves in it only the named files are looked at.
 import builtins
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from grader import rules, sandbox
-from grader.artifacts import (
+from . import rules, sandbox
+from .artifacts import (
     NAME_SIZE,
     NAMES,
     ArtifactError,
@@ -26,12 +25,12 @@ from grader.artifacts import (
     read_predictions,
     read_reconstructions,
 )
-from grader.assignment import Artefact, Assignment, Stage
-from grader.copies import DataSet
-from grader.grade import Grade, Step
-from grader.sandbox import Command, Level, Limits
-from grader.submission import Submission
-from grader.verdicts import Verdict
+from .assignment import Artefact, Assignment, Stage
+from .copies import DataSet
+from .grade import Grade, Step
+from .sandbox import Command, Level, Limits, interpreter
+from .submission import Submission
+from .verdicts import Verdict
 
 CARRIED_BYTES = 8 << 20  # of a submission's files, weights apart; larger ones hide weights
 LINE_SIZE = 200  # characters of a program's last line
@@ -157,7 +156,7 @@ def stage_run(
         lay_out(bench, stage, folder, given)
         words = [word.format(**copies) for word in stage.words]
         command = Command(
-            words=(sys.executable, bench.assignment.program, *words),
+            words=(interpreter(), bench.assignment.program, *words),
             folder=folder,
             readable=tuple(copies[name] for name in stage.used_data()),
             hidden=tuple(rules.package_folders(bench.assignment.rules.hidden)),

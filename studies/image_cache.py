@@ -79,7 +79,7 @@ def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: 
     Its name tells which images of which size it holds, as they were last changed.
     """
     path = folder / f"images_{size[0]}x{size[1]}_{version(source, names)}.npy"
-    check_writable(path)
+    check_writable({path: 1})
     lock = path.with_suffix(".lock")
     try:
         with FileLock(lock):  # torchrun starts all its processes at once

@@ -54,7 +54,7 @@ def fit_or_resume(
         history = restore(state_path, model, optimizer, scheduler, description)
     if len(history) > epochs:
         raise UserError(state_path, f"{len(history)} epochs", f"{epochs}, or another OUT_DIR")
-    check_writable(history_path)
+    check_writable({history_path: 1})
     if len(history) < epochs:
         print(f"{name}: {expected_cost(model, step, batches, epochs - len(history))}", flush=True)
 

@@ -51,7 +51,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(UserError, match="cannot be written"):
-        storage.check_writable(tmp_path / name)
+        storage.check_writable({tmp_path / name: 1})
     with pytest.raises(UserError, match="cannot be written"), storage.replacing(tmp_path / name):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -60,9 +60,9 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, name: str) -> None:
 def test_checking_a_place_leaves_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    storage.check_writable(path)
+    storage.check_writable({path: 1})
     assert path.read_bytes() == b"old"
-    storage.check_writable(tmp_path / "other")
+    storage.check_writable({tmp_path / "other": 1})
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_state_dict_is_read_or_refused(tmp_path: Path, data: st.DataOb
 def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="no regular file"):
-        storage.check_writable(tmp_path / "pipe")
+        storage.check_writable({tmp_path / "pipe": 1})
     with pytest.raises(UserError, match="no regular file"), storage.replacing(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()

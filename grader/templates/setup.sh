@@ -26,7 +26,7 @@ fi
 
 # PyTorch's own index has the build without gigabytes of CUDA.
 export PIP_EXTRA_INDEX_URL="${PIP_EXTRA_INDEX_URL-https://download.pytorch.org/whl/cpu}"
-"$home/bin/python" -m pip install --quiet --no-cache-dir --requirement "$source_folder/requirements.lock"
+"$home/bin/python" -m pip install --quiet --no-cache-dir --requirement "$source_folder/grader/requirements.lock"
 chmod -R a+rX "$home"
 cd "$source_folder"
 "$home/bin/python" -c 'import torch; torch.zeros(1) + 1'

@@ -1,0 +1,28 @@
+"""Stop with one line where this Python cannot run vae.py; imported before anything else.
+
+Written so that an older Python can read it too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+PACKAGES = ("numpy", "torch")
+
+
+def problem() -> str | None:
+    """Return what this Python lacks and what to do about it, or None."""
+    if sys.version_info < (3, 11):  # noqa: UP036
+        found = ".".join(map(str, sys.version_info[:2]))
+        return f"Python {found}; expected Python 3.11 or later"
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        found = f"{sys.executable} has no {' and no '.join(missing)}"
+        return f"{found}; expected an active environment made by 'sh install.sh' or 'make demo'"
+    return None
+
+
+if problem():
+    sys.stderr.write(f"vae.py: {problem()}\n")
+    sys.exit(2)
