@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what vae.py needs into the Python environment that is active.
+# Install what vae.py needs, and the command vae-grader, into the active Python environment.
 set -eu
 cd "$(dirname "$0")"
-exec python3 -m pip install --requirement requirements.lock
+python3 -m pip install --requirement requirements.lock
+exec python3 -m pip install --no-deps .

@@ -94,14 +94,18 @@ BOUNDLESS = Limits(disk=1 << 62, files=1 << 62)
 class Command:
     """`words` run in `folder`, the one place where it may write; all paths are absolute.
 
-    Beside the system and the grader's interpreter it may read `readable`; folders in `hidden` are
-    empty for it, where there are namespaces.
+    Next to the system it may read `readable`, and this Python if it `needs_python`; folders in
+    `hidden` are empty for it, where there are namespaces.
     """
 
     words: tuple[str, ...]
     folder: Path
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+    needs_python: bool = True
+
+    def readable_folders(self) -> list[Path]:
+        return [*(interpreter_folders() if self.needs_python else ()), *self.readable]
 
 
 @dataclass
@@ -220,7 +224,7 @@ def bubblewrap(command: Command, temporary: Path, limits: Limits, report: int) -
             words += ["--ro-bind", str(path), str(path)]
     for name in SYSTEM_FILES:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in (*interpreter_folders(), *command.readable):
+    for path in command.readable_folders():
         words += ["--ro-bind", str(path), str(path)]
     for path in command.hidden:
         words += ["--perms", "0555", "--tmpfs", str(path), "--remount-ro", str(path)]
@@ -244,7 +248,7 @@ def plan(
     """What the launcher needs to know."""
     cpus = sorted(os.sched_getaffinity(0))[: limits.cpus]
     files = [f"/etc/{name}" for name in SYSTEM_FILES]
-    readable = [*map(Path, (*SYSTEM, *files, *KERNEL)), *interpreter_folders(), *command.readable]
+    readable = [*map(Path, (*SYSTEM, *files, *KERNEL)), *command.readable_folders()]
     words = list(command.words)
     if level.namespaces:
         words = bubblewrap(command, temporary, limits, report)
@@ -518,10 +522,10 @@ if missing:
 """
 
 
-def obstacle(level: Level, words: tuple[str, ...] | None = None) -> str | None:
+def obstacle(level: Level, *, with_python: bool = True) -> str | None:
     """Return why this machine does not give `level`; None where it does.
 
-    Tries it with `words`; by default with a check that this Python can run submissions.
+    Tries it by running a command: by default this Python, with what submissions import.
     """
     if level.other_user and os.geteuid() != 0:
         return "needs root"
@@ -531,8 +535,8 @@ def obstacle(level: Level, words: tuple[str, ...] | None = None) -> str | None:
         return "needs bubblewrap (Debian: apt-get install bubblewrap)"
     with temporary_folder() as folder:
         try:
-            words = words or (interpreter(), "-c", NEEDED)
-            outcome = run(Command(words, folder), Limits(), level)
+            words = (interpreter(), "-c", NEEDED) if with_python else ("/bin/true",)
+            outcome = run(Command(words, folder, needs_python=with_python), Limits(), level)
         except (OSError, SandboxError) as error:
             hint = "; it takes a Python that every user may read, such as one in /usr or /opt"
             return f"{error}{hint if 'Permission denied' in str(error) else ''}"
@@ -542,10 +546,11 @@ def obstacle(level: Level, words: tuple[str, ...] | None = None) -> str | None:
 @functools.cache
 def best_level() -> Level:
     """Return the best level that this machine gives with this Python."""
-    return next(level for level in Level if obstacle(level) is None)
+    return next((level for level in Level if obstacle(level) is None), Level.TRUSTED)
 
 
 @functools.cache
 def supported_level() -> Level:
     """Return the best level that this machine gives to a Python that every user can read."""
-    return next(level for level in Level if obstacle(level, ("/bin/true",)) is None)
+    working = (level for level in Level if obstacle(level, with_python=False) is None)
+    return next(working, Level.TRUSTED)

@@ -1,13 +1,25 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each worker has one core
+
 import numpy as np
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits
 
 import vae
 from grader import sandbox
 from studies.demo_data import enlarge, write_mnist
+
+# A busy machine is no reason to fail; a fixture that examples share is never written to.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("any machine")
 
 
 def pytest_report_header() -> str:
@@ -18,7 +30,7 @@ def pytest_report_header() -> str:
 def course_data() -> Path:
     """The folder of real data sets; skips the test where there is none."""
     if "VAE_DATA" not in os.environ:
-        pytest.skip("VAE_DATA is not set, so the course's data sets are not at hand")
+        pytest.skip("needs the course's data sets: set VAE_DATA to their folder")
     return Path(os.environ["VAE_DATA"])
 
 
@@ -49,11 +61,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with vae.pth, gmm_params.pkl and vae.history.csv. Not to be written to."""
-    folder = tmp_path_factory.mktemp("trained")
-    model = str(folder / "vae.pth")
-    words = [str(files / "train.npz"), str(files / "val.npz"), "train", model, "--epochs", "144"]
-    assert vae.main(words) == 0
+    """Return a folder with vae.pth, gmm_params.pkl and vae.history.csv. Not to be written to.
+
+    Trained once, by the first of the parallel workers that asks for it.
+    """
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if parallel else base) / "trained"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            words = [str(files / name) for name in ("train.npz", "val.npz")]
+            words += ["train", str(folder / "vae.pth"), "--epochs", "144"]
+            assert vae.main(words) == 0
     return folder
 
 

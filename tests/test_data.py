@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data import (
@@ -129,7 +129,6 @@ def test_refuses_files(tmp_path: Path, content: bytes, found: str) -> None:
         load_images(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.one_of(damaged(npz(data=IMAGES[:2], labels=LABELS[:2])), st.binary(max_size=64)))
 def test_a_damaged_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.npz"

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
@@ -50,7 +50,6 @@ def test_fits_as_scikit_learn_does_from_the_same_start(seed: int, tol: float, n:
     np.testing.assert_allclose(ours.aic(x), reference.aic(x), rtol=1e-10)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.floats(0.01, 100))
 def test_log_likelihood_never_falls(seed: int, k: int, scale: float) -> None:
     x = scale * blobs(seed, 60)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -125,7 +125,6 @@ def test_other_values_are_refused(tmp_path: Path, value: object) -> None:
         storage.load_pickle(path, "data")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=damaged(pickle.dumps(VALUE, 4)))
 def test_a_damaged_pickle_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "data.pkl"
@@ -191,7 +190,6 @@ def test_a_payload_in_a_state_dict_does_not_run(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_state_dict_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "m.pth"

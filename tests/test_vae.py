@@ -40,8 +40,18 @@ def brief_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "LAYOUT_STEPS", 20)
 
 
+BRIEFLY = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import recipe, vae
+recipe.LAYOUT_STEPS = 20
+sys.exit(vae.main(sys.argv[1:]))
+"""
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "vae.py"), *words]
+    """Run vae.py in a process of its own, with a brief layout."""
+    command = [sys.executable, "-c", BRIEFLY, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -292,7 +302,10 @@ def test_an_interrupt_is_no_traceback(folder: Path) -> None:
 )
 def test_only_numpy_and_torch_are_imported(folder: Path, line: str) -> None:
     """Compared with what torch brings in by itself, its optimizers included."""
-    ours = f"sys.path.insert(0, {str(ROOT)!r}); import vae; assert vae.main({line.split()!r}) == 0"
+    ours = (
+        f"sys.path.insert(0, {str(ROOT)!r}); import recipe, vae; recipe.LAYOUT_STEPS = 20; "
+        f"assert vae.main({line.split()!r}) == 0"
+    )
     torch_alone = (
         "import torch; torch.use_deterministic_algorithms(True); "
         "torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()"

@@ -36,7 +36,7 @@ def level() -> Level:
     """The best level that this machine gives to a stranger's code."""
     best = sandbox.best_level()
     if best is Level.TRUSTED:
-        pytest.skip(f"no sandbox here: {sandbox.obstacle(Level.FULL)}")
+        pytest.skip(f"needs a sandbox; python -m grader doctor says how: {sandbox.obstacle(Level.FULL)}")
     return best
 
 

@@ -1,8 +1,19 @@
 """Which processes of this machine are alive."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+PATIENCE = 300.0  # seconds: more than a busy machine needs, and less than for ever
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Return once `holds()` is true; fail the test where it never is."""
+    given_up = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < given_up
+        time.sleep(0.01)
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -170,7 +170,6 @@ def test_only_regular_files_with_one_name_are_read(tmp_path: Path) -> None:
         artifacts.read_file(real, "a file", 100)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=damaged(npz(data=RECON[:2], extra=np.arange(3))))
 def test_a_damaged_npz_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "r.npz"
@@ -237,7 +236,6 @@ def test_predictions_without_a_certain_meaning_are_refused(
         read_csv(tmp_path / "vae.csv", text)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.one_of(damaged(b"Predicted_Label\n1\n4\n8\n"), st.text().map(str.encode)))
 def test_a_damaged_csv_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     try:
@@ -347,7 +345,6 @@ def test_what_is_no_state_dict_is_not_counted(tmp_path: Path) -> None:
         artifacts.count_numbers(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_state_dict_is_counted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "m.pth"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.artifacts import ArtifactError
@@ -76,7 +76,6 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         read_assignment("a4")
 
 
-@settings(deadline=None)
 @given(content=damaged(A3.read_bytes()))
 def test_a_damaged_file_is_read_or_refused(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -89,7 +88,6 @@ def test_a_damaged_file_is_read_or_refused(
         assert str(error).startswith(f"{path}: ")
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_value_in_place_of_another_is_read_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

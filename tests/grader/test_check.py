@@ -149,7 +149,7 @@ def test_what_is_no_zip_is_said_to_be_none(tmp_path: Path, content: bytes) -> No
     assert any("no sound zip archive" in line for line in found)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(content=damaged(zipped(GOOD)))
 def test_a_damaged_zip_is_checked_to_the_end(
     content: bytes, tmp_path_factory: pytest.TempPathFactory

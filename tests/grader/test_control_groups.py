@@ -9,7 +9,7 @@ from grader.control_groups import control_groups, mounts
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or "memory" not in mounts() or not os.access(mounts()["memory"], os.W_OK),
-    reason="no control groups can be made here",
+    reason="needs control groups that can be written to: run as root on Linux",
 )
 
 
@@ -42,7 +42,7 @@ def test_processes_are_bounded() -> None:
     )
     with control_groups(memory=1 << 30, processes=20) as groups:
         if "pids" not in mounts():
-            pytest.skip("no control group counts processes here")
+            pytest.skip("needs a control group that counts processes (the pids controller)")
         assert b"BlockingIOError" in join(groups.folders, program).stderr
 
 

@@ -224,7 +224,7 @@ def test_the_real_programs_in_a_layout_of_their_own(
 ) -> None:
     """setup.sh and run_autograder as root, with namespaces for submissions and without."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
-        pytest.skip("needs root and unshare, to make a mount namespace")
+        pytest.skip("needs a mount namespace: run as root on Linux")
     with_weights(root)
     script = NAMESPACE.replace("ROOT", str(root)).replace("HIDE", hide)
     environment = os.environ | {"PIP_EXTRA_INDEX_URL": os.environ.get("PIP_EXTRA_INDEX_URL", "")}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 from sklearn.metrics import f1_score
@@ -45,7 +45,6 @@ def test_the_interval_is_that_of_the_mean() -> None:
 labels = st.lists(st.sampled_from([1, 4, 8]), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(labels, st.integers(0, 1000))
 def test_classification_scores_are_those_of_scikit_learn(truth: list[int], seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -61,7 +60,6 @@ def test_classification_scores_are_those_of_scikit_learn(truth: list[int], seed:
     assert scores["classification"].value == pytest.approx((macro + micro) / 2)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 5))
 def test_scores_of_many_confusion_matrices_are_those_of_scikit_learn(seed: int, k: int) -> None:
     generator = np.random.default_rng(seed)

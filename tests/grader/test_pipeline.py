@@ -17,16 +17,17 @@ from grader.artifacts import ArtifactError, Remarks, read_predictions, read_reco
 from grader.assignment import Assignment, read_assignment
 from grader.copies import read_data_set, write_copy
 from grader.grade import Grade, Mark
+from grader.launcher import descendants
 from grader.pipeline import assess
 from grader.sandbox import Level
 from grader.stages import Settings
 from grader.verdicts import Verdict
-from tests.grader.processes import command_lines
+from tests.grader.processes import command_lines, wait_until
 from tests.grader.test_exploits import program
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
-CORE = ("graded", "recipe", "models", "losses", "training", "inference", "gmm", "data", "storage")
+CORE = ("graded", "recipe", "models", "losses", "training", "inference", "gmm", "data", "storage", "preflight")
 
 Submit = Callable[..., Path]
 
@@ -289,23 +290,21 @@ def test_a_grader_that_is_killed_leaves_nothing_behind(
     options = ["--data", str(data_folder), "--out", str(out)]
     words = [sys.executable, "-m", "grader", "run", str(folder), *options]
     grader = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
-    while not running(word):
+    while not (begun := at_work(word, grader.pid)):
         assert grader.poll() is None
         time.sleep(0.01)
     grader.send_signal(signal.SIGKILL)
     grader.wait()
-    deadline = time.monotonic() + 10
-    while running(word) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not running(word)
+    wait_until(lambda: not begun & dict(command_lines()).keys())
     assert not out.exists()
     subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     jsonschema.validate(json.loads((out / "results.json").read_text()), SCHEMA)
 
 
-def running(word: str) -> bool:
-    """Whether a submission is at work at a stage."""
-    return any(words[1:2] == ["vae.py"] and word in words for _, words in command_lines())
+def at_work(word: str, grader: int) -> set[int]:
+    """Return which processes that a grader has started are at a stage of a submission."""
+    running = (pid for pid, words in command_lines() if words[1:2] == ["vae.py"] and word in words)
+    return set(running) & set(descendants(grader))
 
 
 @pytest.mark.parametrize("other", [Level.CONFINED, Level.TRUSTED])

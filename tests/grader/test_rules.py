@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import Rules, read_assignment
@@ -197,7 +197,6 @@ def test_the_graded_files_of_this_project_break_no_rule(tmp_path: Path) -> None:
 PROGRAM = (Path(__file__).parents[1] / "wild" / "plain" / "vae.py").read_bytes()
 
 
-@settings(deadline=None)
 @given(content=damaged(PROGRAM) | st.binary())
 def test_any_file_is_read_or_found_broken(
     content: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -117,7 +117,7 @@ def shown(
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
     if chromium is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip("needs Chromium: apt-get install chromium, or playwright install chromium")
     path = tmp_path_factory.mktemp("page") / "page.html"
     model_path = trained / "vae.pth"
     assert explore(files / "test.npz", files / "val.npz", path, model_path) == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -150,7 +150,6 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path, name: str, message: str)
         read_split(tmp_path / name, None, 0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data(), packed=st.booleans())
 def test_a_damaged_idx_file_is_read_or_refused(
     tmp_path: Path, data: st.DataObject, packed: bool
@@ -165,7 +164,6 @@ def test_a_damaged_idx_file_is_read_or_refused(
         assert str(path) in str(error)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     content = io.BytesIO()
