@@ -62,7 +62,6 @@ bench: $(READY)
 	$(RUN) -m benchmarks.grading
 	$(RUN) -m benchmarks.feed
 	$(RUN) -m benchmarks.scores
-	$(RUN) -m benchmarks.draws
 	$(RUN) -m benchmarks.ablations
 
 # Pin what pyproject.toml asks for: requirements.lock to run all but the class commands,

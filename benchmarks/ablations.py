@@ -20,7 +20,7 @@ import losses
 import models
 import recipe
 from benchmarks.common import course_file, load, save
-from benchmarks.draws import draw, score
+from benchmarks.scores import draw, score
 from data import load_labelled_images
 from grader.metrics import reconstruction_scores
 from inference import encode, reconstruct
@@ -65,7 +65,8 @@ def measure() -> dict[str, float]:
         torch.manual_seed(seed)
         model, _ = recipe.train_vae(images, torch.device("cpu"), recipe.EPOCHS // 2, math.inf)
         z, test_z = encode(model, images), encode(model, test_images)
-        class_scores += [score(z, labels, test_z, truth, draw(labels, d)) for d in range(DRAWS)]
+        draws = [draw(labels, number) for number in range(DRAWS)]
+        class_scores += [score(z, test_z, truth, z[i], labels[i]) for i in draws]
         searched, encoded = (
             reconstruction_scores(test_images, reconstruct(model, test_images, encoder_only=only))
             for only in (False, True)

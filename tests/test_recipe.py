@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 import recipe
 from benchmarks.common import course_file
-from benchmarks.draws import draw, score
+from benchmarks.scores import draw, score
 from data import DigitDataset, ShuffledBatches, load_labelled_images
 from grader.metrics import reconstruction_scores
 from inference import encode, reconstruct
@@ -215,8 +215,9 @@ def test_the_scores_hold_over_seeds_and_validation_draws(course_data: Path, seed
     z, test_z = encode(model, images), encode(model, test_images)
     assert np.abs(z.mean(axis=0)).max() < 0.3
     assert np.abs(z.std(axis=0) - 1).max() < 0.3
-    for other in range(20):
-        assert score(z, labels, test_z, truth, draw(labels, other)) > 0.975
+    for number in range(20):
+        i = draw(labels, number)
+        assert score(z, test_z, truth, z[i], labels[i]) > 0.975
     for encoder_only, floors in ((False, (0.98, 0.8)), (True, (0.975, 0.76))):
         recon = reconstruct(model, test_images, encoder_only=encoder_only)
         scores = reconstruction_scores(test_images.astype(float), recon.astype(float))

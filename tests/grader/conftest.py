@@ -36,7 +36,9 @@ def level() -> Level:
     """The best level that this machine gives to a stranger's code."""
     best = sandbox.best_level()
     if best is Level.TRUSTED:
-        pytest.skip(f"needs a sandbox; python -m grader doctor says how: {sandbox.obstacle(Level.FULL)}")
+        pytest.skip(
+            f"needs a sandbox; python -m grader doctor says how: {sandbox.obstacle(Level.FULL)}"
+        )
     return best
 
 

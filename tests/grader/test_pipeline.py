@@ -27,7 +27,18 @@ from tests.grader.test_exploits import program
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
-CORE = ("graded", "recipe", "models", "losses", "training", "inference", "gmm", "data", "storage", "preflight")
+CORE = (
+    "graded",
+    "recipe",
+    "models",
+    "losses",
+    "training",
+    "inference",
+    "gmm",
+    "data",
+    "storage",
+    "preflight",
+)
 
 Submit = Callable[..., Path]
 

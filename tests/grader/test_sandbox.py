@@ -338,7 +338,9 @@ def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a plain user")
-@pytest.mark.skipif(Level.FULL not in LEVELS, reason="needs the level full: python -m grader doctor says how")
+@pytest.mark.skipif(
+    Level.FULL not in LEVELS, reason="needs the level full: python -m grader doctor says how"
+)
 def test_the_unprivileged_level_holds_too(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     home = Path("/tmp", uuid.uuid4().hex)

@@ -1,0 +1,37 @@
+"""What a Python that cannot run the project is told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import preflight
+
+ROOT = Path(preflight.__file__).parent
+
+
+def test_this_python_will_do() -> None:
+    assert preflight.problem() is None
+
+
+def test_an_old_python_is_told_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1, "final", 0))
+    assert preflight.problem() == "Python 3.9; expected Python 3.11 or later"
+
+
+@pytest.mark.parametrize("words", [["vae.py"], ["-m", "grader"]])
+def test_a_bare_python_gets_one_line(words: list[str]) -> None:
+    """Isolated from the packages of the environment, by starting without `site`."""
+    program = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; sys.argv[:] = ['vae.py']; "
+    if words == ["vae.py"]:
+        program += "import vae"
+    else:
+        program += "import runpy; runpy.run_module('grader', run_name='__main__')"
+    process = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    assert "sh install.sh" in process.stderr
