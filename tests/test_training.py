@@ -59,8 +59,12 @@ def test_progress_shows_on_a_terminal_only(
     run(2)
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     run(2)
     shown = capsys.readouterr().out
     assert "epoch 2/2" in shown
     assert "loss" in shown
+    monkeypatch.setenv("TERM", "dumb")
+    run(2)
+    assert capsys.readouterr().out == ""
     assert "0:00 left" in shown

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ import numpy as np
 import pytest
 import torch
 
+import graded
+import grader
 import recipe
 import vae
 from models import VAE
@@ -71,6 +75,11 @@ def test_help_lists_the_modes(capsys: pytest.CaptureFixture[str]) -> None:
         "python vae.py KIND demo_data OUT_DIR",
     ):
         assert line in bare
+
+
+def test_the_version_is_the_grader_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("--version") == 0
+    assert capsys.readouterr().out == f"vae.py {grader.__version__}\n"
 
 
 @pytest.mark.parametrize("name", vae.GRADED | vae.extra_modes())
@@ -136,6 +145,8 @@ def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]
     assert record["epochs"] == 3, "of the latents and of the encoder: one at least for each"
     assert record["seconds"] > 0
     assert "\r" not in out, "a progress line is for terminals"
+    assert re.search(r"^layout: 20 steps, ", out, re.MULTILINE)
+    assert re.search(r"^latents: 2 epochs, ", out, re.MULTILINE)
     rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
     assert rows[0] == "epoch,loss,reconstruction,kl,disagreement,ssim,cross_entropy"
     assert [row.split(",")[0] for row in rows[1:]] == [str(epoch + 1) for epoch in range(13)]
@@ -255,6 +266,40 @@ def test_the_budget_stops_training_cleanly(folder: Path) -> None:
     assert "stopped by the clock after" in process.stdout
     assert main("test.npz test_reconstruction short.pth") == 0
     assert main("test.npz test_classifier short.pth") == 0
+
+
+def test_a_full_disk_is_found_before_training(folder: Path) -> None:
+    """A limit on the size of a file stands for the disk: the model is larger, the rest is not."""
+    before = {p: p.read_bytes() for p in folder.iterdir()}
+    limit = 1 << 20
+    process = subprocess.run(
+        [sys.executable, "-c", BRIEFLY, "train.npz", "val.npz", "train"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert process.returncode == 2
+    assert process.stdout == "", "no training has begun"
+    assert process.stderr.startswith("vae.pth: cannot be written (File too large); expected a file")
+    assert "MiB of space" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert {p: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_disk_that_fills_up_later_leaves_the_old_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.read_bytes() for p in folder.iterdir()}
+    monkeypatch.setattr(graded, "check_outputs", lambda *_: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        assert main("train.npz val.npz train --epochs 1") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {p: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def heed_interrupts() -> None:

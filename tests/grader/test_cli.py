@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from grader.cli import EXAMPLES, main
-from grader.sandbox import best_level
+from grader import cli
+from grader.cli import EXAMPLES, LOCK, main
+from grader.sandbox import Level, best_level
 from tests.grader.test_exploits import program
 
 Score = Callable[..., tuple[int, str, str]]
@@ -246,5 +247,21 @@ def test_a_dry_run_names_stages_limits_and_findings(grader: Score, honest: Path)
 
 def test_the_doctor_names_the_level_of_this_machine(grader: Score) -> None:
     code, shown, _ = grader("doctor")
-    assert code == 0
-    assert f"submissions are run at level {best_level()}" in shown
+    best = best_level()
+    assert code == int(best is Level.TRUSTED)
+    said = "cannot be run here" if best is Level.TRUSTED else f"are run at level {best}"
+    assert said in shown
+
+
+def test_the_doctor_says_how_to_get_a_better_level(
+    grader: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "best_level", lambda: Level.TRUSTED)
+    monkeypatch.setattr(cli, "supported_level", lambda: Level.FULL)
+    code, shown, _ = grader("doctor")
+    assert code == 1
+    assert "this machine supports level full" in shown
+    commands = [line.split() for line in shown.splitlines() if line.startswith("    ")]
+    assert [words[1:3] for words in commands] == [["-m", "venv"], ["-m", "pip"], ["-m", "grader"]]
+    assert commands[1][-1] == str(LOCK)
+    assert LOCK.is_file()

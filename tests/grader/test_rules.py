@@ -29,6 +29,12 @@ def kinds(submit: Submit, text: str | bytes, **more: str) -> list[tuple[Kind, in
     return [(finding.kind, finding.line - 2) for finding in check(folder, RULES)]
 
 
+def test_an_assignment_that_names_no_module_has_nothing_to_say_of_one(submit: Submit) -> None:
+    folder = submit({"vae.py": "import numpy\nimport torch"})
+    assert check(folder, Rules()) == []
+    assert check(folder, Rules(allowed=["torch"])) != []
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
