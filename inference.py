@@ -41,8 +41,16 @@ def squared_distances(x: Tensor, others: Tensor) -> Tensor:
 
 
 def encode(model: VAE, images: np.ndarray) -> np.ndarray:
-    """The encoder's latents of images in any layout of 784 pixels: (N, 2) float32."""
-    return in_fixed_batches(model, model.encode, images.reshape(len(images), -1))
+    """Return the posterior means of images in any layout of 784 pixels: (N, 2) float32."""
+    return posterior(model, images)[0]
+
+
+def posterior(model: VAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mu and logvar of images in any layout of 784 pixels: (N, 2) float32 each."""
+    both = in_fixed_batches(
+        model, lambda x: torch.cat(model.encode(x), dim=1), images.reshape(len(images), -1)
+    )
+    return both[:, :2], both[:, 2:]
 
 
 def decode(model: VAE, z: np.ndarray) -> np.ndarray:
@@ -75,7 +83,7 @@ def search(model: VAE, images: np.ndarray) -> np.ndarray:
 
     def search_batch(x: Tensor) -> Tensor:
         near = squared_distances(x, decoded).topk(CANDIDATES, largest=False).indices
-        z, _ = best(x, torch.cat([model.encode(x)[:, None], points[near]], dim=1))
+        z, _ = best(x, torch.cat([model.encode(x)[0][:, None], points[near]], dim=1))
         step = torch.full((len(x), 1, 1), REACH / (SEARCH_SIDE - 1), device=device)
         for _ in range(STEPS):
             z, index = best(x, z[:, None] + step * moves)

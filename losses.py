@@ -47,6 +47,16 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
     return gaussian_kl(mu, logvar).mean()
 
 
+def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Return binary cross-entropy plus KL divergence, both summed over the whole batch, in nats.
+
+    `recon_x`, `x`: (B, ...) in [0, 1] with the same number of pixels; `mu`, `logvar`: (B, latent).
+    The negative evidence lower bound under its usual name; training weighs its terms otherwise.
+    """
+    flat = x.reshape(len(x), -1)
+    return len(x) * (bce(recon_x.reshape(flat.shape), flat) + kl_divergence(mu, logvar))
+
+
 def kl_to_mixture(component_kl: Tensor) -> Tensor:
     """KL to a mixture of K equally likely Gaussians, nats an image, from the KL to each: (B, K).
 

@@ -5,6 +5,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 PIXELS = 784
+WINDOW = 3  # points a side: what the posterior of an image is made of
+LEAST_VARIANCE = 1e-5  # of a posterior along an axis
 REACH = 3.0  # the latent plane is [-3, 3] x [-3, 3]: all but 0.5 % of a standard normal
 
 
@@ -37,6 +39,12 @@ def residual_mlp(inputs: int, outputs: int, width: int, blocks: int = 2) -> nn.S
     )
 
 
+def mlp_vae(pixels: int, width: int) -> "GaussianVAE":
+    """Return a plain VAE with a 2-D latent."""
+    decoder = nn.Sequential(residual_mlp(2, pixels, width), nn.Sigmoid())
+    return GaussianVAE(residual_mlp(pixels, 4, width), decoder)
+
+
 class FeatureGrids(nn.Module):
     """A point of the plane, and what grids of ever finer mesh hold there: (B, 2) -> (B, outputs).
 
@@ -67,71 +75,82 @@ class FeatureGrids(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class VAE(nn.Module):
-    """A variational autoencoder with a 2-D latent whose posterior is spelt out over the plane.
-
-    The encoder gives the posterior probability of each point of a square grid, as the generative
-    topographic mapping does (Bishop, Svensén and Williams, Neural Computation 10, 1998), so that an
-    image that could lie at two places need not lie between them.
-
-    Images are (B, 784) in [0, 1], latents (B, 2).
-    """
-
-    def __init__(self, side: int = 64, width: int = 512) -> None:
-        super().__init__()
-        self.side = side
-        grids = FeatureGrids()
-        self.encoder = residual_mlp(PIXELS, side * side, width=384)
-        blocks = residual_mlp(grids.outputs, PIXELS, width)
-        self.decoder = nn.Sequential(grids, blocks, nn.Sigmoid())
-
-    def cells(self) -> Tensor:
-        """The points that the posterior is over: (side * side, 2)."""
-        return plane(self.side, next(self.parameters()).device)
-
-    def posterior(self, x: Tensor) -> Tensor:
-        """Log-probability of each of the cells for (B, 784) images: (B, side * side)."""
-        return functional.log_softmax(self.encoder(x), dim=1)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """The most probable cell of (B, 784) images: (B, 2)."""
-        return self.cells()[self.encoder(x).argmax(dim=1)]
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, 2) latents: (B, 784) in [0, 1]."""
-        return self.decoder(z)
-
-
 class GaussianVAE(nn.Module):
     """A variational autoencoder with a Gaussian posterior (Kingma and Welling, arXiv 1312.6114).
 
-    Images are (B, pixels) in [0, 1], latents (B, 2).
+    `encoder`: (B, pixels) -> (B, 4), means and log-variances; `decoder`: (B, 2) -> (B, pixels) in
+    [0, 1]. Images are (B, ...) in [0, 1], latents (B, 2).
     """
 
-    def __init__(self, pixels: int, width: int) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        self.encoder = residual_mlp(pixels, 4, width)
-        self.decoder = nn.Sequential(residual_mlp(2, pixels, width), nn.Sigmoid())
+        self.encoder, self.decoder = encoder, decoder
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the posterior of (B, pixels) images: (B, 2) each."""
-        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        """Return mean and log-variance of the posterior of each image: (B, 2) each."""
+        mu, logvar = self.encoder(x.flatten(1)).chunk(2, dim=1)
         return mu, logvar
 
     def reparameterize(
         self, mu: Tensor, logvar: Tensor, generator: Generator | None = None
     ) -> Tensor:
-        """A draw of z from N(mu, exp(logvar)) through which gradients reach both: (B, 2)."""
+        """Draw z from N(mu, exp(logvar)) so that gradients reach both: (B, 2)."""
         epsilon = torch.empty_like(mu).normal_(generator=generator)
         return mu + epsilon * (0.5 * logvar).exp()
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, 2) latents: (B, pixels) in [0, 1]."""
+        """Return the images of (B, 2) latents: (B, pixels) in [0, 1]."""
         return self.decoder(z)
 
     def forward(
         self, x: Tensor, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction of a drawn latent, (B, pixels), and the posterior's mu and logvar."""
+        """Return a reconstruction, (B, pixels), and the posterior's mu and logvar.
+
+        Decodes a draw from the posterior in training mode, and its mean in evaluation mode.
+        """
         mu, logvar = self.encode(x)
-        return self.decode(self.reparameterize(mu, logvar, generator)), mu, logvar
+        z = self.reparameterize(mu, logvar, generator) if self.training else mu
+        return self.decode(z), mu, logvar
+
+
+class VAE(GaussianVAE):
+    """The graded network: a VAE with a 2-D latent, from (B, 784), (B, 28, 28) or (B, 1, 28, 28).
+
+    The encoder has an output for each point of a square grid over the latent plane. The softmax in
+    the window around the largest is a small picture of the posterior: its mean is mu, its variance
+    along each axis gives logvar. So an image that could lie at two places need not lie between
+    them, and gradients still reach both. Integral regression: Sun et al., arXiv 1711.08229.
+    """
+
+    def __init__(self, side: int = 64, width: int = 512) -> None:
+        grids = FeatureGrids()
+        encoder = residual_mlp(PIXELS, side * side, width=384)
+        blocks = residual_mlp(grids.outputs, PIXELS, width)
+        super().__init__(encoder, nn.Sequential(grids, blocks, nn.Sigmoid()))
+        self.side = side
+
+    def cells(self) -> Tensor:
+        """Return the grid's points: (side * side, 2)."""
+        return plane(self.side, next(self.parameters()).device)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the encoder's output for each point of the grid: (B, side * side)."""
+        return self.encoder(x.flatten(1))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.posterior(self.scores(x))
+
+    def posterior(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar, (B, 2) each, of the softmax around the highest score."""
+        peak = scores.argmax(dim=1, keepdim=True)
+        corner = torch.cat([peak // self.side, peak % self.side], dim=1)
+        corner = (corner - WINDOW // 2).clamp(0, self.side - WINDOW)
+        steps = torch.arange(WINDOW, device=scores.device)
+        rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps  # (B, WINDOW) each
+        window = (self.side * rows[:, :, None] + columns[:, None, :]).flatten(1)
+        shares = scores.gather(1, window).softmax(dim=1)
+        points = self.cells()[window]
+        mu = (shares[:, :, None] * points).sum(dim=1)
+        variance = (shares[:, :, None] * (points - mu[:, None]).square()).sum(dim=1)
+        return mu, (variance + LEAST_VARIANCE).log()

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import losses
 from benchmarks.common import save
 from data import DigitDataset, ShuffledBatches
-from models import PIXELS, VAE, GaussianVAE
+from models import PIXELS, VAE, GaussianVAE, mlp_vae
 from recipe import BATCH_SIZE, LAYOUT_SIDE, LAYOUT_WIDTH, Amortisation, FreeLatents, Layout, Prior
 from training import fit
 
@@ -62,7 +62,7 @@ def epoch(
 def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     generator = Generator().manual_seed(0)
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
-    scout, model = GaussianVAE(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
+    scout, model = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
     layout = Layout(dataset, generator)
     layout.corners = torch.tensor([[1.0, 0], [-0.5, math.sqrt(0.75)], [-0.5, -math.sqrt(0.75)]])
     start = torch.randn(IMAGES, 2), Prior(layout.corners), torch.randint(3, (IMAGES,))
@@ -93,7 +93,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
 
 
 def usual_model() -> GaussianVAE:
-    return GaussianVAE(PIXELS, width=256)
+    return mlp_vae(PIXELS, width=256)
 
 
 def elbo(model: GaussianVAE, x: Tensor) -> Tensor:

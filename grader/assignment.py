@@ -67,13 +67,23 @@ class Rules(Table):
 class Data(Table):
     """A data set: a file of the data folder, and what of it a submission gets to see.
 
-    Where its labels are not at hand, `stand_in` takes its place for trusted code.
+    `file` may list several names, of which the first that is in the folder counts. Where its labels
+    are not at hand, `stand_in` takes its place for trusted code.
     """
 
-    file: FileName
+    file: FileName | Annotated[list[FileName], Field(min_length=1)]
     stand_in: str | None = None
     labels: Literal["real", "dummy", "none"] = "dummy"
     shuffled: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [self.file] if isinstance(self.file, str) else self.file
+
+    def path(self, folder: Path) -> Path:
+        """Return where the data set is in a folder, or would be under its first name."""
+        paths = [folder / name for name in self.names]
+        return next((path for path in paths if path.is_file()), paths[0])
 
 
 class Limits(Table):

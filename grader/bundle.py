@@ -18,6 +18,7 @@ ROOT = HOME.parent
 CORE = ("storage", "data", "models", "losses", "training", "inference", "gmm", "recipe", "graded")
 ENTRY = "vae"
 EXTRA = ("extra_modes", "project_version")  # the branches that call these are left out
+KEPT = {"loss_function"}  # names that the assignment asks for, whether or not they are used
 WIDTH = 100
 
 
@@ -98,7 +99,11 @@ def cut_unused(modules: list[Module]) -> None:
         trees = [module.tree for module in modules]
         used = sum(map(names_in, trees), Counter[str]())
         unused = [
-            [node for name, node in definitions(tree) if used[name] == names_in(node)[name]]
+            [
+                node
+                for name, node in definitions(tree)
+                if used[name] == names_in(node)[name] and name not in KEPT
+            ]
             for tree in trees
         ]
         if not any(unused):

@@ -58,7 +58,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
 
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
     """Where the data sets of an assignment are. Raises ArtifactError where one is missing."""
-    paths = {name: folder / part.file for name, part in assignment.data.items()}
+    paths = {name: part.path(folder) for name, part in assignment.data.items()}
     for name, path in paths.items():
         if not path.is_file():
             raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
@@ -70,7 +70,7 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
 
     The order depends on the content too: it is as secret as the labels are.
     """
-    path = folder / settings.file
+    path = settings.path(folder)
     if not path.is_file():
         raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
     generator = np.random.default_rng([seed, *hashlib.sha256(path.read_bytes()).digest()])

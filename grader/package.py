@@ -44,7 +44,7 @@ def make_report(assignment: Assignment, data: Path, model: Path, authors: Author
 
     The model is trained first where there is none.
     """
-    sets = [data.resolve() / assignment.data[name].file for name in (TRAIN, VAL)]
+    sets = [assignment.data[name].path(data.resolve()) for name in (TRAIN, VAL)]
     weights = [model.resolve(), model.resolve().with_name("gmm_params.pkl")]
     if not all(path.exists() for path in weights):
         run_vae(*sets, "train", *weights)

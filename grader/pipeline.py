@@ -179,9 +179,7 @@ def record(bench: Bench) -> dict:
         "packages": rules.versions(assignment.rules.allowed),
         "assignment": hashlib.sha256(assignment.model_dump_json().encode()).hexdigest(),
         "data": {
-            name: hashlib.sha256(
-                (settings.data_folder / data.settings.file).read_bytes()
-            ).hexdigest()
+            name: hashlib.sha256(data.settings.path(settings.data_folder).read_bytes()).hexdigest()
             for name, data in bench.data.items()
         },
         "limits": {stage.name: asdict(limits_of(stage)) for stage in assignment.stage},
@@ -193,15 +191,16 @@ def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> 
     labelled = {a.of for a in assignment.artefact.values() if a.kind == "labels"}
     found = {}
     for name, part in assignment.data.items():
-        path = settings.data_folder / part.file
+        path = part.path(settings.data_folder)
         missing = not path.is_file() or (name in labelled and read_labels(path)[0] is None)
         if missing and part.stand_in and settings.level is Level.TRUSTED:
-            other = assignment.data[part.stand_in].file
+            other = assignment.data[part.stand_in]
+            name_of_other = other.path(settings.data_folder).name
             grade.remarks.append(
-                f"{part.file} is not there, or has no labels: {other} stands in for it, "
+                f"{path.name} is not there, or has no labels: {name_of_other} stands in for it, "
                 "which says little about unseen images"
             )
-            part = part.model_copy(update={"file": other})
+            part = part.model_copy(update={"file": other.file})
         found[name] = part
     return found
 

@@ -11,19 +11,8 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch import Tensor
 
 import figures
-import losses
 from inference import decode, reconstruct
 from models import VAE
-
-
-def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """Binary cross-entropy plus KL divergence, both summed over the whole batch, in nats.
-
-    `recon_x`, `x`: (B, ...) in [0, 1] with 784 pixels an image; `mu`, `logvar`: (B, latent).
-    """
-    flat = x.reshape(len(x), -1)
-    bound = losses.bce(recon_x.reshape(flat.shape), flat) + losses.kl_divergence(mu, logvar)
-    return len(x) * bound
 
 
 def show_reconstruction(

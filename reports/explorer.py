@@ -2,7 +2,7 @@
 
 The page needs no server and no network. The trained network travels in it: the decoder's weights in
 16 bits, since what it draws is to be what PyTorch draws; the encoder's in 8, since it only has to
-find the most probable cell.
+find where an image lies.
 """
 
 import base64
@@ -29,7 +29,7 @@ from gmm import GaussianMixture
 from graded import CommandLine, check_outputs, load_mixture, load_model
 from inference import decode, encode, search
 from losses import ssim
-from models import REACH, VAE
+from models import REACH, VAE, WINDOW
 from storage import replacing
 
 BITS = {"encoder": 8, "decoder": 16}
@@ -83,14 +83,10 @@ def collect(
     z, drawn_at = encode(model, images), search(model, images)
     recon = decode(model, drawn_at).reshape(-1, 28, 28)
     similarity = ssim(torch.from_numpy(recon), torch.from_numpy(images)).numpy()
-    # Many images share a cell of the posterior; apart, each can be pointed at.
-    cell = 2 * REACH / (model.side - 1)
-    scatter = np.random.default_rng(0).uniform(-0.45 * cell, 0.45 * cell, z.shape)
     known = [None] * len(test) if labels is None else labels.tolist()
     return {
         "pixels": as_text((255 * images).round().astype(np.uint8)),
         "z": z.round(4).tolist(),
-        "place": (z + scatter).round(4).tolist(),
         "drawn_at": drawn_at.round(5).tolist(),
         "label": [*known, *val[1].tolist()],
         "predicted": component_labels[mixture.predict(z)].tolist(),
@@ -150,6 +146,7 @@ def render(
     script, div = numbered(*components(plot))
     data = {
         "reach": REACH,
+        "window": WINDOW,
         "network": packed,
         "points": points,
         "mixture": {
@@ -198,7 +195,7 @@ def draw(
         toolbar_location="above",
     )
     plot.add_tools(WheelZoomTool())
-    x, y = np.array(points["place"]).T
+    x, y = np.array(points["z"]).T
     own = [colours[label] for label in points["predicted"]]
     shown = ColumnDataSource({"x": x, "y": y, "colour": own})
     marks = ColumnDataSource({"x": [], "y": []})

@@ -22,6 +22,7 @@ from graded import CommandLine, check_outputs
 from grader.metrics import reconstruction_scores
 from inference import decode
 from losses import SSIM_WEIGHT
+from models import WINDOW
 from reports.a3 import evaluate_gmm_performance, manifold_latents, normal_quantiles
 from reports.separation import cluster_text, measure, overlap_text
 from reports.trained import Trained, load_trained, val_classes
@@ -82,10 +83,11 @@ def architecture_text(trained: Trained) -> str:
         sum(p.numel() for p in part.parameters()) for part in (model, model.encoder, model.decoder)
     )
     return (
-        f"The encoder (784 pixels, two residual blocks, {encoder:,} parameters) gives the "
-        f"posterior over {model.side} x {model.side} cells of the latent plane; an image's latent "
-        f"is the most probable cell. The decoder ({decoder:,} parameters) reads the two numbers of "
-        "z and grids of learned features over the plane; two residual blocks and a sigmoid follow. "
+        f"The encoder (784 pixels, two residual blocks, {encoder:,} parameters) scores the points "
+        f"of a {model.side} x {model.side} grid over the latent plane; the softmax of the "
+        f"{WINDOW} x {WINDOW} scores around the highest gives mean and variance of a Gaussian "
+        f"posterior. The decoder ({decoder:,} parameters) reads the two numbers of z and grids of "
+        "learned features over the plane; two residual blocks and a sigmoid follow. "
         f"Together {total:,} parameters."
     )
 
@@ -95,9 +97,11 @@ def training_text(record: dict[str, Any]) -> str:
     return (
         f"Training took {minutes:.1f} minutes on {record['device']} with {record['threads']:.0f} "
         f"threads: a small VAE of images of half the size for {recipe.LAYOUT_STEPS:,} steps, to "
-        f"find three clusters; then {record['epochs']:.0f} passes over the images, "
-        f"{recipe.LATENTS_SHARE:.0%} of them for the decoder and the images' own latents, the rest "
-        "for the encoder. No label took part; those of the validation set only start the mixture."
+        f"find three clusters; then {record['epochs']:.0f} passes over the images: "
+        f"{recipe.SHARES['latents']:.0%} of them for the decoder and a latent of each image's own, "
+        f"{recipe.SHARES['encoder']:.0%} for the encoder, {recipe.SHARES['elbo']:.0%} for both "
+        "together, on the evidence lower bound. No label took part; those of the validation set "
+        "only start the mixture."
     )
 
 
@@ -109,8 +113,8 @@ def hyper_parameters() -> list[tuple[str, str]]:
         ("Peak learning rates", rates),
         ("Batch size", f"{recipe.BATCH_SIZE}"),
         ("Loss", f"squared error - {SSIM_WEIGHT:g} SSIM + beta KL"),
-        ("Weight of the KL (beta)", f"{recipe.BETA:g}"),
-        ("Deviation of a posterior", f"{recipe.SIGMA:g}"),
+        ("Weight of the KL (beta)", f"{recipe.ELBO_BETA:g}; in the second stage {recipe.BETA:g}"),
+        ("Noise in the second stage", f"{recipe.SIGMA:g}"),
         ("Prior", f"3 Gaussians, means at radius {recipe.RADIUS:g}; mean 0, variance 1 together"),
         ("Weight of agreement", f"{recipe.AGREEMENT_WEIGHT:g}, {recipe.NEIGHBOURS} neighbours"),
         ("Mixture", "3 components, full covariances, EM from the class means"),
@@ -177,7 +181,7 @@ def third_page(page: Figure, trained: Trained, record: dict[str, Any]) -> None:
     confusion = confusion_matrix(trained.val_labels, trained.val_predicted, labels=classes)
     narrow = parts[1].subgridspec(1, 3, width_ratios=[1, 2, 1])
     figures.confusion_matrix(confusion, classes, block(page, narrow[1]))
-    curves = "Each loss against the epoch, through the three stages of training."
+    curves = "Each loss against the epoch, through the four stages of training."
     if trained.history is None:
         curves = "There is no record of the losses."
     write(block(page, parts[2]), "6  Losses", curves)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models import REACH, VAE, FeatureGrids, GaussianVAE, plane
+from models import REACH, VAE, WINDOW, FeatureGrids, mlp_vae, plane
 
 
 def test_the_plane_is_a_square_grid_row_by_row() -> None:
@@ -31,24 +31,57 @@ def test_feature_grids_go_on_flat_outside_the_plane() -> None:
     torch.testing.assert_close(outside, corner)
 
 
-def test_shapes_and_ranges() -> None:
+@pytest.mark.parametrize("shape", [(5, 784), (5, 28, 28), (5, 1, 28, 28)])
+def test_shapes_and_ranges(shape: tuple[int, ...]) -> None:
     model = VAE(side=8)
-    x = torch.rand(5, 784)
-    assert model.posterior(x).shape == (5, 64)
-    torch.testing.assert_close(model.posterior(x).exp().sum(dim=1), torch.ones(5))
-    z = model.encode(x)
-    assert z.shape == (5, 2)
-    recon = model.decode(z)
+    recon, mu, logvar = model(torch.rand(shape))
     assert recon.shape == (5, 784)
+    assert mu.shape == logvar.shape == (5, 2)
     assert recon.min() >= 0
     assert recon.max() <= 1
+    z = model.reparameterize(mu, logvar)
+    assert z.shape == (5, 2)
+    assert model.decode(z).shape == (5, 784)
 
 
-def test_encode_gives_the_most_probable_cell() -> None:
+def test_training_decodes_a_draw_and_evaluation_the_mean() -> None:
+    model, x = VAE(side=8), torch.rand(5, 784)
+    mu, _ = model.encode(x)
+    torch.testing.assert_close(model.eval()(x)[0], model.decode(mu))
+    model.train()
+    draws = [model(x, torch.Generator().manual_seed(seed))[0] for seed in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize("peak", [(0, 0), (3, 4), (7, 6)])
+def test_the_posterior_is_mean_and_variance_of_the_window_around_the_peak(
+    peak: tuple[int, int],
+) -> None:
+    """Compared with sums over the window, in float64."""
+    model, generator = VAE(side=8), torch.Generator().manual_seed(0)
+    scores = torch.rand(1, 8, 8, generator=generator).double()
+    scores[0, *peak] = 2
+    mu, logvar = model.posterior(scores.flatten(1))
+    first = [min(max(at - WINDOW // 2, 0), 8 - WINDOW) for at in peak]
+    rows, columns = (slice(at, at + WINDOW) for at in first)
+    shares = scores[0, rows, columns].exp()
+    shares /= shares.sum()
+    points = plane(8).view(8, 8, 2)[rows, columns].double()
+    mean = (shares[..., None] * points).sum(dim=(0, 1))
+    variance = (shares[..., None] * (points - mean).square()).sum(dim=(0, 1))
+    torch.testing.assert_close(mu[0].double(), mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(logvar[0].exp().double(), variance, atol=2e-5, rtol=0)
+
+
+def test_gradients_reach_every_parameter() -> None:
     model = VAE(side=8)
-    x = torch.rand(5, 784)
-    for z, log_posterior in zip(model.encode(x), model.posterior(x), strict=True):
-        assert torch.equal(z, plane(8)[log_posterior.argmax()])
+    recon, mu, logvar = model(torch.rand(5, 784))
+    (recon.sum() + mu.sum() + logvar.sum()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    first = next(model.encoder.parameters()).grad
+    assert first is not None
+    assert first.abs().sum() > 0
 
 
 def test_is_small_enough() -> None:
@@ -57,7 +90,7 @@ def test_is_small_enough() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 5.0])
 def test_gaussian_draws_follow_mu_and_logvar_and_the_generator(shift: float) -> None:
-    model = GaussianVAE(196, 32)
+    model = mlp_vae(196, 32)
     mu, logvar = torch.tensor([[1.0 + shift, -2.0]]), torch.tensor([[-2.0, 1.0]])
     rows = mu.expand(100_000, 2), logvar.expand(100_000, 2)
     z = model.reparameterize(*rows, torch.Generator().manual_seed(3))
@@ -68,7 +101,7 @@ def test_gaussian_draws_follow_mu_and_logvar_and_the_generator(shift: float) -> 
 
 
 def test_gradients_reach_every_parameter_of_the_gaussian_vae() -> None:
-    model = GaussianVAE(196, 32)
+    model = mlp_vae(196, 32)
     recon, mu, logvar = model(torch.rand(5, 196))
     assert recon.shape == (5, 196)
     (recon.sum() + mu.sum() + logvar.sum()).backward()

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import recipe
@@ -14,8 +14,18 @@ from data import DigitDataset, ShuffledBatches, load_labelled_images
 from grader.metrics import reconstruction_scores
 from inference import encode, reconstruct
 from losses import distortion
-from models import REACH, VAE, GaussianVAE, plane
-from recipe import BATCH_SIZE, MARGIN, WARM_UP, Amortisation, FreeLatents, Layout, Prior, train_vae
+from models import REACH, VAE, GaussianVAE, mlp_vae, plane
+from recipe import (
+    BATCH_SIZE,
+    MARGIN,
+    WARM_UP,
+    Amortisation,
+    EvidenceBound,
+    FreeLatents,
+    Layout,
+    Prior,
+    train_vae,
+)
 from tests.conftest import shapes
 
 THIRDS = np.array([0, 2, 4]) * math.pi / 3
@@ -68,6 +78,9 @@ class Points(DigitDataset):
 
 
 class Identity(GaussianVAE):
+    def __init__(self) -> None:
+        super().__init__(nn.Identity(), nn.Identity())
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z = x[:, [0, -1]]
         return z, z
@@ -83,7 +96,7 @@ def clusters(angle: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("angle", [0.0, 0.7, 1.9, 2.5])
 def test_the_triangle_turns_towards_the_clusters(angle: float) -> None:
     z, corners = clusters(angle)
-    turned = Layout(Points(z), generator()).turn_corners(Identity(196, 8)).numpy()
+    turned = Layout(Points(z), generator()).turn_corners(Identity()).numpy()
     nearest = np.linalg.norm(turned[:, None] - corners, axis=2).min(axis=1)
     assert nearest.max() < 0.1
     np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1, rtol=1e-5)
@@ -99,7 +112,7 @@ def test_each_image_joins_the_component_of_its_neighbours() -> None:
             moved = torch.tensor(strayed).to(x)
             return moved, moved
 
-    _, _, components = Layout(Points(z), generator()).result(Strayed(196, 8))
+    _, _, components = Layout(Points(z), generator()).result(Strayed())
     truth = np.repeat(np.arange(3), 200)
     for k in range(3):
         assert np.bincount(components[truth == k], minlength=3).max() >= 198
@@ -120,7 +133,7 @@ def test_views_are_distorted_copies_of_neighbours() -> None:
 
 @pytest.mark.parametrize("progress", [0.0, WARM_UP, 0.3, 0.99])
 def test_the_first_loss_is_finite_and_reaches_every_parameter(progress: float) -> None:
-    model = GaussianVAE(196, 32)
+    model = mlp_vae(196, 32)
     terms = Layout(dataset(), generator()).step(model, torch.arange(30), progress)
     terms["loss"].backward()
     assert all(math.isfinite(value.item()) for value in terms.values())
@@ -185,6 +198,19 @@ def test_the_second_loss_trains_the_decoder_and_the_third_the_encoder() -> None:
         assert all(p.grad is None for p in other.parameters())
 
 
+def test_the_fourth_loss_is_the_weighted_bound_of_a_draw_and_trains_the_whole_network() -> None:
+    model, images = VAE(), dataset().images
+    terms = EvidenceBound(dataset(), generator()).step(model, torch.arange(30), 0.5)
+    terms["loss"].backward()
+    assert all(p.grad is not None for p in model.parameters())
+    with torch.no_grad():
+        mu, logvar = model.encode(images)
+        recon = model.decode(model.reparameterize(mu, logvar, generator()))
+    kl = 0.5 * (mu.double().square() + logvar.double().exp() - 1 - logvar).sum(dim=1)
+    expected = (distortion(recon, images) + recipe.ELBO_BETA * kl).mean()
+    torch.testing.assert_close(terms["loss"].double(), expected.double(), atol=1e-3, rtol=1e-4)
+
+
 def test_the_encoder_learns_to_stay_within_the_component() -> None:
     latents = free_latents()
     model = latents.model
@@ -192,7 +218,7 @@ def test_the_encoder_learns_to_stay_within_the_component() -> None:
     optimizer = torch.optim.Adam(model.encoder.parameters(), 1e-3)
 
     def share_within() -> float:
-        z = model.encode(latents.dataset.images)
+        z, _ = model.encode(latents.dataset.images)
         cost = latents.prior.cost(z)[torch.arange(30), latents.components]
         return cost.isfinite().float().mean().item()
 

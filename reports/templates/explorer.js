@@ -2,8 +2,9 @@
 
 // The network of models.py, as inference runs it: one image, one latent at a time.
 class Network {
-  constructor(packed, reach) {
+  constructor(packed, reach, window) {
     this.reach = reach;
+    this.window = window;
     this.weights = {};
     for (const [name, entry] of Object.entries(packed)) this.weights[name] = unpack(entry);
     this.tables = Object.keys(packed).filter((name) => name.startsWith("decoder.0.tables.")).sort();
@@ -74,12 +75,24 @@ class Network {
     return this.mlp(this.features(z), "decoder.1").map((value) => 1 / (1 + Math.exp(-value)));
   }
 
-  // The most probable cell's latent of an image.
+  // The mean of the posterior of an image: that of the softmax around the highest score.
   encode(image) {
-    const logits = this.mlp(image, "encoder");
-    const best = logits.indexOf(Math.max(...logits));
+    const scores = this.mlp(image, "encoder");
+    const highest = Math.max(...scores);
+    const best = scores.indexOf(highest);
+    const first = (at) => Math.min(this.side - this.window, Math.max(0, at - (this.window >> 1)));
+    const [top, left] = [first(Math.floor(best / this.side)), first(best % this.side)];
     const axis = (i) => -this.reach + (2 * this.reach * i) / (this.side - 1);
-    return [axis(Math.floor(best / this.side)), axis(best % this.side)];
+    let [total, x, y] = [0, 0, 0];
+    for (let row = top; row < top + this.window; row++) {
+      for (let column = left; column < left + this.window; column++) {
+        const share = Math.exp(scores[row * this.side + column] - highest);
+        total += share;
+        x += share * axis(row);
+        y += share * axis(column);
+      }
+    }
+    return [x / total, y / total];
   }
 }
 
@@ -168,8 +181,8 @@ function paint(canvas, images) {
 const explorer = (() => {
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
-  const { points, mixture, reach } = data;
-  const network = new Network(data.network, reach);
+  const { points, mixture, reach, window } = data;
+  const network = new Network(data.network, reach, window);
   const pixels = bytes(points.pixels);
   const image = (i) => Float32Array.from(pixels.subarray(784 * i, 784 * (i + 1)), (v) => v / 255);
   let shown = points.z.map((_, i) => i);
@@ -204,13 +217,13 @@ const explorer = (() => {
     find("place").textContent = `z = (${x.toFixed(2)}, ${y.toFixed(2)})`;
     tabulate(find("probabilities"), cursor);
     const near = nearest(x, y);
-    if (near !== null && Math.hypot(points.place[near][0] - x, points.place[near][1] - y) < 0.06) tell(near);
+    if (near !== null && Math.hypot(points.z[near][0] - x, points.z[near][1] - y) < 0.06) tell(near);
   }
 
   function nearest(x, y) {
     let [best, least] = [null, Infinity];
     for (const i of shown) {
-      const distance = Math.hypot(points.place[i][0] - x, points.place[i][1] - y);
+      const distance = Math.hypot(points.z[i][0] - x, points.z[i][1] - y);
       if (distance < least) [best, least] = [i, distance];
     }
     return best;
@@ -266,8 +279,8 @@ const explorer = (() => {
       shown = shown.filter((i) => points.set[i] === "validation");
     }
     source("shown").data = {
-      x: shown.map((i) => points.place[i][0]),
-      y: shown.map((i) => points.place[i][1]),
+      x: shown.map((i) => points.z[i][0]),
+      y: shown.map((i) => points.z[i][1]),
       colour: shown.map((i) => data.colours[points.predicted[i]]),
     };
     find("count").textContent = `${shown.length} images`;

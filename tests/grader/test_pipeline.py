@@ -267,6 +267,21 @@ def test_missing_data_is_the_graders_mistake(
         assess(submit({"vae.py": program()}), a3, Settings(tmp_path, level))
 
 
+def test_a_data_set_is_taken_under_any_of_its_names(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    (folder / "mnist_1_4_8_val.npz").rename(folder / "mnist_1_4_8_val_recon.npz")
+    grade = assess(submit({"vae.py": program()}), a3, Settings(folder, level))
+    usual = assess(submit({"vae.py": program()}), a3, Settings(data_folder, level))
+    assert grade.marks == usual.marks
+    assert grade.record["data"] == usual.record["data"]
+    (folder / "mnist_1_4_8_val_recon.npz").unlink()
+    with pytest.raises(ArtifactError, match=r"mnist_1_4_8_val\.npz: no such file"):
+        assess(submit({"vae.py": program()}), a3, Settings(folder, level))
+
+
 def test_a_copy_shows_no_label_and_answers_come_back_in_order(
     data_folder: Path, a3: Assignment, tmp_path: Path
 ) -> None:

@@ -7,13 +7,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from graded import load_model
+from losses import loss_function
 from models import VAE
-from reports.a3 import (
-    evaluate_gmm_performance,
-    loss_function,
-    plot_2d_manifold,
-    show_reconstruction,
-)
+from reports.a3 import evaluate_gmm_performance, plot_2d_manifold, show_reconstruction
 
 
 def test_loss_function_is_the_one_of_the_assignment() -> None:

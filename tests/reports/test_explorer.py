@@ -158,9 +158,9 @@ def test_the_page_decodes_and_encodes_as_pytorch_does(shown: dict[str, Any], fil
         "(images) => images.map((x) => explorer.network.encode(Float32Array.from(x)))",
         images.tolist(),
     )
-    # In 8 bits the encoder may prefer a neighbouring cell.
+    # In 8 bits the encoder may prefer a neighbouring point of its grid.
     apart = np.abs(np.array(found) - encode(shown["model"], images)).max(axis=1)
-    assert np.mean(apart < 1e-5) > 0.8
+    assert np.mean(apart < 0.02) > 0.8
     mixture: GaussianMixture = shown["mixture"]
     expected = mixture.predict_proba(z)
     for place, row in zip(z.tolist(), expected, strict=True):
@@ -220,11 +220,11 @@ def test_moving_decodes_what_is_under_the_pointer(shown: dict[str, Any]) -> None
 def test_a_tap_tells_of_the_nearest_image(shown: dict[str, Any], files: Path) -> None:
     page = shown["page"]
     points = json.loads(page.inner_text("#data") or page.text_content("#data"))["points"]
-    page.mouse.click(*place_of(page, *points["place"][7]))
+    page.mouse.click(*place_of(page, *points["z"][7]))
     page.wait_for_timeout(100)
     about = page.inner_text("#about")
     number = int(re.findall(r"image (\d+)", about)[0]) - 1
-    here = np.array(points["place"])
+    here = np.array(points["z"])
     distances = np.hypot(*(here - here[7]).T)
     assert distances[number] < 0.05
     assert f"labelled {points['label'][number]}" in about
