@@ -2,7 +2,7 @@
 
 python -m benchmarks.frontier time|size: full runs of the recipe on VAE_DATA's training file with
 more or fewer epochs, or with wider and narrower decoders, scored on the test file. A run that is in
-build/benchmarks/frontier_NAME.json already is not repeated. Draws docs/frontier_NAME.png.
+build/benchmarks/frontier_NAME.json already is not repeated. Draws frontier_NAME.png next to it.
 """
 
 import functools
@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 import recipe
-from benchmarks.common import ROOT, course_file, load, save
+from benchmarks.common import RESULTS, course_file, load, save
 from data import load_labelled_images
 from graded import fit_mixture
 from grader.metrics import classification_scores, reconstruction_scores
@@ -75,7 +75,7 @@ def main() -> None:
         print(f"{point:>5}", "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     rows = [results[key] for key in sorted(results, key=int)]
     figure = draw(rows, "epochs" if name == "time" else "parameters")
-    figure.savefig(ROOT / "docs" / f"{title}.png", dpi=100)
+    figure.savefig(RESULTS / f"{title}.png", dpi=100)
 
 
 if __name__ == "__main__":
