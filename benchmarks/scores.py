@@ -117,9 +117,9 @@ def main() -> None:
                 save("scores", results)
             print(name, "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
     runs = [row for name, row in results.items() if name.startswith("seed")]
-    for score in runs[0]:
-        values = [row[score] for row in runs]
-        print(f"{score:30} {min(values):.4f} to {max(values):.4f}")
+    for name in runs[0]:
+        values = [row[name] for row in runs]
+        print(f"{name:30} {min(values):.4f} to {max(values):.4f}")
     results["nearest training image"] = lookup_scores(course_file("train"), course_file("test"))
     results["pca"] = pca_scores(course_file("train"), course_file("test"))
     for name in ("nearest training image", "pca"):

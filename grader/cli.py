@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -187,14 +188,20 @@ def dry_run(
 def advice(level: Level) -> str:
     """Return the commands that set up a Python with which this machine gives `level`."""
     folder = "/opt/vae-grader" if os.geteuid() == 0 else "~/vae-grader"
-    installed = HOME.name != "grader"
-    what = "vae-grader, from where you installed it" if installed else f"--requirement {LOCK}"
     return (
         f"this machine supports level {level}, with a Python that every user can read:\n"
         f"    {readable_python()} -m venv {folder}\n"
-        f"    {folder}/bin/python -m pip install {what}\n"
-        f"    {folder}/bin/{'vae-grader' if installed else PROGRAM} doctor"
+        f"    {folder}/bin/python -m pip install {requirement()}\n"
+        f"    {folder}/bin/{PROGRAM} doctor"
     )
+
+
+def requirement() -> str:
+    """Return what to ask pip for, to have this grader in another environment."""
+    if HOME.name == "grader":
+        return f"--requirement {LOCK}"
+    origin = metadata.distribution("vae-grader").read_text("direct_url.json")
+    return str(json.loads(origin)["url"]) if origin else "vae-grader"
 
 
 def readable_python() -> str:
