@@ -66,7 +66,8 @@ class FeatureGrids(nn.Module):
             place = unit * (side - 1)
             corner = place.floor().clamp(max=side - 2)
             right, down = (place - corner).unbind(dim=1)
-            first = (corner @ place.new_tensor([side, 1])).long()
+            # A latent that is no number shows in `parts`; it must not become an index.
+            first = (corner.nan_to_num() @ place.new_tensor([side, 1])).long()
             rows = first[:, None] + torch.tensor([0, 1, side, side + 1], device=z.device)
             left, up = 1 - right, 1 - down
             weights = torch.stack([left * up, left * down, right * up, right * down], dim=1)
