@@ -71,18 +71,19 @@ class Data(Table):
     are not at hand, `stand_in` takes its place for trusted code.
     """
 
-    file: FileName | Annotated[list[FileName], Field(min_length=1)]
+    file: Annotated[list[FileName], Field(min_length=1)]
     stand_in: str | None = None
     labels: Literal["real", "dummy", "none"] = "dummy"
     shuffled: bool = False
 
-    @property
-    def names(self) -> list[str]:
-        return [self.file] if isinstance(self.file, str) else self.file
+    @check_field("file", mode="before")
+    @classmethod
+    def one_name_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
     def path(self, folder: Path) -> Path:
         """Return where the data set is in a folder, or would be under its first name."""
-        paths = [folder / name for name in self.names]
+        paths = [folder / name for name in self.file]
         return next((path for path in paths if path.is_file()), paths[0])
 
 

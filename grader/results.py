@@ -246,7 +246,7 @@ def plan_text(task: Assignment, included: bool, remarks: list[str]) -> str:
     lines = [f"{task.title} ({task.name})"]
     for name, data in task.data.items():
         order = "in another order" if data.shuffled else "in its order"
-        lines.append(f"Data {name}: {' or '.join(data.names)}, labels {data.labels}, {order}")
+        lines.append(f"Data {name}: {' or '.join(data.file)}, labels {data.labels}, {order}")
     for stage in task.stage:
         limits = stage.limits
         lines += [
