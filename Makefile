@@ -5,7 +5,6 @@ VENV ?= .venv
 READY := $(VENV)/ready
 RUN := $(abspath $(VENV))/bin/python
 DEMO := build/demo
-WORKERS := 2
 
 # The demo's data: `make demo TRAIN=... VAL=... RECON=... TEST=...` takes other files.
 TRAIN ?= $(DEMO)/data/train.npz
@@ -39,7 +38,7 @@ demo: $(READY)
 	@echo "pictures: $(DEMO)/pictures"
 
 test: $(READY)
-	$(RUN) -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile
+	$(RUN) -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)
 	$(RUN) -m pytest -m slow

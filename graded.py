@@ -35,7 +35,7 @@ from storage import (
 from training import History
 
 SMALLEST_SHARE = 0.05  # of the images; a component below it has collapsed
-SMALL_FILE = 1 << 16  # bytes; no output but the model is larger
+SMALL_FILE = 1 << 16  # bytes of room for each output next to the model
 BUDGET = 55.0  # minutes, inside the hour that the assignment expects
 MIXTURE = "the mixture saved by 'vae.py ... train'"
 

@@ -23,6 +23,7 @@ def problem() -> str | None:
     return None
 
 
-if problem():
-    sys.stderr.write(f"vae.py: {problem()}\n")
+PROBLEM = problem()
+if PROBLEM:
+    sys.stderr.write(f"vae.py: {PROBLEM}\n")
     sys.exit(2)

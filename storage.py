@@ -28,7 +28,7 @@ class UserError(Exception):
 
 
 @contextmanager
-def beside(path: Path, size: int = 0) -> Iterator[Path]:
+def temporary_file(path: Path, size: int = 0) -> Iterator[Path]:
     """Yield a name for a temporary file next to `path`, and remove the file in the end.
 
     Makes the folder. An OSError in the block becomes a UserError about `path`, which was to hold
@@ -52,7 +52,7 @@ def beside(path: Path, size: int = 0) -> Iterator[Path]:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path`, whole, if the block ends without an error."""
-    with beside(path) as temporary:
+    with temporary_file(path) as temporary:
         with temporary.open("wb") as file:
             yield file
             file.flush()
@@ -67,7 +67,7 @@ def check_writable(sizes: Mapping[Path, int]) -> None:
     """
     with ExitStack() as stack:
         for path, size in sizes.items():
-            stack.enter_context(beside(path, size)).write_bytes(bytes(size))
+            stack.enter_context(temporary_file(path, size)).write_bytes(bytes(size))
 
 
 def read_bytes(path: Path, expected: str) -> bytes:

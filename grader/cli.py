@@ -370,6 +370,6 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
             raise
-        message = f"this command needs {error.name}; python -m pip install -r requirements-dev.lock"
+        message = f"this command needs {error.name}; python -m pip install {error.name}"
     print(message, file=sys.stderr)
     return 2
