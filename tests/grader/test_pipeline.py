@@ -307,7 +307,14 @@ def test_a_copy_shows_no_label_and_answers_come_back_in_order(
 SLEEPER = "import sys, time\nprint('{mark}')\ntime.sleep(1 if '{word}' in sys.argv else 0)\n"
 
 
-@pytest.mark.parametrize("word", ["train", "test_reconstruction", "test_classifier"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "train",
+        pytest.param("test_reconstruction", marks=pytest.mark.slow),
+        pytest.param("test_classifier", marks=pytest.mark.slow),
+    ],
+)
 def test_a_grader_that_is_killed_leaves_nothing_behind(
     submit: Submit, data_folder: Path, tmp_path: Path, level: Level, word: str
 ) -> None:
