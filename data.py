@@ -16,6 +16,7 @@ from storage import UserError, read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"
+SHARP_ROWS = 512  # images at a time, whose sampling grids fit the cache
 ROUNDING = 1e-5  # how far resizing and arithmetic may carry a float past its range
 
 
@@ -94,19 +95,42 @@ class DigitDataset(Dataset[Tensor]):
         return self.images[index]
 
 
-def random_affine(images: Tensor, generator: Generator) -> Tensor:
-    """Each of (B, S, S) images rotated, sheared, scaled and shifted at random, a little.
+def random_matrices(
+    count: int, strength: float, generator: Generator, device: torch.device
+) -> Tensor:
+    """Return small rotations, shears, scalings and shifts, drawn at random: (count, 2, 3).
 
-    At most 0.2 rad, 0.15, 10 % and 5 % of the side; black fills the border.
+    At full strength at most 0.2 rad, 0.15, 10 % and 5 % of the side.
     """
-    most = torch.tensor([0.2, 0.15, 0.1, 0.1, 0.1], device=images.device)
-    uniform = torch.rand(len(images), 5, generator=generator, device=images.device)
+    most = strength * torch.tensor([0.2, 0.15, 0.1, 0.1, 0.1], device=device)
+    uniform = torch.rand(count, 5, generator=generator, device=device)
     angle, shear, scale, right, down = ((2 * uniform - 1) * most).T
     cos, sin = (1 + scale) * angle.cos(), (1 + scale) * angle.sin()
-    rows = torch.stack([cos, shear - sin, right, sin, cos, down], dim=1)
-    matrix = rows.unflatten(1, (2, 3))
-    grid = functional.affine_grid(matrix, [len(images), 1, *images.shape[1:]], align_corners=False)
+    return torch.stack([cos, shear - sin, right, sin, cos, down], dim=1).unflatten(1, (2, 3))
+
+
+def random_affine(images: Tensor, generator: Generator) -> Tensor:
+    """Distort each of (B, S, S) images a little, at random; black fills the border."""
+    matrices = random_matrices(len(images), 1.0, generator, images.device)
+    size = [len(images), 1, *images.shape[1:]]
+    grid = functional.affine_grid(matrices, size, align_corners=False)
     return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+
+
+def distorted(images: Tensor, generator: Generator, strength: float) -> Tensor:
+    """Distort (N, 784) images as `random_affine` does, and keep their strokes sharp: (N, 784).
+
+    Bicubic, at twice the resolution: bilinear copies are blurred, and SSIM minds that.
+    """
+    matrices = random_matrices(len(images), strength, generator, images.device)
+    copies = []
+    for some, matrix in zip(images.split(SHARP_ROWS), matrices.split(SHARP_ROWS), strict=True):
+        grid = functional.affine_grid(matrix, [len(some), 1, 56, 56], align_corners=False)
+        large = functional.grid_sample(
+            some.view(-1, 1, 28, 28), grid, mode="bicubic", align_corners=False
+        )
+        copies.append(functional.avg_pool2d(large, 2).clamp(0, 1).flatten(1))
+    return torch.cat(copies)
 
 
 class ShuffledBatches:

@@ -118,7 +118,7 @@ def fit_mixture(
 def train(before: list[str], after: list[str], usage: str) -> None:
     """Train on the images of TRAIN, whose labels are not read; save the model and the mixture."""
     started = time.monotonic()
-    parser = CommandLine(usage, "train.npz val.npz train vae.pth gmm_params.pkl --epochs 84")
+    parser = CommandLine(usage, "train.npz val.npz train vae.pth gmm_params.pkl --epochs 72")
     parser.add_model(gmm=True)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
     parser.add_argument("--budget", type=float, default=BUDGET, help="minutes (%(default)g)")

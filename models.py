@@ -1,12 +1,16 @@
 """The networks of the graded modes, and the blocks that they share with others."""
 
+import math
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 PIXELS = 784
+CELL = 4  # points a side: a cell of the encoder's grid
+NEAR = 8  # points a side: the cell and half a cell around it
 WINDOW = 3  # points a side: what the posterior of an image is made of
-LEAST_VARIANCE = 1e-5  # of a posterior along an axis
+LEAST_VARIANCE = 1e-6  # of a posterior along an axis
 REACH = 3.0  # the latent plane is [-3, 3] x [-3, 3]: all but 0.5 % of a standard normal
 
 
@@ -14,6 +18,13 @@ def plane(side: int, device: torch.device | None = None) -> Tensor:
     """The points of a square grid over the latent plane, row by row: (side * side, 2)."""
     axis = torch.linspace(-REACH, REACH, side, device=device)
     return torch.cartesian_prod(axis, axis)
+
+
+def square(corner: Tensor, side: int, stride: int) -> Tensor:
+    """Return indices of the side x side points from (B, 2) corners on, in rows of `stride`."""
+    steps = torch.arange(side, device=corner.device)
+    rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps
+    return (stride * rows[:, :, None] + columns[:, None, :]).flatten(1)
 
 
 class ResidualBlock(nn.Module):
@@ -45,19 +56,25 @@ def mlp_vae(pixels: int, width: int) -> "GaussianVAE":
     return GaussianVAE(residual_mlp(pixels, 4, width), decoder)
 
 
-class FeatureGrids(nn.Module):
-    """A point of the plane, and what grids of ever finer mesh hold there: (B, 2) -> (B, outputs).
+class PlaneFeatures(nn.Module):
+    """What the decoder reads at a point of the plane: (B, 2) -> (B, outputs).
 
-    A learned vector lies at each point of each grid; between them they are interpolated bilinearly.
-    It gives a small network fine detail over a small space. Müller et al., "Instant Neural Graphics
-    Primitives" (arXiv 2201.05989), section 3, without the hashing, which two dimensions can spare.
+    The point itself; a learned vector of each of ever finer grids, interpolated bilinearly; and
+    sine and cosine waves that repeat in every cell of the finest grid. Grids give a small network
+    detail at a place: Müller et al., "Instant Neural Graphics Primitives" (arXiv 2201.05989),
+    section 3, without the hashing, which two dimensions can spare. Waves are the same in all cells:
+    what they stand for, such as slant and size, is learned from all images at once. Tancik et al.,
+    "Fourier Features Let Networks Learn High Frequency Functions" (arXiv 2006.10739).
     """
 
-    def __init__(self, sides: tuple[int, ...] = (16, 32, 64, 128), features: int = 16) -> None:
+    def __init__(
+        self, sides: tuple[int, ...] = (8, 16, 32), features: int = 16, waves: int = 7
+    ) -> None:
         super().__init__()
         self.sides = sides
-        self.outputs = 2 + len(sides) * features
+        self.outputs = 2 + len(sides) * features + 4 * waves
         self.tables = nn.ParameterList(0.1 * torch.randn(side * side, features) for side in sides)
+        self.waves = waves
 
     def forward(self, z: Tensor) -> Tensor:
         unit = ((z + REACH) / (2 * REACH)).clamp(0, 1)
@@ -73,7 +90,9 @@ class FeatureGrids(nn.Module):
             weights = torch.stack([left * up, left * down, right * up, right * down], dim=1)
             sums = functional.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
             parts.append(sums)
-        return torch.cat(parts, dim=1)
+        numbers = torch.arange(1, self.waves + 1, device=z.device)
+        angles = 2 * math.pi * (self.sides[-1] - 1) * (unit[:, :, None] * numbers).flatten(1)
+        return torch.cat([*parts, angles.sin(), angles.cos()], dim=1)
 
 
 class GaussianVAE(nn.Module):
@@ -115,43 +134,83 @@ class GaussianVAE(nn.Module):
         return self.decode(z), mu, logvar
 
 
+class PlaneEncoder(nn.Module):
+    """The networks that tell where on the plane an image lies: first roughly, then closely.
+
+    `cell_scores`: hidden layer (B, width) -> scores of all cells, (B, cells^2). `point_scores`:
+    hidden layer, error of a first guess and its features -> what NEAR^2 points around it score more
+    or less than their cells.
+    """
+
+    def __init__(self, features: int, cells: int, width: int) -> None:
+        super().__init__()
+        self.hidden = residual_mlp(PIXELS, width, width)
+        self.cell_scores = nn.Linear(width, cells**2)
+        self.point_scores = residual_mlp(width + PIXELS + features, NEAR**2, width, blocks=1)
+
+
 class VAE(GaussianVAE):
     """The graded network: a VAE with a 2-D latent, from (B, 784), (B, 28, 28) or (B, 1, 28, 28).
 
-    The encoder has an output for each point of a square grid over the latent plane. The softmax in
-    the window around the largest is a small picture of the posterior: its mean is mu, its variance
-    along each axis gives logvar. So an image that could lie at two places need not lie between
-    them, and gradients still reach both. Integral regression: Sun et al., arXiv 1711.08229.
+    The encoder scores the cells of a square grid over the plane, looks at what the decoder draws at
+    the centre of the best, and then scores the points around that centre: iterative amortised
+    inference, Marino et al. (arXiv 1807.09356). The softmax of the points next to the best is a
+    small picture of the posterior: its mean is mu, its variance along each axis gives logvar. So an
+    image that could lie at two places need not lie between them, and gradients still reach both.
+    Integral regression: Sun et al. (arXiv 1711.08229).
     """
 
-    def __init__(self, side: int = 64, width: int = 512) -> None:
-        grids = FeatureGrids()
-        encoder = residual_mlp(PIXELS, side * side, width=384)
-        blocks = residual_mlp(grids.outputs, PIXELS, width)
-        super().__init__(encoder, nn.Sequential(grids, blocks, nn.Sigmoid()))
-        self.side = side
+    encoder: PlaneEncoder
+    decoder: nn.Sequential
 
-    def cells(self) -> Tensor:
-        """Return the grid's points: (side * side, 2)."""
+    def __init__(self, cells: int = 64, width: int = 512, encoder_width: int = 384) -> None:
+        features = PlaneFeatures()
+        blocks = residual_mlp(features.outputs, PIXELS, width)
+        encoder = PlaneEncoder(features.outputs, cells, encoder_width)
+        super().__init__(encoder, nn.Sequential(features, blocks, nn.Sigmoid()))
+        self.cells = cells
+        self.side = cells * CELL  # points of the plane's grid
+
+    def points(self) -> Tensor:
+        """Return the points of the grid, row by row: (side^2, 2)."""
         return plane(self.side, next(self.parameters()).device)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return the encoder's output for each point of the grid: (B, side * side)."""
-        return self.encoder(x.flatten(1))
+    def points_of_cells(self) -> Tensor:
+        """Return the indices of each cell's points: (cells^2, CELL^2)."""
+        device = next(self.parameters()).device
+        index = torch.arange(self.side**2, device=device)
+        return index.view(self.cells, CELL, self.cells, CELL).transpose(1, 2).reshape(-1, CELL**2)
+
+    def scores(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scores of cells, and indices and scores of the points around the best cell.
+
+        (B, cells^2), (B, NEAR^2) and (B, NEAR^2).
+        """
+        x = x.flatten(1)
+        hidden = self.encoder.hidden(x)
+        cell_scores = self.encoder.cell_scores(hidden)
+        best = cell_scores.argmax(dim=1)
+        corner = CELL * torch.stack([best // self.cells, best % self.cells], dim=1)
+        corner = (corner - (NEAR - CELL) // 2).clamp(0, self.side - NEAR)
+        near = square(corner, NEAR, self.side)
+        with torch.no_grad():
+            features = self.decoder[0](self.points()[near].mean(dim=1))
+            error = x - self.decoder[1:](features)
+        point_scores = self.encoder.point_scores(torch.cat([hidden, error, features], dim=1))
+        cells = near // self.side // CELL * self.cells + near % self.side // CELL
+        return cell_scores, near, point_scores + cell_scores.gather(1, cells)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.posterior(self.scores(x))
+        _, near, point_scores = self.scores(x)
+        return self.posterior(near, point_scores)
 
-    def posterior(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar, (B, 2) each, of the softmax around the highest score."""
-        peak = scores.argmax(dim=1, keepdim=True)
-        corner = torch.cat([peak // self.side, peak % self.side], dim=1)
-        corner = (corner - WINDOW // 2).clamp(0, self.side - WINDOW)
-        steps = torch.arange(WINDOW, device=scores.device)
-        rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps  # (B, WINDOW) each
-        window = (self.side * rows[:, :, None] + columns[:, None, :]).flatten(1)
+    def posterior(self, near: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar, (B, 2) each, from indices and scores of points, (B, NEAR^2)."""
+        best = scores.argmax(dim=1)
+        corner = torch.stack([best // NEAR, best % NEAR], dim=1)
+        window = square((corner - WINDOW // 2).clamp(0, NEAR - WINDOW), WINDOW, NEAR)
         shares = scores.gather(1, window).softmax(dim=1)
-        points = self.cells()[window]
+        points = self.points()[near.gather(1, window)]
         mu = (shares[:, :, None] * points).sum(dim=1)
         variance = (shares[:, :, None] * (points - mu[:, None]).square()).sum(dim=1)
         return mu, (variance + LEAST_VARIANCE).log()

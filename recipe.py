@@ -19,9 +19,9 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from data import DigitDataset, ShuffledBatches, random_affine
+from data import DigitDataset, ShuffledBatches, distorted, random_affine
 from gmm import GaussianMixture
-from inference import decode_points, squared_distances
+from inference import decode_points, gauss_newton, low_frequencies, squared_distances
 from losses import (
     SSIM_WEIGHT,
     disagreement,
@@ -36,15 +36,15 @@ from models import PIXELS, REACH, VAE, GaussianVAE, mlp_vae, plane
 from training import Batches, History, Model, fit
 
 CLASSES = 3
-EPOCHS = 84
-SHARES = {"latents": 0.69, "encoder": 0.24, "elbo": 0.07}  # of the epochs; the layout is apart
-BATCH_SIZE = 256  # past it a CPU gains little speed
+EPOCHS = 72
+SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs; the layout is apart
+BATCH_SIZE = 256  # past it a CPU gains little speed; half of it copies in the second stage
 DISTANCE_ROWS = 512  # of a matrix of distances at a time
 
 # Of the time that is left when a stage starts.
 TIME_SHARES = {"layout": 0.2, "latents": 0.65, "encoder": 0.65, "elbo": 0.9}
 # Peaks of one-cycle schedules.
-LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3, "elbo": 6e-5}
+LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3, "elbo": 5e-5}
 
 LAYOUT_STEPS = 1000  # with a third of them, some seeds part the images otherwise than by digit
 LAYOUT_SIDE = 14
@@ -56,11 +56,13 @@ AGREEMENT_WEIGHT = 10.0  # what makes all ways to write a digit one component
 NEIGHBOURS = 10  # of a training image, itself among them
 VOTES = 30  # rounds in which an image joins the component of most of its neighbours
 
-SIGMA = 0.015  # standard deviation of the free posteriors
+SIGMA = 0.004  # standard deviation of the free posteriors
 BETA = 0.7  # weight of the KL term in the search
 MARGIN = 0.9  # the least responsibility of its component for an image's latent: leaves a gap
-SIDE = 64  # of the grid that the search goes through
-SEARCH_INTERVAL = 50  # steps at least between two searches, of which each costs as much as several
+SIDE = 128  # of the grid that the search goes through
+COPY_STRENGTH = 0.5  # of the distortion of the copies that the decoder learns to draw too
+SEARCH_INTERVAL = 200  # steps at least between two searches, of which each costs as much as several
+OUTSIDE = 1e4  # energy of a point outside the image's component, where all near it are
 TEMPERATURE = 2.0  # of the encoder's targets: 2 is that of a unit-variance Gaussian likelihood
 ELBO_BETA = 1.0  # weight of the KL to N(0, I) next to the distortion, in the last stage
 
@@ -166,10 +168,11 @@ class FreeLatents:
     """The second stage: a posterior of its own, N(z, SIGMA^2 I), for each training image.
 
     Iterated over, it gives one epoch's batches. Between epochs, unless the last time was just now,
-    a grid over the plane is shifted at random and decoded, and each image moves to the point
-    nearest to it within the part of its component, if that lowers its negative ELBO. No gradient
-    could move it as far. Latents without an encoder: Bojanowski et al., "Optimizing the Latent
-    Space of Generative Networks" (arXiv 1707.05776).
+    each training image gets a new distorted copy, a grid over the plane is shifted at random and
+    decoded, and each image and copy moves to the point nearest to it within the part of its
+    component, and from there one Gauss-Newton step; an image only if that lowers its negative ELBO.
+    No gradient could move it as far. Latents without an encoder: Bojanowski et al., "Optimizing the
+    Latent Space of Generative Networks" (arXiv 1707.05776).
     """
 
     def __init__(
@@ -178,6 +181,7 @@ class FreeLatents:
         self.model, self.dataset, self.batches = model, dataset, batches
         self.generator = batches.generator
         self.z, self.prior, self.components = start
+        self.copies, self.copy_z = dataset.images, self.z
         self.steps = 0  # since the last search
 
     def __len__(self) -> int:
@@ -192,22 +196,43 @@ class FreeLatents:
 
     @torch.no_grad()
     def search(self) -> None:
-        """Move each image's latent to the nearest point of a new grid, where that is better."""
-        device = self.z.device
-        shift = torch.rand(2, generator=self.generator, device=device) - 0.5
-        points = plane(SIDE, device) + shift * (2 * REACH / (SIDE - 1))
-        decoded = decode_points(self.model, points)
-        costs = self.prior.cost(points).T.contiguous()
-        for rows in torch.arange(len(self.z), device=device).split(DISTANCE_ROWS):
-            x, own, component = self.dataset[rows], self.z[rows], self.components[rows]
-            nearest = (squared_distances(x, decoded) + costs[component]).argmin(dim=1)
-            own_cost = self.prior.cost(own).gather(1, component[:, None])[:, 0]
-            own_loss = distortion(self.model.decode(own), x) + own_cost
-            loss = distortion(decoded[nearest], x) + costs[component, nearest]
-            self.z[rows] = torch.where((loss < own_loss)[:, None], points[nearest], own)
+        """Make new copies, and find latents for them; and for the images, where that is better."""
+        self.copies = distorted(self.dataset.images, self.generator, COPY_STRENGTH)
+        shift = torch.rand(2, generator=self.generator, device=self.z.device) - 0.5
+        points = plane(SIDE, self.z.device) + shift * (2 * REACH / (SIDE - 1))
+        decoded = low_frequencies(decode_points(self.model, points))
+        costs = self.prior.cost(points)
+        found, self.copy_z = self.z.clone(), self.z.clone()
+        for k in range(len(costs.T)):
+            inside = costs[:, k].isfinite()
+            part = points[inside], decoded[inside], costs[inside, k]
+            for rows in (self.components == k).nonzero()[:, 0].split(DISTANCE_ROWS):
+                found[rows] = self.nearest(self.dataset[rows], k, *part)
+                self.copy_z[rows] = self.nearest(self.copies[rows], k, *part)
+        better = self.losses(self.dataset.images, found) < self.losses(self.dataset.images, self.z)
+        self.z = torch.where(better[:, None], found, self.z)
+
+    def nearest(self, x: Tensor, k: int, points: Tensor, decoded: Tensor, costs: Tensor) -> Tensor:
+        """Return the latents of images of component k: the nearest of `points`, and a step on."""
+        z = points[(squared_distances(low_frequencies(x), decoded) + costs).argmin(dim=1)]
+        moved = gauss_newton(self.model, x, z, 2 * REACH / (SIDE - 1))
+        before, after = (
+            distortion(self.model.decode(there), x) + self.prior.cost(there)[:, k]
+            for there in (z, moved)
+        )
+        return torch.where((after < before)[:, None], moved, z)
+
+    def losses(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the negative ELBO of images at latents, up to a constant: (N,)."""
+        recon = decode_points(self.model, z)
+        costs = self.prior.cost(z).gather(1, self.components[:, None])[:, 0]
+        return costs + torch.cat(
+            [distortion(r, rows) for r, rows in zip(recon.split(1024), x.split(1024), strict=True)]
+        )
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        x, z = self.dataset[index], self.z[index]
+        x = torch.cat([self.dataset[index], self.copies[index]])
+        z = torch.cat([self.z[index], self.copy_z[index]])
         noise = torch.empty_like(z).normal_(generator=self.generator)
         terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
         logvar = torch.full_like(z, 2 * math.log(SIGMA))
@@ -220,7 +245,7 @@ class Amortisation:
 
     The target is the posterior of a unit-variance Gaussian likelihood and the prior to the power of
     BETA / 2, within the component of the image: the encoder is right about a copy only if it names
-    the component of the original.
+    the component of the original. Cells are to have the sum of their points' shares.
     """
 
     def __init__(
@@ -228,16 +253,45 @@ class Amortisation:
     ) -> None:
         self.dataset, self.generator = dataset, generator
         self.components = latents.components
-        self.decoded = decode_points(model, model.cells())
-        self.costs = latents.prior.cost(model.cells()).T.contiguous()
+        self.low = low_frequencies(decode_points(model, model.points()))
+        self.costs = latents.prior.cost(model.points()).T.contiguous()
+        points_of_cells = model.points_of_cells()
+        self.parts = []  # of each component: its cells, and its points' coefficients and costs
+        for costs in self.costs:
+            cells = costs.isfinite()[points_of_cells].any(dim=1).nonzero()[:, 0]
+            points = points_of_cells[cells].flatten()
+            low = self.low[points]
+            self.parts.append((cells, low.T.contiguous(), low.square().sum(dim=1) + costs[points]))
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        images = self.dataset[index].view(-1, 28, 28)
-        x = random_affine(images, self.generator).flatten(1)
-        energy = squared_distances(x, self.decoded) + self.costs[self.components[index]]
+        copies = distorted(self.dataset[index], self.generator, 1.0)
+        whole = torch.arange(len(index), device=index.device) % 4 == 0
+        x = torch.where(whole[:, None], self.dataset[index], copies)
+        cell_scores, near, point_scores = model.scores(x)
+        low, components = low_frequencies(x), self.components[index]
+        in_cells = self.cross_entropy_of_cells(cell_scores, low, components)
+        energy = (low[:, None] - self.low[near]).square().sum(dim=2)
+        energy = energy + self.costs[components[:, None], near].clamp(max=OUTSIDE)
         target = (-energy / TEMPERATURE).softmax(dim=1)
-        cross_entropy = functional.cross_entropy(model.scores(x), target)
-        return {"loss": cross_entropy, "cross_entropy": cross_entropy}
+        near_by = functional.cross_entropy(point_scores, target)
+        return {
+            "loss": in_cells + near_by,
+            "cross_entropy": in_cells,
+            "cross_entropy_near": near_by,
+        }
+
+    def cross_entropy_of_cells(self, scores: Tensor, low: Tensor, components: Tensor) -> Tensor:
+        """Return the cross-entropy of (B, cells^2) scores to the posterior over cells, nats."""
+        log_shares = scores.log_softmax(dim=1)
+        total = torch.zeros((), device=scores.device)
+        for k, (cells, points, costs) in enumerate(self.parts):
+            rows = (components == k).nonzero()[:, 0]
+            log_target = torch.addmm(
+                costs, low[rows], points, beta=-1 / TEMPERATURE, alpha=2 / TEMPERATURE
+            )
+            target = log_target.softmax(dim=1).unflatten(1, (len(cells), -1)).sum(dim=2)
+            total = total - (target * log_shares[rows[:, None], cells]).sum()
+        return total / len(scores)
 
 
 class EvidenceBound:
@@ -284,7 +338,8 @@ def train_vae(
     layout = Layout(dataset, generator)
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
-    latents = FreeLatents(model, dataset, batches, layout.result(scout))
+    halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)
+    latents = FreeLatents(model, dataset, halves, layout.result(scout))
     lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
     history += run_stage("latents", model, latents.step, latents, lengths["latents"], deadline)
     amortisation = Amortisation(model, dataset, latents, generator)

@@ -38,8 +38,10 @@ VARIANTS: dict[str, list[Change]] = {
     "components without borders": [(recipe, "MARGIN", 0.0)],
     "latents stay where the first stage put them": [(recipe, "SEARCH_INTERVAL", math.inf)],
     "no feature grids": [
-        (models, "FeatureGrids", functools.partial(models.FeatureGrids, sides=()))
+        (models, "PlaneFeatures", functools.partial(models.PlaneFeatures, features=0))
     ],
+    "no waves": [(models, "PlaneFeatures", functools.partial(models.PlaneFeatures, waves=0))],
+    "no distorted copies for the decoder": [(recipe, "COPY_STRENGTH", 0.0)],
     "no noise on the latents": [(recipe, "SIGMA", 1e-6)],
     "no KL to the prior in the search": [(recipe, "BETA", 0.0)],
 }

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import losses
 from benchmarks.common import save
 from data import DigitDataset, ShuffledBatches
+from inference import FREQUENCIES
 from models import PIXELS, VAE, GaussianVAE, mlp_vae
 from recipe import BATCH_SIZE, LAYOUT_SIDE, LAYOUT_WIDTH, Amortisation, FreeLatents, Layout, Prior
 from training import fit
@@ -69,7 +70,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     latents = FreeLatents(model, dataset, batches, start)
     amortisation = Amortisation(model, dataset, latents, generator)
     encoder = operations(scout.encoder, input_needs_gradient=False)
-    targets = 2 * model.side**2 * 784  # the distances to the decoded cells
+    targets = 2 * model.side**2 // 3 * FREQUENCIES**2  # the distances to a component's points
     stages: dict[str, tuple[Callable[[], None], int]] = {
         "layout": (
             lambda: epoch(scout, lambda m, b, _: layout.step(m, b, 1.0), batches),

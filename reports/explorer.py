@@ -1,8 +1,8 @@
 """`explore`: one page on which the latent plane answers to the pointer.
 
-The page needs no server and no network. The trained network travels in it: the decoder's weights in
-16 bits, since what it draws is to be what PyTorch draws; the encoder's in 8, since it only has to
-find where an image lies.
+The page needs no server and no network. It holds the trained model: the decoder's weights in 16
+bits, since what it draws is to be what PyTorch draws; the encoder's in 8, since it only has to find
+where an image lies.
 """
 
 import base64
@@ -29,7 +29,7 @@ from gmm import GaussianMixture
 from graded import CommandLine, check_outputs, load_mixture, load_model
 from inference import decode, encode, search
 from losses import ssim
-from models import REACH, VAE, WINDOW
+from models import CELL, NEAR, REACH, VAE, WINDOW
 from storage import replacing
 
 BITS = {"encoder": 8, "decoder": 16}
@@ -145,8 +145,13 @@ def render(
     plot, sources = draw(points, mixture, component_labels, colours)
     script, div = numbered(*components(plot))
     data = {
-        "reach": REACH,
-        "window": WINDOW,
+        "sizes": {
+            "reach": REACH,
+            "cell": CELL,
+            "near": NEAR,
+            "window": WINDOW,
+            "waves": VAE().decoder[0].waves,
+        },
         "network": packed,
         "points": points,
         "mixture": {

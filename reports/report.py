@@ -22,7 +22,7 @@ from graded import CommandLine, check_outputs
 from grader.metrics import reconstruction_scores
 from inference import decode
 from losses import SSIM_WEIGHT
-from models import WINDOW
+from models import NEAR, WINDOW
 from reports.a3 import evaluate_gmm_performance, manifold_latents, normal_quantiles
 from reports.separation import cluster_text, measure, overlap_text
 from reports.trained import Trained, load_trained, val_classes
@@ -83,11 +83,13 @@ def architecture_text(trained: Trained) -> str:
         sum(p.numel() for p in part.parameters()) for part in (model, model.encoder, model.decoder)
     )
     return (
-        f"The encoder (784 pixels, two residual blocks, {encoder:,} parameters) scores the points "
-        f"of a {model.side} x {model.side} grid over the latent plane; the softmax of the "
-        f"{WINDOW} x {WINDOW} scores around the highest gives mean and variance of a Gaussian "
-        f"posterior. The decoder ({decoder:,} parameters) reads the two numbers of z and grids of "
-        "learned features over the plane; two residual blocks and a sigmoid follow. "
+        f"The encoder (784 pixels, two residual blocks, {encoder:,} parameters) scores the cells "
+        f"of a {model.cells} x {model.cells} grid over the latent plane, compares the image with "
+        f"what the decoder draws at the centre of the best cell, and scores {NEAR} x {NEAR} points "
+        f"around that centre; the softmax of the {WINDOW} x {WINDOW} scores around the highest "
+        "gives mean and variance of a Gaussian posterior. "
+        f"The decoder ({decoder:,} parameters) reads the two numbers of z, grids of learned "
+        "features over the plane, and sine waves of z; two residual blocks and a sigmoid follow. "
         f"Together {total:,} parameters."
     )
 

@@ -2,12 +2,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
+from torch import nn
 
 from graded import load_model
-from inference import ROWS, decode, encode, reconstruct, search, squared_distances
+from inference import (
+    ROWS,
+    decode,
+    encode,
+    gauss_newton,
+    low_frequencies,
+    reconstruct,
+    search,
+    squared_distances,
+)
 from losses import distortion
-from models import VAE, plane
+from models import VAE, GaussianVAE, plane
+from tests.conftest import shapes
 
 
 def model() -> VAE:
@@ -50,6 +62,39 @@ def test_squared_distances_are_those_of_numpy_less_the_row_s_own_length() -> Non
     expected = np.square(wide[:, None] - others).sum(axis=2) - np.square(wide).sum(axis=1)[:, None]
     found = squared_distances(torch.from_numpy(x), torch.from_numpy(others))
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_low_frequencies_are_those_of_scipy_and_keep_distances() -> None:
+    x = shapes(40, 0)[0] / np.float32(255)
+    low = low_frequencies(torch.from_numpy(x.reshape(40, 784)))
+    expected = scipy.fft.dctn(x.astype(np.float64), axes=(1, 2), norm="ortho")[:, :12, :12]
+    np.testing.assert_allclose(low, expected.reshape(40, 144), atol=1e-4)
+    whole, kept = (torch.pdist(v) for v in (torch.from_numpy(x.reshape(40, 784)), low))
+    assert (kept <= whole + 1e-3).all()
+    assert np.corrcoef(whole, kept)[0, 1] > 0.99
+
+
+class Plate(GaussianVAE):
+    """A decoder that is linear in z, so that one Gauss-Newton step is exact."""
+
+    decoder: nn.Linear
+
+    def __init__(self) -> None:
+        super().__init__(nn.Identity(), nn.Linear(2, 784))
+
+
+def test_a_gauss_newton_step_solves_least_squares_but_goes_no_farther_than_told() -> None:
+    torch.manual_seed(0)
+    plate, x, z = Plate(), torch.rand(6, 784), torch.zeros(6, 2)
+    weights, bias = plate.decoder.weight.detach(), plate.decoder.bias.detach()
+    expected = torch.linalg.lstsq(weights, (x - bias).T).solution.T
+    with torch.no_grad():
+        torch.testing.assert_close(gauss_newton(plate, x, z, 1e3), expected, atol=1e-2, rtol=1e-2)
+        short = gauss_newton(plate, x, z, 0.01)
+    torch.testing.assert_close(short.norm(dim=1), torch.full((6,), 0.01))
+    torch.testing.assert_close(
+        short / 0.01, expected / expected.norm(dim=1, keepdim=True), atol=1e-2, rtol=0
+    )
 
 
 @pytest.mark.slow

@@ -148,7 +148,9 @@ def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"^layout: 20 steps, ", out, re.MULTILINE)
     assert re.search(r"^latents: 1 epochs, ", out, re.MULTILINE)
     rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
-    assert rows[0] == "epoch,loss,reconstruction,kl,disagreement,ssim,cross_entropy"
+    assert (
+        rows[0] == "epoch,loss,reconstruction,kl,disagreement,ssim,cross_entropy,cross_entropy_near"
+    )
     assert [row.split(",")[0] for row in rows[1:]] == [str(epoch + 1) for epoch in range(13)]
 
 
@@ -453,7 +455,7 @@ def spoil(name: str) -> None:
         ("train.npz val.npz train .", "cannot be written (it is no regular file)"),
         ("train.npz val.npz train --epochs 0", "--epochs 0 --budget 55.0: not above 0"),
         ("train.npz val.npz train --epochs many", "invalid int value: 'many'"),
-        ("train.npz val.npz train --budget nan", "--epochs 84 --budget nan: not above 0"),
+        ("train.npz val.npz train --budget nan", "--epochs 72 --budget nan: not above 0"),
         ("train.npz val.npz train --epoch 3", "unrecognized arguments"),
         ("train.npz val.npz train --device tpu", "device: 'tpu'"),
         ("test.npz test_reconstruction nothing.pth", "nothing.pth: cannot be read"),

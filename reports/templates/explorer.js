@@ -2,13 +2,12 @@
 
 // The network of models.py, as inference runs it: one image, one latent at a time.
 class Network {
-  constructor(packed, reach, window) {
-    this.reach = reach;
-    this.window = window;
+  constructor(packed, { reach, cell, near, window, waves }) {
+    Object.assign(this, { reach, cell, near, window, waves });
     this.weights = {};
     for (const [name, entry] of Object.entries(packed)) this.weights[name] = unpack(entry);
     this.tables = Object.keys(packed).filter((name) => name.startsWith("decoder.0.tables.")).sort();
-    this.side = Math.sqrt(this.weights["encoder.4.bias"].values.length);
+    this.cells = Math.sqrt(this.weights["encoder.cell_scores.bias"].values.length);
   }
 
   linear(x, name) {
@@ -42,10 +41,10 @@ class Network {
     return x.map((value, i) => value + change[i]);
   }
 
-  mlp(x, name) {
+  mlp(x, name, blocks = 2) {
     let hidden = this.linear(x, `${name}.0`);
-    for (const part of [1, 2]) hidden = this.block(hidden, `${name}.${part}`);
-    return this.linear(this.norm(hidden, `${name}.3`), `${name}.4`);
+    for (let part = 1; part <= blocks; part++) hidden = this.block(hidden, `${name}.${part}`);
+    return this.linear(this.norm(hidden, `${name}.${blocks + 1}`), `${name}.${blocks + 2}`);
   }
 
   features(z) {
@@ -67,7 +66,11 @@ class Network {
         out.push(sum);
       }
     }
-    return Float32Array.from(out);
+    const finest = Math.sqrt(this.weights[this.tables.at(-1)].shape[0]) - 1;
+    const angles = unit.flatMap((value) => Array.from(
+      { length: this.waves }, (_, i) => 2 * Math.PI * finest * value * (i + 1),
+    ));
+    return Float32Array.from([...out, ...angles.map(Math.sin), ...angles.map(Math.cos)]);
   }
 
   // An image, 784 values in [0, 1], of a latent.
@@ -77,23 +80,39 @@ class Network {
 
   // The mean of the posterior of an image: that of the softmax around the highest score.
   encode(image) {
-    const scores = this.mlp(image, "encoder");
-    const highest = Math.max(...scores);
-    const best = scores.indexOf(highest);
-    const first = (at) => Math.min(this.side - this.window, Math.max(0, at - (this.window >> 1)));
-    const [top, left] = [first(Math.floor(best / this.side)), first(best % this.side)];
-    const axis = (i) => -this.reach + (2 * this.reach * i) / (this.side - 1);
+    const side = this.cells * this.cell;
+    const axis = (i) => -this.reach + (2 * this.reach * i) / (side - 1);
+    const within = (at, length, all) => Math.min(all - length, Math.max(0, at));
+    const hidden = this.mlp(image, "encoder.hidden");
+    const best = argmax(this.linear(hidden, "encoder.cell_scores"));
+    const margin = (this.near - this.cell) / 2;
+    const corner = [Math.floor(best / this.cells), best % this.cells].map(
+      (at) => within(this.cell * at - margin, this.near, side),
+    );
+    const centre = corner.map((at) => (axis(at) + axis(at + this.near - 1)) / 2);
+    const guess = this.decode(centre);
+    const error = image.map((value, i) => value - guess[i]);
+    const seen = Float32Array.from([...hidden, ...error, ...this.features(centre)]);
+    const scores = this.mlp(seen, "encoder.point_scores", 1);
+    const peak = argmax(scores);
+    const [top, left] = [Math.floor(peak / this.near), peak % this.near].map(
+      (at) => within(at - (this.window >> 1), this.window, this.near),
+    );
     let [total, x, y] = [0, 0, 0];
     for (let row = top; row < top + this.window; row++) {
       for (let column = left; column < left + this.window; column++) {
-        const share = Math.exp(scores[row * this.side + column] - highest);
+        const share = Math.exp(scores[row * this.near + column] - scores[peak]);
         total += share;
-        x += share * axis(row);
-        y += share * axis(column);
+        x += share * axis(corner[0] + row);
+        y += share * axis(corner[1] + column);
       }
     }
     return [x / total, y / total];
   }
+}
+
+function argmax(values) {
+  return values.indexOf(values.reduce((a, b) => Math.max(a, b)));
 }
 
 function bytes(text) {
@@ -181,8 +200,8 @@ function paint(canvas, images) {
 const explorer = (() => {
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
-  const { points, mixture, reach, window } = data;
-  const network = new Network(data.network, reach, window);
+  const { points, mixture } = data;
+  const network = new Network(data.network, data.sizes);
   const pixels = bytes(points.pixels);
   const image = (i) => Float32Array.from(pixels.subarray(784 * i, 784 * (i + 1)), (v) => v / 255);
   let shown = points.z.map((_, i) => i);
