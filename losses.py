@@ -66,13 +66,6 @@ def kl_to_mixture(component_kl: Tensor) -> Tensor:
     return (math.log(component_kl.shape[1]) - torch.logsumexp(-component_kl, dim=1)).mean()
 
 
-def disagreement(component_kl: Tensor, other_kl: Tensor) -> Tensor:
-    """Cross-entropy of the components that two views of each image belong to, nats: (B, K) each."""
-    own, other = (-component_kl).log_softmax(dim=1), (-other_kl).log_softmax(dim=1)
-    both = own.detach().exp() * other + other.detach().exp() * own
-    return -0.5 * both.sum(dim=1).mean()
-
-
 @functools.cache
 def window_means(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size - 6, size) matrix whose product with a signal gives its sliding-window means."""

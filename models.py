@@ -163,7 +163,7 @@ class VAE(GaussianVAE):
     encoder: PlaneEncoder
     decoder: nn.Sequential
 
-    def __init__(self, cells: int = 64, width: int = 512, encoder_width: int = 384) -> None:
+    def __init__(self, cells: int = 64, width: int = 512, encoder_width: int = 512) -> None:
         features = PlaneFeatures()
         blocks = residual_mlp(features.outputs, PIXELS, width)
         encoder = PlaneEncoder(features.outputs, cells, encoder_width)

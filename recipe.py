@@ -1,7 +1,7 @@
 """How `train` trains: four stages, and no label reaches any of them.
 
-1. `Layout`: a small Gaussian VAE of images of half the size finds out where on the plane images
-   belong, and which of three components of the prior.
+1. `Layout`: spectral clustering tells which component of the prior each image belongs to, and a
+   small Gaussian VAE of images of half the size lays each component out on its part of the plane.
 2. `FreeLatents`: every training image gets a latent of its own, found by search within its
    component, while the decoder learns to draw each image from there.
 3. `Amortisation`: the encoder learns to tell where the search would go, for distorted copies too.
@@ -19,23 +19,13 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from data import DigitDataset, ShuffledBatches, distorted, random_affine
-from gmm import GaussianMixture
+from clusters import cluster
+from data import DigitDataset, ShuffledBatches, distorted
 from inference import decode_points, gauss_newton, low_frequencies, squared_distances
-from losses import (
-    SSIM_WEIGHT,
-    disagreement,
-    distortion,
-    gaussian_kl,
-    kl_divergence,
-    kl_to_mixture,
-    mse,
-    ssim,
-)
+from losses import SSIM_WEIGHT, distortion, gaussian_kl, kl_divergence, kl_to_mixture, mse, ssim
 from models import PIXELS, REACH, VAE, GaussianVAE, mlp_vae, plane
 from training import Batches, History, Model, fit
 
-CLASSES = 3
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs; the layout is apart
 BATCH_SIZE = 256  # past it a CPU gains little speed; half of it copies in the second stage
@@ -46,15 +36,12 @@ TIME_SHARES = {"layout": 0.2, "latents": 0.65, "encoder": 0.65, "elbo": 0.9}
 # Peaks of one-cycle schedules.
 LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3, "elbo": 5e-5}
 
-LAYOUT_STEPS = 1000  # with a third of them, some seeds part the images otherwise than by digit
+LAYOUT_STEPS = 500
 LAYOUT_SIDE = 14
 LAYOUT_WIDTH = 128
-RADIUS = 1.25  # of the prior's means; sqrt(2) would leave its components no spread
-WARM_UP = 0.2  # share of the first stage with a standard normal prior
-PARTING = 0.2  # share of it during which the components move apart
-AGREEMENT_WEIGHT = 10.0  # what makes all ways to write a digit one component
-NEIGHBOURS = 10  # of a training image, itself among them
-VOTES = 30  # rounds in which an image joins the component of most of its neighbours
+MOST_COMPONENTS = 10
+MOST_AROUND = 6  # components on a circle; of more than these, one lies in the middle
+SEPARATION = 4.6  # of the means of neighbouring components, in their standard deviations
 
 SIGMA = 0.004  # standard deviation of the free posteriors
 BETA = 0.7  # weight of the KL term in the search
@@ -68,21 +55,30 @@ ELBO_BETA = 1.0  # weight of the KL to N(0, I) next to the distortion, in the la
 
 
 class Prior:
-    """Three equal Gaussians at the corners of a triangle: mean 0, covariance I between them.
+    """`count` equal Gaussians, as far from each other as `SEPARATION` says.
 
-    `corners`: unit vectors, (3, 2). At `radius` 0 it is the standard normal.
+    Together they have mean 0 and, as the mean of both axes, variance 1. On a circle, or from seven
+    on with one in the middle.
     """
 
-    def __init__(self, corners: Tensor, radius: float = RADIUS) -> None:
-        self.means = radius * corners
-        self.variance = 1 - radius**2 / 2
+    def __init__(self, count: int, device: torch.device | None = None) -> None:
+        around = count if count <= MOST_AROUND else count - 1
+        angles = 2 * math.pi * torch.arange(around, device=device) / around
+        means = torch.stack([angles.cos(), angles.sin()], dim=1)
+        if around < count:
+            means = torch.cat([means.new_zeros(1, 2), means])
+        nearest = torch.pdist(means).min() if count > 1 else means.new_tensor(0.0)
+        share = (nearest / SEPARATION).square()
+        radius = (means.square().mean() + share).rsqrt()
+        self.means = radius * means
+        self.variance = float(radius.square() * share)
 
     def component_kl(self, mu: Tensor, logvar: Tensor) -> Tensor:
-        """KL from N(mu, exp(logvar)) to each component, nats: (N, 2) each -> (N, 3)."""
+        """KL from N(mu, exp(logvar)) to each of K components, nats: (N, 2) each -> (N, K)."""
         return gaussian_kl(mu[:, None], logvar[:, None], self.means, self.variance)
 
     def cost(self, z: Tensor) -> Tensor:
-        """What each component charges for the latents (N, 2), infinite outside its part: (N, 3)."""
+        """What each component charges for the latents (N, 2), infinite outside its part: (N, K)."""
         energy = (z[:, None] - self.means).square().sum(dim=2) / (2 * self.variance)
         outside = (-energy).softmax(dim=1) < MARGIN
         return (BETA * energy).masked_fill(outside, math.inf)
@@ -92,76 +88,45 @@ LayoutResult = tuple[Tensor, Prior, Tensor]
 
 
 class Layout:
-    """The first stage: the ELBO of a Gaussian VAE of small images, with a prior that parts.
+    """The first stage: the ELBO of a Gaussian VAE of small images, each with its component's prior.
 
-    The prior starts as the standard normal and parts into three equal Gaussians. Their triangle is
-    turned to where it gives the latents of the images the highest likelihood. From then on, an
-    image and a distorted copy of it, or of one of its nearest neighbours, are to belong to the
-    same component; neighbours as views of one class are from Van Gansbeke et al., "SCAN" (arXiv
-    2005.12320).
+    Which component that is, spectral clustering has found. The components lie around the plane's
+    middle in the order in which their mean images lie around the middle of all images.
     """
 
-    def __init__(self, dataset: DigitDataset, generator: Generator) -> None:
+    def __init__(self, dataset: DigitDataset, count: int, generator: Generator) -> None:
         self.generator = generator
         images = dataset.images.view(-1, 1, 28, 28)
         self.images = functional.adaptive_avg_pool2d(images, LAYOUT_SIDE).flatten(1)
-        count = min(NEIGHBOURS, len(dataset))
-        distances = (squared_distances(x, self.images) for x in self.images.split(DISTANCE_ROWS))
-        self.neighbours = torch.cat([d.topk(count, largest=False).indices for d in distances])
-        self.corners: Tensor | None = None
+        self.prior = Prior(count, self.images.device)
+        clusters = cluster(images[:, 0], count).to(self.images.device)
+        self.components = self.places(clusters, count)[clusters]
 
-    @torch.no_grad()
-    def turn_corners(self, model: GaussianVAE) -> Tensor:
-        """Unit vectors (3, 2), 120 degrees apart: of all turns, in whole degrees, the likeliest."""
-        z = model.encode(self.images)[0]
-        third = 2 * math.pi / CLASSES
-        turns = third * torch.arange(120, device=z.device) / 120
-        angles = turns[:, None] + third * torch.arange(CLASSES, device=z.device)
-        corners = torch.stack([angles.cos(), angles.sin()], dim=-1)
-        # The distances to three equal Gaussians differ between turns only in z . corner.
-        scale = RADIUS / Prior(corners[0]).variance
-        near = scale * torch.einsum("nd,tkd->tnk", z, corners)
-        return corners[near.logsumexp(dim=2).mean(dim=1).argmax()]
+    def places(self, clusters: Tensor, count: int) -> Tensor:
+        """Return the component of the prior for each cluster: (count,)."""
+        members = functional.one_hot(clusters, count).to(self.images.dtype)
+        means = members.T @ (self.images - self.images.mean(dim=0)) / len(self.images)
+        plane = torch.linalg.svd(means, full_matrices=False)
+        x, y = (plane.U * plane.S)[:, :2].T if count > 1 else means.new_zeros(2, 1)
+        order = torch.atan2(y, x).argsort()
+        if count > MOST_AROUND:
+            middle = (x.square() + y.square()).argmin()
+            order = torch.cat([middle[None], order[order != middle]])
+        return order.argsort()
 
-    def views(self, index: Tensor) -> Tensor:
-        """A distorted copy of one of the neighbours of each image: (B, LAYOUT_SIDE^2)."""
-        neighbours = self.neighbours[index]
-        size, device = (len(index), 1), index.device
-        choice = torch.randint(neighbours.shape[1], size, generator=self.generator, device=device)
-        images = self.images[neighbours.gather(1, choice)[:, 0]].unflatten(1, (LAYOUT_SIDE, -1))
-        return random_affine(images, self.generator).flatten(1)
-
-    def step(self, model: GaussianVAE, index: Tensor, progress: float) -> dict[str, Tensor]:
-        if self.corners is None and progress >= WARM_UP:
-            self.corners = self.turn_corners(model)
+    def step(self, model: GaussianVAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
         x = self.images[index]
         recon, mu, logvar = model(x, self.generator)
         # A pixel stands for several of the image's.
-        terms = {"reconstruction": (PIXELS / LAYOUT_SIDE**2) * mse(recon, x)}
-        if self.corners is None:
-            terms["kl"] = kl_divergence(mu, logvar)
-            terms["disagreement"] = torch.zeros_like(terms["kl"])
-        else:
-            prior = Prior(self.corners, RADIUS * min(1.0, (progress - WARM_UP) / PARTING))
-            own = prior.component_kl(mu, logvar)
-            other = prior.component_kl(*model.encode(self.views(index)))
-            terms["kl"] = kl_to_mixture(own)
-            terms["disagreement"] = disagreement(own, other)
-        loss = terms["reconstruction"] + terms["kl"] + AGREEMENT_WEIGHT * terms["disagreement"]
-        return {"loss": loss, **terms}
+        reconstruction = (PIXELS / LAYOUT_SIDE**2) * mse(recon, x)
+        own = self.components[index, None]
+        kl = self.prior.component_kl(mu, logvar).gather(1, own).mean()
+        return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
 
     @torch.no_grad()
     def result(self, model: GaussianVAE) -> LayoutResult:
         """The latent of each image (N, 2), the prior, and the component of each image (N,)."""
-        corners = self.turn_corners(model) if self.corners is None else self.corners
-        z, prior = model.encode(self.images)[0], Prior(corners)
-        points = z.cpu().numpy()
-        mixture = GaussianMixture(CLASSES).fit(points, prior.means.cpu().numpy())
-        components = torch.from_numpy(mixture.predict(points)).to(z.device)
-        for _ in range(VOTES):
-            votes = functional.one_hot(components, CLASSES)[self.neighbours].sum(dim=1)
-            components = votes.argmax(dim=1)
-        return z, prior, components
+        return model.encode(self.images)[0], self.prior, self.components
 
 
 class FreeLatents:
@@ -321,9 +286,11 @@ def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
 
 
 def train_vae(
-    images: np.ndarray, device: torch.device, epochs: int, deadline: float
+    images: np.ndarray, components: int, device: torch.device, epochs: int, deadline: float
 ) -> tuple[VAE, History]:
     """A VAE trained on (N, ...) images: the layout, then `epochs` passes over the images.
+
+    `components`: into how many clusters to part the images.
 
     Each stage stops early where it would otherwise leave too little time before `deadline`, in
     `time.monotonic` seconds, and says so.
@@ -335,7 +302,7 @@ def train_vae(
     print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
 
     scout = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH).to(device)
-    layout = Layout(dataset, generator)
+    layout = Layout(dataset, components, generator)
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
     halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)

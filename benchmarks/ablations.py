@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import clusters
 import losses
 import models
 import recipe
@@ -32,9 +33,8 @@ Change = tuple[ModuleType, str, Any]
 VARIANTS: dict[str, list[Change]] = {
     "the recipe": [],
     "no SSIM in the loss": [(losses, "SSIM_WEIGHT", 0.0), (recipe, "SSIM_WEIGHT", 0.0)],
-    "no agreement": [(recipe, "AGREEMENT_WEIGHT", 0.0)],
-    "agreement without neighbours": [(recipe, "NEIGHBOURS", 1)],
-    "no votes": [(recipe, "VOTES", 0)],
+    "clusters of images as they are": [(clusters, "upright", lambda images: images)],
+    "no spare eigenvector": [(clusters, "SPARE", 0)],
     "components without borders": [(recipe, "MARGIN", 0.0)],
     "latents stay where the first stage put them": [(recipe, "SEARCH_INTERVAL", math.inf)],
     "no feature grids": [
@@ -65,7 +65,7 @@ def measure() -> dict[str, float]:
     rows, class_scores = [], []
     for seed in SEEDS:
         torch.manual_seed(seed)
-        model, _ = recipe.train_vae(images, torch.device("cpu"), recipe.EPOCHS // 2, math.inf)
+        model, _ = recipe.train_vae(images, 3, torch.device("cpu"), recipe.EPOCHS // 2, math.inf)
         z, test_z = encode(model, images), encode(model, test_images)
         draws = [draw(labels, number) for number in range(DRAWS)]
         class_scores += [score(z, test_z, truth, z[i], labels[i]) for i in draws]

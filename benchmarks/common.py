@@ -11,11 +11,16 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "benchmarks"
 
 
-def course_file(part: str) -> Path:
-    """The course's own data set called `part` (train, val, test, test_recon), from VAE_DATA."""
+def data_file(name: str) -> Path:
+    """Return the path of a file in the folder VAE_DATA; exit where that is not set."""
     if "VAE_DATA" not in os.environ:
         sys.exit("VAE_DATA is not set: this benchmark needs the folder of the course's data sets")
-    return Path(os.environ["VAE_DATA"]).resolve() / f"mnist_1_4_8_{part}.npz"
+    return Path(os.environ["VAE_DATA"]).resolve() / name
+
+
+def course_file(part: str) -> Path:
+    """The course's own data set called `part` (train, val, test, test_recon), from VAE_DATA."""
+    return data_file(f"mnist_1_4_8_{part}.npz")
 
 
 def run_vae(*words: Path | str, cwd: Path) -> None:

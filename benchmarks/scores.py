@@ -64,7 +64,7 @@ def measure(seed: int) -> dict[str, float]:
     few = load_images(course_file("test_recon"))
     torch.manual_seed(seed)
     started = time.perf_counter()
-    model, _ = train_vae(images, torch.device("cpu"), EPOCHS, math.inf)
+    model, _ = train_vae(images, 3, torch.device("cpu"), EPOCHS, math.inf)
     seconds = time.perf_counter() - started
     z, val_z, test_z = (encode(model, x) for x in (images, val_images, test_images))
     draws = [draw(labels, number) for number in range(DRAWS)]

@@ -8,7 +8,6 @@ over a TensorDataset, with default Adam and the loss read at every step; and the
 that converts an image at a time, in batches of 64. Last, what the SSIM term adds to a step.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -64,9 +63,8 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     generator = Generator().manual_seed(0)
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
     scout, model = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
-    layout = Layout(dataset, generator)
-    layout.corners = torch.tensor([[1.0, 0], [-0.5, math.sqrt(0.75)], [-0.5, -math.sqrt(0.75)]])
-    start = torch.randn(IMAGES, 2), Prior(layout.corners), torch.randint(3, (IMAGES,))
+    layout = Layout(dataset, 3, generator)
+    start = torch.randn(IMAGES, 2), layout.prior, layout.components
     latents = FreeLatents(model, dataset, batches, start)
     amortisation = Amortisation(model, dataset, latents, generator)
     encoder = operations(scout.encoder, input_needs_gradient=False)
@@ -74,7 +72,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     stages: dict[str, tuple[Callable[[], None], int]] = {
         "layout": (
             lambda: epoch(scout, lambda m, b, _: layout.step(m, b, 1.0), batches),
-            2 * encoder + operations(scout.decoder, input_needs_gradient=True),
+            encoder + operations(scout.decoder, input_needs_gradient=True),
         ),
         "latents": (
             lambda: epoch(model, latents.step, batches),
@@ -157,7 +155,7 @@ def ssim_share(dataset: DigitDataset) -> float:
     """The time of the SSIM term and its gradient, as a share of a step of the second stage."""
     model, generator = VAE(), Generator().manual_seed(0)
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
-    prior = Prior(torch.eye(3, 2))
+    prior = Prior(3)
     start = torch.randn(IMAGES, 2), prior, torch.zeros(IMAGES, dtype=torch.long)
     latents = FreeLatents(model, dataset, batches, start)
     x = dataset.images[:BATCH_SIZE].view(-1, 28, 28)

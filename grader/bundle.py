@@ -15,7 +15,18 @@ from . import HOME
 from .artifacts import ArtifactError
 
 ROOT = HOME.parent
-CORE = ("storage", "data", "models", "losses", "training", "inference", "gmm", "recipe", "graded")
+CORE = (
+    "storage",
+    "data",
+    "models",
+    "losses",
+    "training",
+    "inference",
+    "clusters",
+    "gmm",
+    "recipe",
+    "graded",
+)
 ENTRY = "vae"
 EXTRA = ("extra_modes", "project_version")  # the branches that call these are left out
 KEPT = {"loss_function"}  # names that the assignment asks for, whether or not they are used

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from sklearn.metrics import confusion_matrix
 
+import clusters
 import figures
 import recipe
 from graded import CommandLine, check_outputs
@@ -98,8 +99,9 @@ def training_text(record: dict[str, Any]) -> str:
     minutes = record["seconds"] / 60
     return (
         f"Training took {minutes:.1f} minutes on {record['device']} with {record['threads']:.0f} "
-        f"threads: a small VAE of images of half the size for {recipe.LAYOUT_STEPS:,} steps, to "
-        f"find three clusters; then {record['epochs']:.0f} passes over the images: "
+        "threads: spectral clustering; a small VAE of images of half the size for "
+        f"{recipe.LAYOUT_STEPS:,} steps, to lay the clusters out; then "
+        f"{record['epochs']:.0f} passes over the images: "
         f"{recipe.SHARES['latents']:.0%} of them for the decoder and a latent of each image's own, "
         f"{recipe.SHARES['encoder']:.0%} for the encoder, {recipe.SHARES['elbo']:.0%} for both "
         "together, on the evidence lower bound. No label took part; those of the validation set "
@@ -107,7 +109,7 @@ def training_text(record: dict[str, Any]) -> str:
     )
 
 
-def hyper_parameters() -> list[tuple[str, str]]:
+def hyper_parameters(components: int) -> list[tuple[str, str]]:
     """What the recipe was tuned in, and to which values."""
     rates = ", ".join(f"{rate:g} ({stage})" for stage, rate in recipe.LEARNING_RATES.items())
     return [
@@ -117,9 +119,9 @@ def hyper_parameters() -> list[tuple[str, str]]:
         ("Loss", f"squared error - {SSIM_WEIGHT:g} SSIM + beta KL"),
         ("Weight of the KL (beta)", f"{recipe.ELBO_BETA:g}; in the second stage {recipe.BETA:g}"),
         ("Noise in the second stage", f"{recipe.SIGMA:g}"),
-        ("Prior", f"3 Gaussians, means at radius {recipe.RADIUS:g}; mean 0, variance 1 together"),
-        ("Weight of agreement", f"{recipe.AGREEMENT_WEIGHT:g}, {recipe.NEIGHBOURS} neighbours"),
-        ("Mixture", "3 components, full covariances, EM from the class means"),
+        ("Prior", f"{components} Gaussians, {recipe.SEPARATION:g} sigma apart; mean 0, variance 1"),
+        ("Clusters", f"spectral, of {clusters.NEIGHBOURS} neighbours of upright images"),
+        ("Mixture", f"{components} components, full covariances, EM from the class means"),
     ]
 
 
@@ -193,7 +195,8 @@ def third_page(page: Figure, trained: Trained, record: dict[str, Any]) -> None:
     write(block(page, parts[4]), "7  Architecture, training, hyper-parameters", text)
     axes = block(page, parts[5]).subplots()
     axes.axis("off")
-    table = axes.table(hyper_parameters(), cellLoc="left", colWidths=[0.3, 0.7], loc="upper center")
+    rows = hyper_parameters(len(trained.component_labels))
+    table = axes.table(rows, cellLoc="left", colWidths=[0.3, 0.7], loc="upper center")
     table.auto_set_font_size(False)
     table.set_fontsize(8.5)
     table.scale(1, 1.25)

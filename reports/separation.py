@@ -89,8 +89,8 @@ def cluster_text(found: Separation, labels: NDArray) -> str:
         for label, shares in zip(labels, found.within, strict=True)
     )
     return (
-        f"The three clusters {'lie well apart' if apart else 'are not clearly apart'}: the mean "
-        f"silhouette of the training latents is {found.silhouette:.2f} (1 at best; from "
+        f"The {len(labels)} clusters {'lie well apart' if apart else 'are not clearly apart'}: "
+        f"the mean silhouette of the training latents is {found.silhouette:.2f} (1 at best; from "
         f"{SEPARATED:g} on, clusters are taken to be real). Of a two-dimensional Gaussian's points "
         f"{', '.join(f'{share:.0%}' for share in found.expected)} lie within 1, 2 and 3 sigma; "
         f"here {rows}. Each cluster {'is' if normal else 'is not quite'} like a Gaussian: the "

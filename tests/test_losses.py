@@ -83,11 +83,3 @@ def test_kl_to_a_mixture_bounds_a_monte_carlo_estimate() -> None:
         losses.gaussian_kl(mu[:, None], logvar[:, None], means, variance)
     ).item()
     assert estimate - 0.01 < bound < estimate + 0.2
-
-
-def test_disagreement_is_lowest_where_both_views_are_sure_of_the_same_component() -> None:
-    sure, unsure = torch.tensor([[0.0, 50.0, 50.0]]), torch.zeros(1, 3)
-    other = torch.tensor([[50.0, 0.0, 50.0]])
-    assert losses.disagreement(sure, sure).item() == pytest.approx(0)
-    assert losses.disagreement(unsure, unsure).item() == pytest.approx(math.log(3))
-    assert losses.disagreement(sure, other).item() == pytest.approx(50)

@@ -15,6 +15,7 @@ import pytest
 from grader import metrics, report, results, sandbox
 from grader.artifacts import ArtifactError, Remarks, read_predictions, read_reconstructions
 from grader.assignment import Assignment, read_assignment
+from grader.bundle import CORE, ROOT
 from grader.copies import read_data_set, write_copy
 from grader.grade import Grade, Mark
 from grader.launcher import descendants
@@ -25,20 +26,7 @@ from grader.verdicts import Verdict
 from tests.grader.processes import command_lines, wait_until
 from tests.grader.test_exploits import program
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
-CORE = (
-    "graded",
-    "recipe",
-    "models",
-    "losses",
-    "training",
-    "inference",
-    "gmm",
-    "data",
-    "storage",
-    "preflight",
-)
 
 Submit = Callable[..., Path]
 
@@ -89,7 +77,7 @@ def test_the_score_is_that_of_the_files_scored_by_themselves(
     """This project's own program, graded and run by hand."""
     folder = tmp_path / "own"
     folder.mkdir()
-    for name in (*CORE, "vae"):
+    for name in (*CORE, "preflight", "vae"):
         shutil.copy(ROOT / f"{name}.py", folder)
     for name in ("vae.pth", "gmm_params.pkl"):
         shutil.copy(trained / name, folder)

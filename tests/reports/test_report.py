@@ -35,7 +35,7 @@ def test_the_report_has_three_pages_and_the_authors_come_first(
     assert places == sorted(places)
     seconds = json.loads((trained / "vae.training.json").read_text())["seconds"]
     assert f"Training took {seconds / 60:.1f} minutes" in text
-    assert "4,938,448 parameters" in text.replace("\n", " ")
+    assert "6,601,552 parameters" in text.replace("\n", " ")
 
 
 def test_every_figure_of_the_text_is_the_run_s(files: Path, trained: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_files_are_in_the_course_format(demo: Path) -> None:
         with np.load(path) as arrays:
             assert arrays["data"].dtype == np.uint8
         images, labels = load_labelled_images(path)
-        assert set(labels) == {0, 4, 6}
+        assert set(labels) == {1, 4, 8}
         assert images.shape[1:] == (28, 28)
         assert 0.05 < images.mean() < 0.3
         assert images[:, :3].mean() < 0.02, "the border of a digit is nearly black"
@@ -37,7 +37,7 @@ def test_the_files_are_in_the_course_format(demo: Path) -> None:
     assert sizes["test"] == 110
     assert sizes["train"] > 1500
     _, labels = load_labelled_images(demo / "val.npz")
-    assert np.bincount(labels)[[0, 4, 6]].tolist() == [5, 5, 5]
+    assert np.bincount(labels)[[1, 4, 8]].tolist() == [5, 5, 5]
 
 
 def test_no_image_is_in_two_files(demo: Path) -> None:
