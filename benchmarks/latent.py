@@ -5,6 +5,7 @@ training file. Distances are Euclidean, to the nearest training image; a sample'
 small classifier, trained here on the training file's labels and used for nothing else.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def calibration(model: VAE, images: np.ndarray, generator: np.random.Generator) 
     }
 
 
+def departure(model: VAE, images: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Say how far the search goes from the posterior's mean, in its standard deviations."""
+    mu, logvar = posterior(model, images)
+    distance = np.linalg.norm((found - mu) / np.exp(logvar / 2), axis=1)
+    return {
+        "search_sigmas_50": float(np.median(distance)),
+        "search_share_within_3_sigmas": float(np.mean(distance < 3)),
+    }
+
+
 def measure(folder: Path) -> dict[str, float]:
     train, labels = load_labelled_images(course_file("train"))
     train = train.reshape(len(train), 784)
@@ -61,7 +72,8 @@ def measure(folder: Path) -> dict[str, float]:
     classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(train, labels)
 
     z = encode(model, train)
-    recon = decode(model, search(model, test))
+    found = search(model, test)
+    recon = decode(model, found)
     results = {
         "aggregate_mean_0": z[:, 0].mean(),
         "aggregate_mean_1": z[:, 1].mean(),
@@ -72,7 +84,9 @@ def measure(folder: Path) -> dict[str, float]:
         "distance_test_images": nearest_distances(test.reshape(-1, 784), train).mean(),
     }
     generator = np.random.default_rng(0)
-    results |= calibration(model, test, generator)
+    results |= calibration(model, test, generator) | departure(model, test, found)
+    # What naming one of the training images takes, to be read next to kl_mean and the SSIM.
+    results["nats_of_a_lookup"] = math.log(len(train))
     component = generator.choice(len(mixture.weights_), SAMPLES, p=mixture.weights_)
     factors = np.linalg.cholesky(mixture.covariances_)[component]
     noise = generator.standard_normal((SAMPLES, 2))

@@ -211,20 +211,19 @@ def test_the_encoder_learns_to_stay_within_the_component() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_scores_hold_over_seeds_and_validation_draws(course_data: Path, seed: int) -> None:
-    """On the course's data and half of the epochs: a quarter can be too few for three clusters."""
+def test_the_scores_hold_for_another_seed_and_other_validation_draws(course_data: Path) -> None:
+    """On the course's data and a quarter of the epochs."""
     images, labels = load_labelled_images(course_file("train"))
     test_images, truth = load_labelled_images(course_file("test"))
-    torch.manual_seed(seed)
-    model, _ = train_vae(images, 3, CPU, recipe.EPOCHS // 2, math.inf)
+    torch.manual_seed(1)
+    model, _ = train_vae(images, 3, CPU, recipe.EPOCHS // 4, math.inf)
     z, test_z = encode(model, images), encode(model, test_images)
     assert np.abs(z.mean(axis=0)).max() < 0.3
     assert np.abs(z.std(axis=0) - 1).max() < 0.3
     for number in range(20):
         i = draw(labels, number)
-        assert score(z, test_z, truth, z[i], labels[i]) > 0.975
-    for encoder_only, floors in ((False, (0.98, 0.8)), (True, (0.975, 0.76))):
+        assert score(z, test_z, truth, z[i], labels[i]) > 0.99
+    for encoder_only, floors in ((False, (0.98, 0.81)), (True, (0.975, 0.76))):
         recon = reconstruct(model, test_images, encoder_only=encoder_only)
         scores = reconstruction_scores(test_images.astype(float), recon.astype(float))
         assert scores["one_minus_mse"].value > floors[0]
