@@ -55,10 +55,10 @@ ELBO_BETA = 1.0  # weight of the KL to N(0, I) next to the distortion, in the la
 
 
 class Prior:
-    """`count` equal Gaussians, as far from each other as `SEPARATION` says.
+    """`count` equal Gaussians, 2 to MOST_COMPONENTS, as far from each other as SEPARATION says.
 
-    Together they have mean 0 and, as the mean of both axes, variance 1. On a circle, or from seven
-    on with one in the middle.
+    They lie on a circle, from seven on with one in the middle. Together they have mean 0 and, as
+    the mean of both axes, variance 1.
     """
 
     def __init__(self, count: int, device: torch.device | None = None) -> None:
@@ -67,8 +67,7 @@ class Prior:
         means = torch.stack([angles.cos(), angles.sin()], dim=1)
         if around < count:
             means = torch.cat([means.new_zeros(1, 2), means])
-        nearest = torch.pdist(means).min() if count > 1 else means.new_tensor(0.0)
-        share = (nearest / SEPARATION).square()
+        share = (torch.pdist(means).min() / SEPARATION).square()
         radius = (means.square().mean() + share).rsqrt()
         self.means = radius * means
         self.variance = float(radius.square() * share)
@@ -106,8 +105,8 @@ class Layout:
         """Return the component of the prior for each cluster: (count,)."""
         members = functional.one_hot(clusters, count).to(self.images.dtype)
         means = members.T @ (self.images - self.images.mean(dim=0)) / len(self.images)
-        plane = torch.linalg.svd(means, full_matrices=False)
-        x, y = (plane.U * plane.S)[:, :2].T if count > 1 else means.new_zeros(2, 1)
+        parts = torch.linalg.svd(means, full_matrices=False)
+        x, y = (parts.U * parts.S)[:, :2].T
         order = torch.atan2(y, x).argsort()
         if count > MOST_AROUND:
             middle = (x.square() + y.square()).argmin()
@@ -290,9 +289,7 @@ def train_vae(
 ) -> tuple[VAE, History]:
     """A VAE trained on (N, ...) images: the layout, then `epochs` passes over the images.
 
-    `components`: into how many clusters to part the images.
-
-    Each stage stops early where it would otherwise leave too little time before `deadline`, in
+    `components`: into how many clusters to part the images. Each stage stops early where it would otherwise leave too little time before `deadline`, in
     `time.monotonic` seconds, and says so.
     """
     generator = Generator(device).manual_seed(0)
