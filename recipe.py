@@ -289,8 +289,8 @@ def train_vae(
 ) -> tuple[VAE, History]:
     """A VAE trained on (N, ...) images: the layout, then `epochs` passes over the images.
 
-    `components`: into how many clusters to part the images. Each stage stops early where it would otherwise leave too little time before `deadline`, in
-    `time.monotonic` seconds, and says so.
+    `components`: into how many clusters to part the images. Each stage stops early where it would
+    otherwise leave too little time before `deadline`, in `time.monotonic` seconds, and says so.
     """
     generator = Generator(device).manual_seed(0)
     dataset = DigitDataset(images, device)
