@@ -84,7 +84,8 @@ class Network {
     const axis = (i) => -this.reach + (2 * this.reach * i) / (side - 1);
     const within = (at, length, all) => Math.min(all - length, Math.max(0, at));
     const hidden = this.mlp(image, "encoder.hidden");
-    const best = argmax(this.linear(hidden, "encoder.cell_scores"));
+    const cellScores = this.linear(hidden, "encoder.cell_scores");
+    const best = argmax(cellScores);
     const margin = (this.near - this.cell) / 2;
     const corner = [Math.floor(best / this.cells), best % this.cells].map(
       (at) => within(this.cell * at - margin, this.near, side),
@@ -93,7 +94,12 @@ class Network {
     const guess = this.decode(centre);
     const error = image.map((value, i) => value - guess[i]);
     const seen = Float32Array.from([...hidden, ...error, ...this.features(centre)]);
-    const scores = this.mlp(seen, "encoder.point_scores", 1);
+    const scores = this.mlp(seen, "encoder.point_scores", 1).map((value, i) => {
+      const [row, column] = [corner[0] + Math.floor(i / this.near), corner[1] + (i % this.near)];
+      return value + cellScores[
+        Math.floor(row / this.cell) * this.cells + Math.floor(column / this.cell)
+      ];
+    });
     const peak = argmax(scores);
     const [top, left] = [Math.floor(peak / this.near), peak % this.near].map(
       (at) => within(at - (this.window >> 1), this.window, this.near),
@@ -311,7 +317,10 @@ const explorer = (() => {
     if (event.key === "Enter") {
       tap(...cursor);
     } else if (event.key in steps) {
-      const [x, y] = cursor.map((v, i) => Math.min(1.1 * reach, Math.max(-1.1 * reach, v + step * steps[event.key][i])));
+      const most = 1.1 * network.reach;
+      const [x, y] = cursor.map(
+        (value, i) => Math.min(most, Math.max(-most, value + step * steps[event.key][i])),
+      );
       move(x, y);
       put("marks", [cursor]);
     } else {
