@@ -90,15 +90,18 @@ def low_frequencies(images: Tensor) -> Tensor:
     return (waves @ images.unflatten(1, (28, 28)) @ waves.T).flatten(1)
 
 
-def gauss_newton(model: GaussianVAE, x: Tensor, z: Tensor, longest: float) -> Tensor:
-    """Move latents (N, 2) one Gauss-Newton step of the squared error to x, at most `longest`."""
+def gauss_newton(model: GaussianVAE, x: Tensor, z: Tensor, longest: float) -> tuple[Tensor, Tensor]:
+    """Take one Gauss-Newton step of the squared error to x, at most `longest`, from latents (N, 2).
+
+    Return where it leads, (N, 2), and the images that are decoded where it starts, (N, 784).
+    """
     ahead = z[:, None] + DIFFERENCE * torch.eye(2, device=z.device)
     recon = model.decode(torch.cat([z[:, None], ahead], dim=1).flatten(0, 1)).unflatten(0, (-1, 3))
     slopes = (recon[:, 1:] - recon[:, :1]) / DIFFERENCE
     normal = slopes @ slopes.mT + 1e-3 * torch.eye(2, device=z.device)
     step = torch.linalg.solve(normal, slopes @ (x - recon[:, 0])[:, :, None])[:, :, 0]
     length = step.norm(dim=1, keepdim=True)
-    return z + step * (longest / length.clamp(min=longest))
+    return z + step * (longest / length.clamp(min=longest)), recon[:, 0]
 
 
 class DecodedPoints:
@@ -149,7 +152,7 @@ def search(model: VAE, images: np.ndarray) -> np.ndarray:
         losses = distortion(decoded.images[points], x[:, None])
         points = points.gather(1, losses.topk(CANDIDATES, largest=False).indices)
         each = x.repeat_interleave(CANDIDATES, dim=0)
-        moved = gauss_newton(model, each, decoded.points[points].flatten(0, 1), spacing)
+        moved, _ = gauss_newton(model, each, decoded.points[points].flatten(0, 1), spacing)
         own, _ = model.posterior(near, point_scores)
         z, loss = best(x, torch.cat([own[:, None], moved.unflatten(0, points.shape)], dim=1))
         step = torch.full((len(x), 1), spacing / 2, device=device)

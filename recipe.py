@@ -171,28 +171,30 @@ class FreeLatents:
             inside = costs[:, k].isfinite()
             part = points[inside], decoded[inside], costs[inside, k]
             for rows in (self.components == k).nonzero()[:, 0].split(DISTANCE_ROWS):
-                found[rows] = self.nearest(self.dataset[rows], k, *part)
-                self.copy_z[rows] = self.nearest(self.copies[rows], k, *part)
-        better = self.losses(self.dataset.images, found) < self.losses(self.dataset.images, self.z)
-        self.z = torch.where(better[:, None], found, self.z)
+                x = self.dataset[rows]
+                own = self.losses(x, self.model.decode(self.z[rows]), self.z[rows], k)
+                offer, offered = self.nearest(x, k, *part)
+                found[rows] = torch.where((offered < own)[:, None], offer, self.z[rows])
+                self.copy_z[rows], _ = self.nearest(self.copies[rows], k, *part)
+        self.z = found
 
-    def nearest(self, x: Tensor, k: int, points: Tensor, decoded: Tensor, costs: Tensor) -> Tensor:
-        """Return the latents of images of component k: the nearest of `points`, and a step on."""
+    def nearest(
+        self, x: Tensor, k: int, points: Tensor, decoded: Tensor, costs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the latents of images of component k, nearest points or a step on; their losses.
+
+        `points`, `decoded` and `costs`: the component's points, their images' coefficients, and
+        what it charges for them.
+        """
         z = points[(squared_distances(low_frequencies(x), decoded) + costs).argmin(dim=1)]
-        moved = gauss_newton(self.model, x, z, 2 * REACH / (SIDE - 1))
-        before, after = (
-            distortion(self.model.decode(there), x) + self.prior.cost(there)[:, k]
-            for there in (z, moved)
-        )
-        return torch.where((after < before)[:, None], moved, z)
+        moved, recon = gauss_newton(self.model, x, z, 2 * REACH / (SIDE - 1))
+        before = self.losses(x, recon, z, k)
+        after = self.losses(x, self.model.decode(moved), moved, k)
+        return torch.where((after < before)[:, None], moved, z), torch.minimum(after, before)
 
-    def losses(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the negative ELBO of images at latents, up to a constant: (N,)."""
-        recon = decode_points(self.model, z)
-        costs = self.prior.cost(z).gather(1, self.components[:, None])[:, 0]
-        return costs + torch.cat(
-            [distortion(r, rows) for r, rows in zip(recon.split(1024), x.split(1024), strict=True)]
-        )
+    def losses(self, x: Tensor, recon: Tensor, z: Tensor, k: int) -> Tensor:
+        """Return the negative ELBO of images of component k up to a constant: (N,)."""
+        return distortion(recon, x) + self.prior.cost(z)[:, k]
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
         x = torch.cat([self.dataset[index], self.copies[index]])
