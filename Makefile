@@ -37,7 +37,7 @@ demo: $(READY)
 	$(RUN) -m benchmarks.floors $(DEMO)/scores.json $(TRAIN) $(RECON)
 	@echo "pictures: $(DEMO)/pictures"
 
-PYTEST := -m pytest --numprocesses 2 --dist loadfile
+PYTEST := -m pytest --numprocesses 2 --dist loadfile --durations 12
 
 test: $(READY)
 	$(RUN) $(PYTEST) -m "not slow"
@@ -58,7 +58,6 @@ docs: $(READY)
 bench: $(READY)
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.mixture
-	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.throughput
 	$(RUN) -m benchmarks.grading
 	$(RUN) -m benchmarks.feed

@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +8,8 @@ from torch import Generator, Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import recipe
-from benchmarks.common import course_file
-from benchmarks.scores import draw, score
-from data import DigitDataset, ShuffledBatches, distorted, load_labelled_images
-from grader.metrics import reconstruction_scores
-from inference import decode_points, encode, reconstruct
+from data import DigitDataset, ShuffledBatches, distorted
+from inference import decode_points
 from losses import distortion
 from models import REACH, VAE, mlp_vae, plane
 from recipe import (
@@ -26,7 +22,6 @@ from recipe import (
     FreeLatents,
     Layout,
     Prior,
-    train_vae,
 )
 from tests.conftest import shapes
 
@@ -208,26 +203,3 @@ def test_the_encoder_learns_to_stay_within_the_component() -> None:
         amortisation.step(model, torch.arange(30), 0.0)["loss"].backward()
         optimizer.step()
     assert share_within() > 0.9
-
-
-@pytest.mark.slow
-def test_the_scores_hold_for_another_seed_and_other_validation_draws(course_data: Path) -> None:
-    """On the course's data and a quarter of the epochs."""
-    images, labels = load_labelled_images(course_file("train"))
-    test_images, truth = load_labelled_images(course_file("test"))
-    torch.manual_seed(1)
-    model, _ = train_vae(images, 3, CPU, recipe.EPOCHS // 4, math.inf)
-    z, test_z = encode(model, images), encode(model, test_images)
-    assert np.abs(z.mean(axis=0)).max() < 0.3
-    assert np.abs(z.std(axis=0) - 1).max() < 0.3
-    for number in range(20):
-        i = draw(labels, number)
-        assert score(z, test_z, truth, z[i], labels[i]) > 0.99
-    for encoder_only, floors in ((False, (0.98, 0.81)), (True, (0.975, 0.76))):
-        recon = reconstruct(model, test_images, encoder_only=encoder_only)
-        scores = reconstruction_scores(test_images.astype(float), recon.astype(float))
-        assert scores["one_minus_mse"].value > floors[0]
-        assert scores["ssim"].value > floors[1]
-    noise = np.random.default_rng(0).random((50, 28, 28), np.float32)
-    found = reconstruct(model, noise)
-    assert reconstruction_scores(noise.astype(float), found.astype(float))["ssim"].value < 0.1
