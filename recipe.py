@@ -289,12 +289,13 @@ def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
 def train_vae(
     images: np.ndarray, components: int, device: torch.device, epochs: int, deadline: float
 ) -> tuple[VAE, History]:
-    """A VAE trained on (N, ...) images: the layout, then `epochs` passes over the images.
+    """Train a VAE on (N, ...) images: the layout, then `epochs` passes over the images.
 
-    `components`: into how many clusters to part the images. Each stage stops early where it would
-    otherwise leave too little time before `deadline`, in `time.monotonic` seconds, and says so.
+    `components` is the number of clusters to divide the images into. The seed that torch was last
+    given decides every random number. Each stage stops early where it would otherwise leave too
+    little time before `deadline`, in `time.monotonic` seconds, and says so.
     """
-    generator = Generator(device).manual_seed(0)
+    generator = Generator(device).manual_seed(torch.initial_seed())
     dataset = DigitDataset(images, device)
     batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
     model = VAE().to(device)

@@ -1,5 +1,6 @@
 """What a Python that cannot run the project is told."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,18 @@ def test_a_bare_python_gets_one_line(words: list[str]) -> None:
     assert process.stdout == ""
     assert process.stderr.count("\n") == 1
     assert "sh install.sh" in process.stderr
+
+
+def test_waiting_threads_leave_the_cores_to_other_programs() -> None:
+    program = "import os, preflight; print(os.environ['GOMP_SPINCOUNT'])"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    for chosen in ({}, {"GOMP_SPINCOUNT": "7"}):
+        printed = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment | chosen,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert printed.strip() == chosen.get("GOMP_SPINCOUNT", preflight.SPINS)
