@@ -35,7 +35,8 @@ def train(folder: Path, spins: str, count: int) -> float:
                 command, cwd=folder / str(number), env=environment, stdout=subprocess.DEVNULL
             )
         )
-    if any([process.wait() for process in processes]):
+    statuses = [process.wait() for process in processes]
+    if any(statuses):
         sys.exit("a training failed")
     return time.perf_counter() - started
 
