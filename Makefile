@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready
-RUN := $(abspath $(VENV))/bin/python
+RUN := $(abspath $(VENV))/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 DEMO := build/demo
 
 # The demo's data: `make demo TRAIN=... VAL=... RECON=... TEST=...` takes other files.
@@ -39,8 +39,9 @@ demo: $(READY)
 
 PYTEST := -m pytest --numprocesses 2 --dist loadfile --durations 12
 
+# `make test TESTS=tests/test_vae.py` runs some of them.
 test: $(READY)
-	$(RUN) $(PYTEST) -m "not slow"
+	$(RUN) $(PYTEST) -m "not slow" $(TESTS)
 
 test-slow: $(READY)
 	$(RUN) $(PYTEST) -m slow
