@@ -1,4 +1,4 @@
-"""Run the command line, or say in one line why this Python cannot."""
+"""Run the command line, or print in one line why this Python cannot."""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""One untrusted file -> a checked array, label list or parameter count. Nothing is ever unpickled.
+"""Read untrusted files as checked arrays, labels or parameter counts; nothing is ever unpickled.
 
-A file is read leniently where its meaning is certain, and every leniency leaves a remark; where it
-is not certain, ArtifactError says what was found and what was expected.
+A file that deviates from the format is accepted if its meaning is certain, and every deviation
+leaves a remark. If the meaning is not certain, ArtifactError says what was found and what was
+expected.
 """
 
 import csv
@@ -21,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
-SMALL_CSV = 1 << 20  # however few rows are asked for
-ENTRY_SIZE = 1 << 10  # bytes that describe a record of a zip, or fill it up, at most
-LARGEST_GRAPH = 16 << 20  # bytes of a state dict's description, its weights apart
+SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
+ENTRY_SIZE = 1 << 10  # bytes; the most that describes or pads one record of a zip
+LARGEST_GRAPH = 16 << 20  # bytes; the pickle that describes a state dict, without its weights
 
 COLUMN = "Predicted_Label"
-ROW_SIZE = 100  # bytes of a CSV's row that are plenty for a label and an index
-LABELS = 100  # different ones in a file of predictions
+ROW_SIZE = 100  # bytes; plenty for a row of a CSV with a label and an index
+LABELS = 100  # the most distinct labels in a file of predictions
 
-# Of what a file calls its parts no more is repeated: names could carry what a student must not see.
+# Messages repeat no more of the names in a file: they could carry what a student must not see.
 NAME_SIZE, NAMES = 30, 3
 
 ITEM_BYTES = {
@@ -49,7 +50,7 @@ ITEM_BYTES = {
 
 
 def printable(text: str) -> str:
-    """`text` without line breaks, or codes that a terminal obeys: a file may name things so."""
+    """Escape line breaks and terminal control codes in `text`: names in a file may contain them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -62,7 +63,7 @@ class ArtifactError(Exception):
 
 @dataclass
 class Remarks:
-    """What deviates from the asked format in a file that could be read all the same."""
+    """Deviations from the required format in a file that could still be read."""
 
     path: Path
     texts: list[str] = field(default_factory=list)
@@ -72,12 +73,12 @@ class Remarks:
 
 
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
-    """The content of a regular file with one name, without following a link to it.
+    """Read a regular file that has no other hard link, without following a symbolic link.
 
-    Raises ArtifactError for anything else, and for more than `largest` bytes.
+    Raises ArtifactError for anything else, for an empty file, and for more than `largest` bytes.
     """
     try:
-        # Not blocking: a named pipe must not hold the grader up.
+        # Non-blocking, so that a named pipe cannot hold up the grader.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         found = f"cannot be opened ({error.strerror})"
@@ -104,14 +105,18 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
 
 
 def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
-    """The zip archive in `content`, if what it claims to unpack to is within `LARGEST_FILE`."""
+    """Open the zip archive in `content`.
+
+    Raises ArtifactError for a damaged archive, for unusual compression, and if the sizes that it
+    declares add up to more than `LARGEST_FILE`.
+    """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except Exception as error:  # a damaged directory can fail in struct, in codecs and more
+    except Exception as error:  # a damaged directory can fail in struct, codecs and more
         raise ArtifactError(path, f"not a zip archive ({error})", expected) from error
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # The others inflate a chunk as a whole, however large it grows.
+            # Other methods inflate a whole chunk at once, however large it becomes.
             raise ArtifactError(path, "an unusual method of compression", expected)
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
@@ -121,14 +126,17 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran order, and type of the array that follows in an .npy file."""
+    """Read the header of an .npy file: the array's shape, whether in Fortran order, and type."""
     if np.lib.format.read_magic(file) == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
     return np.lib.format.read_array_header_2_0(file)
 
 
 def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -> np.ndarray:
-    """One array of numbers of an .npz file, whose header fits the bytes that are there."""
+    """Read one array of numbers from an .npz file.
+
+    Raises ArtifactError for other types, and if its header does not fit the bytes that are there.
+    """
     try:
         with archive.open(name) as file:
             shape, fortran_order, dtype = read_header(file)
@@ -147,7 +155,7 @@ def array_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
-    """Which array holds the images: 'data', else the only one, else the only '...recon...'."""
+    """Choose the array with the images: 'data', else the only one, else the only '...recon...'."""
     if "data.npy" in names:
         return "data.npy"
     likely = [name for name in names if "recon" in name.lower()]
@@ -162,10 +170,12 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
 def read_images(
     path: Path, remarks: Remarks, count: int | None = None, side: tuple[int, int] | None = (28, 28)
 ) -> np.ndarray:
-    """Images of an .npz file, (N, *side), as they are stored; `count` says how many to expect.
-    Without a `side`, they may be of any.
+    """Read the images of an .npz file, (N, *side), as they are stored.
 
-    Other array names and layouts leave a remark where only one reading of them makes sense.
+    `count` is the expected number of images. Without a `side`, they may be of any size, but flat
+    ones must have 784 values.
+
+    Other array names and layouts leave a remark if only one reading of them makes sense.
     Raises ArtifactError otherwise, and for values that are not finite.
     """
     size = f" of {side[0]} x {side[1]}" if side else ""
@@ -190,7 +200,7 @@ def read_images(
 
 
 def read_truth_images(path: Path) -> NDArray[np.float64]:
-    """The images of a data set on the scale 0..1: (N, H, W)."""
+    """Read the images of a data set, on the scale 0..1: (N, H, W)."""
     images = read_images(path, Remarks(path), side=None)
     low, high = images.min(), images.max()
     if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
@@ -202,9 +212,10 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
 def read_reconstructions(
     path: Path, remarks: Remarks, count: int, side: tuple[int, int] = (28, 28)
 ) -> NDArray[np.float64]:
-    """A submission's `count` reconstructed images on the scale 0..1: (count, *side).
+    """Read a submission's `count` reconstructed images, on the scale 0..1: (count, *side).
 
-    Values that can only be of the scale 0..255 are divided; values a little outside 0..1 are kept.
+    Values that can only be on the scale 0..255 are divided by 255. Values slightly outside 0..1
+    are kept.
     """
     images = read_images(path, remarks, count, side).astype(np.float64)
     low, high = images.min(), images.max()
@@ -219,7 +230,7 @@ def read_reconstructions(
 
 
 def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
-    """The numbers that `values` write, (N,). Raises ArtifactError for anything but whole ones."""
+    """Convert `values` to whole numbers, (N,). Raises ArtifactError for anything else."""
     numbers = np.empty(len(values), np.int64)
     for row, text in enumerate(values):
         try:
@@ -235,7 +246,7 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
 
 
 def read_truth_labels(path: Path) -> NDArray[np.int64]:
-    """The labels of a data set, (N,). Raises ArtifactError where there are none."""
+    """Read the labels of a data set, (N,). Raises ArtifactError if there are none."""
     expected = "'labels' with one whole number for each image"
     archive = open_zip(path, read_file(path, expected), expected)
     if "labels.npy" not in array_names(archive):
@@ -253,11 +264,11 @@ def read_truth_labels(path: Path) -> NDArray[np.int64]:
 def read_predictions(
     path: Path, remarks: Remarks, count: int, header: str = COLUMN
 ) -> NDArray[np.int64]:
-    """A submission's `count` predicted labels, (count,).
+    """Read a submission's `count` predicted labels, (count,).
 
-    The asked form is one column under the header `header`. A header of other spelling, no
-    header, an index column beside the labels, and whole numbers written as 4.0 leave a remark.
-    Raises ArtifactError where it is not certain which numbers are the labels.
+    The required format is one column under the header `header`. A header with another spelling,
+    no header, an index column next to the labels, and whole numbers written as 4.0 leave a remark.
+    Raises ArtifactError if it is not certain which numbers are the labels.
     """
     expected = f"a CSV with the header '{header}' and {count} labels"
     content = read_file(path, expected, max(SMALL_CSV, ROW_SIZE * count))
@@ -302,11 +313,11 @@ def read_predictions(
 
 
 def number_sizes(graph: bytes) -> dict[str, int]:
-    """Bytes of a number in each storage that a state dict's pickle names, from its opcodes.
+    """Return the bytes per number in each storage that a state dict's pickle names.
 
-    PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
-    length); these are the last values pushed before the opcode BINPERSID. Of several types for one
-    storage the smallest counts.
+    They are read from the pickle's opcodes. PyTorch refers to a storage as the persistent id
+    ('storage', torch.FloatStorage, key, device, length); these are the last values pushed before
+    the opcode BINPERSID. If a storage has several types, the smallest counts.
     """
     sizes: dict[str, int] = {}
     memo: dict[int, object] = {}
@@ -333,10 +344,10 @@ def number_sizes(graph: bytes) -> dict[str, int]:
 
 
 def count_numbers(path: Path) -> int:
-    """How many numbers a file of `torch.save` holds, parameters and buffers alike.
+    """Count the numbers in a file of `torch.save`, parameters and buffers alike.
 
-    Taken from the sizes of the zip's records and the number types that its pickle names; a record
-    that it does not name counts one number a byte.
+    The count comes from the sizes of the zip's records and the number types that its pickle names.
+    A record that the pickle does not name counts as one number per byte.
     """
     expected = "a state dict saved by torch.save"
     archive = open_zip(path, read_file(path, expected), expected)
@@ -345,7 +356,7 @@ def count_numbers(path: Path) -> int:
         raise ArtifactError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
     try:
         sizes = number_sizes(archive.read(graphs[0]))
-    except Exception as error:  # genops names no set of errors for a damaged pickle
+    except Exception as error:  # genops documents no exceptions for a damaged pickle
         raise ArtifactError(path, "a damaged description of its tensors", expected) from error
     folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
@@ -354,7 +365,7 @@ def count_numbers(path: Path) -> int:
     numbers = sum(
         entry.file_size // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
     )
-    # What else the file holds is no part of the state dict, and could be numbers all the same.
+    # Anything else in the file is not part of the state dict, but could still be numbers.
     known = sum(entry.compress_size for entry in (*records, *graphs))
     rest = path.stat().st_size - known - ENTRY_SIZE * len(archive.infolist())
     return numbers + (rest // 4 if rest > 0 else 0)

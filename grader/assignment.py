@@ -1,6 +1,6 @@
-"""An assignment as data: what is run, what it makes, how that is scored. Read from TOML.
+"""An assignment as data, read from TOML: what is run, what it makes, and how that is scored.
 
-`docs/assignment.md` explains the format; `assignments/a3.toml` is the first of its kind.
+`docs/assignment.md` explains the format; `assignments/a3.toml` is the first assignment.
 """
 
 import string
@@ -33,13 +33,16 @@ Places = list[Literal["included", "fetched", "trained"]]
 
 
 class Table(BaseModel):
-    """A table of the TOML file: unknown keys are mistakes."""
+    """A table of the TOML file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Layout(Table):
-    """What a submission consists of. Patterns are regular expressions for the whole name."""
+    """The parts of a submission.
+
+    `entry_number` is a regular expression that must match the whole entry number.
+    """
 
     zip_name: FileName | None = None
     zip_mib: PositiveFloat = 100
@@ -52,9 +55,9 @@ class Layout(Table):
 
 
 class Rules(Table):
-    """Modules that a submission may import; the longest entry that fits a module decides.
+    """Modules that a submission may import; the longest entry that matches a module decides.
 
-    Packages in `hidden` are empty folders to a submission that runs in namespaces.
+    Packages in `hidden` look like empty folders to a submission that runs in namespaces.
     """
 
     allowed: list[Module] = []
@@ -65,10 +68,10 @@ class Rules(Table):
 
 
 class Data(Table):
-    """A data set: a file of the data folder, and what of it a submission gets to see.
+    """A data set: a file in the data folder, and what a submission sees of it.
 
-    `file` may list several names, of which the first that is in the folder counts. Where its labels
-    are not at hand, `stand_in` takes its place for trusted code.
+    `file` may list several names; the first that is in the folder counts. If the file or its labels
+    are missing, the data set `stand_in` replaces it for trusted code.
     """
 
     file: Annotated[list[FileName], Field(min_length=1)]
@@ -82,13 +85,13 @@ class Data(Table):
         return [value] if isinstance(value, str) else value
 
     def path(self, folder: Path) -> Path:
-        """Return where the data set is in a folder, or would be under its first name."""
+        """Return the data set's path in a folder, or its path under its first name if missing."""
         paths = [folder / name for name in self.file]
         return next((path for path in paths if path.is_file()), paths[0])
 
 
 class Limits(Table):
-    """What a stage may use; past `remark_seconds` it only earns a remark."""
+    """The resources that a stage may use; exceeding `remark_seconds` only leaves a remark."""
 
     seconds: PositiveFloat = 300
     remark_seconds: PositiveFloat | None = None
@@ -100,7 +103,7 @@ class Limits(Table):
 
 
 class Stage(Table):
-    """A run of the program: its words, the artefacts that it needs and those that it makes."""
+    """A run of the program: its arguments, the artefacts that it needs, and those that it makes."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     words: list[str]
@@ -111,7 +114,7 @@ class Stage(Table):
     limits: Limits = Limits()
 
     def used_data(self) -> list[str]:
-        """The names of the data sets among its words."""
+        """Return the names of the data sets among its words."""
         fields = (field for word in self.words for _, field, _, _ in string.Formatter().parse(word))
         return [field for field in fields if field is not None]
 
@@ -154,20 +157,20 @@ class Metric(Table):
 
 
 class Manual(Table):
-    """Points that a person gives."""
+    """Points given by hand."""
 
     title: str
     points: Points
 
 
 class Probe(Table):
-    """A question to a suspect: the stage is run again under other conditions.
+    """A check that runs a stage again under other conditions.
 
-    noise: on images of noise, whose mean SSIM with what is made of them stays below `limit`;
-    damage: with the weights overwritten, which must change at least the share `limit` of its answer
-    by more than rounding; order: on the data in another order, where at least `limit` of the
-    answers must be the same; retrain: with weights trained anew, which lose at most `limit` of a
-    score.
+    noise: on images of noise; their mean SSIM with the reconstructions must stay below `limit`.
+    damage: with the weights overwritten; at least the share `limit` of the answers must change by
+    more than rounding. order: on the data in another order; at least the share `limit` of the
+    answers must stay the same. retrain: with retrained weights; the score may drop by at most
+    `limit`.
     """
 
     kind: Literal["noise", "damage", "order", "retrain"]
@@ -177,16 +180,20 @@ class Probe(Table):
 
 
 class Late(Table):
-    """The share of points that is lost after so many days; past the last, all of it."""
+    """The share of points lost after one day, two days, ...; after the last of them, all points.
+
+    Without `days`, nothing is lost.
+    """
 
     days: list[Share] = []
     due: AwareDatetime | None = None
 
 
 class Gradescope(Table):
-    """What is special there: its own clock ends everything after 40 minutes at most.
+    """Settings for Gradescope, whose own clock ends everything after at most 40 minutes.
 
-    Without `training_minutes`, nothing is trained. `uploads_a_day` bounds what is graded.
+    Without `training_minutes`, nothing is trained. `uploads_a_day` limits the uploads graded in
+    24 hours.
     """
 
     training_minutes: Annotated[float, Field(gt=0, le=30)] | None = None
@@ -194,7 +201,7 @@ class Gradescope(Table):
 
 
 class Assignment(Table):
-    """The whole file."""
+    """A whole assignment file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str
@@ -215,7 +222,7 @@ class Assignment(Table):
 
     @check_model(mode="after")
     def check_names(self) -> Self:
-        """Whether every name that one table uses for another is there."""
+        """Check that names are unique, and that each name that a table refers to exists."""
         stages = [stage.name for stage in self.stage]
         expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
         for names in (stages, [metric.name for metric in self.metric]):
@@ -241,12 +248,12 @@ class Assignment(Table):
         return next(stage for stage in self.stage if stage.name == name)
 
     def trained_artefacts(self) -> list[str]:
-        """What may come with a submission in place of training."""
+        """Return the names of the artefacts that a submission may include instead of training."""
         return [name for stage in self.stage if stage.trains for name in stage.makes]
 
 
 def metrics_for(kind: str) -> list[str]:
-    """The metrics that there are for a kind of artefact."""
+    """Return the names of the metrics for a kind of artefact."""
     return {"images": list(IMAGE_METRICS), "labels": list(LABEL_METRICS)}.get(kind, [])
 
 
@@ -258,7 +265,7 @@ def expect_known(what: str, names: Any, known: Any) -> None:
 
 
 def explain(path: Path, error: ValidationError) -> ArtifactError:
-    """The first mistake that pydantic found, as one line: file, key, what was expected."""
+    """Report the first mistake that pydantic found in one line: file, key, what was expected."""
     errors = error.errors(include_url=False)
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"])) or "the whole file"
@@ -272,7 +279,7 @@ def explain(path: Path, error: ValidationError) -> ArtifactError:
 
 
 def read_assignment(name: str) -> Assignment:
-    """The assignment called `name`, or the one in the file of that path.
+    """Read the assignment called `name`, or the one in the file at that path.
 
     Raises ArtifactError, which names the file, the key and what was expected.
     """

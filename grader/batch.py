@@ -1,7 +1,7 @@
-"""Many submissions, each graded by a worker of a Dask cluster: of this machine's, or any other.
+"""Grade many submissions, each on a worker of a Dask cluster, on this machine or any other.
 
-Workers and the command share the file system. A worker that dies loses nothing but time: Dask gives
-its submission to another. A result is in the run's folder before anyone hears of it.
+Workers and the command share the file system. A worker that dies costs only time, because Dask
+gives its submission to another worker. A result is in the run's folder before it is announced.
 """
 
 import contextlib
@@ -44,12 +44,15 @@ class Job:
 
     @property
     def topic(self) -> str:
-        """Under which a worker tells of it: one for each run, as a scheduler may have several."""
+        """Return the topic of a worker's messages.
+
+        Each run has its own, because a scheduler may have several runs.
+        """
         return f"grader {self.home.parent}"
 
 
 def one_processor_each(task: Assignment) -> Assignment:
-    """The assignment with stages that run on one processor."""
+    """Return the assignment with stages that run on one core."""
     stages = []
     for stage in task.stage:
         limits = stage.limits.model_copy(update={"cpus": 1})
@@ -58,7 +61,7 @@ def one_processor_each(task: Assignment) -> Assignment:
 
 
 def most_jobs(task: Assignment) -> int:
-    """How many submissions this machine's memory has room for at once; one at least."""
+    """Return how many submissions fit into this machine's memory at once; at least one."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     memory = max(stage.limits.memory_gib for stage in task.stage)
     return max(1, int(FRACTION * machine / memory))
@@ -66,7 +69,7 @@ def most_jobs(task: Assignment) -> int:
 
 @contextlib.contextmanager
 def processor_of_its_own() -> Iterator[None]:
-    """Pin this thread to a processor that no other job of this user's has; to all if none is."""
+    """Pin this thread to a core that no other job of this user has, unless none is free."""
     before = os.sched_getaffinity(0)
     folder = Path(tempfile.gettempdir(), f"vae-grader-processors-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -84,7 +87,7 @@ def processor_of_its_own() -> Iterator[None]:
 
 
 def failure(job: Job, problem: str) -> Grade:
-    """The grade of a submission that the grader could not get through; done again next time."""
+    """Return the grade of a submission on which the grader failed; the next run grades it again."""
     grade = Grade(job.task.name, job.task.title, job.entry.id)
     message = "the grader failed here, and a person has to look at it"
     grade.steps = [Step("grader", Verdict.INTERNAL, message, output=problem)]
@@ -94,10 +97,10 @@ def failure(job: Job, problem: str) -> Grade:
 
 
 def grade_job(job: Job) -> None:
-    """Grade one submission and leave its result."""
+    """Grade one submission and write its result."""
 
     def tell(stage: str) -> None:
-        with contextlib.suppress(ValueError):  # without a worker, there is nobody to tell
+        with contextlib.suppress(ValueError):  # outside of a worker, nobody listens
             get_worker().log_event(job.topic, {"id": job.entry.id, "stage": stage})
 
     tell("unpack")
@@ -112,7 +115,7 @@ def grade_job(job: Job) -> None:
 
 
 def leave_result(job: Job, grade: Grade) -> None:
-    """Put a grade into the run's folder, the page first: results.json says that all is there."""
+    """Write a grade to its folder, the page first: results.json shows that both files are there."""
     content = to_gradescope(grade) | {"key": job.key}
     job.home.mkdir(parents=True, exist_ok=True)
     write_whole(job.home / "report.html", render(grade))
@@ -121,7 +124,10 @@ def leave_result(job: Job, grade: Grade) -> None:
 
 @contextlib.contextmanager
 def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
-    """A client of the scheduler at an address, or of a cluster on this machine."""
+    """Yield a client of the scheduler at an address, or of a new cluster on this machine.
+
+    Raises ArtifactError if there is no scheduler at the address.
+    """
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=30)
@@ -136,9 +142,9 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
-            # Without a port of its own, its HTTP server asks for a fixed one, which may be taken.
+            # By default, its HTTP server uses a fixed port, which may be taken.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            memory_limit=None,  # the sandbox bounds what a submission may take
+            memory_limit=None,  # the sandbox limits the memory of a submission
         ) as local,
         Client(local) as client,
     ):
@@ -146,7 +152,7 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
 
 
 def waiting(entries: list[Entry], wanted: dict[str, str], run: Run) -> list[Entry]:
-    """The submissions whose result is missing, that of something else, or the grader's failure."""
+    """Return the submissions whose result is missing, outdated, or a failure of the grader."""
     found = ((entry, run.result(entry.id)) for entry in entries)
     return [e for e, result in found if result is None or outdated(result, wanted[e.id])]
 
@@ -157,7 +163,7 @@ def outdated(result: dict[str, Any], key: str) -> bool:
 
 
 def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, str]]:
-    """The assignment, the submissions, and the key that each result should have."""
+    """Return the assignment, the submissions, and the key that each result should have."""
     task = read_assignment(plan.assignment)
     if plan.weights:
         places = [place for place in task.weights if place != "trained"]
@@ -169,10 +175,13 @@ def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, st
 def grade_class(
     plan: Plan, run: Run, jobs: int, scheduler: str | None, watch: Callable[[str, str], None]
 ) -> int:
-    """Grade what has no valid result yet; how many that were. `watch` hears of ids and stages."""
+    """Grade the submissions that have no valid result yet, and return their number.
+
+    `watch` is called with ids and stages.
+    """
     task, entries, wanted = prepare(plan, run)
     task = one_processor_each(task)
-    # The zips of a class have names of their own.
+    # The zips of a class have different names.
     layout = task.submission.model_copy(update={"zip_name": None})
     task = task.model_copy(update={"submission": layout})
     level = sandbox.best_level()
@@ -202,7 +211,7 @@ def job_of(entry: Entry, key: str, task: Assignment, plan: Plan, run: Run, level
 
 
 def grade_all(jobs: list[Job], client: Client, watch: Callable[[str, str], None]) -> None:
-    """Have the cluster grade all jobs, and wait for them."""
+    """Grade all jobs on the cluster, and wait for them."""
 
     def hear(event: tuple[float, dict[str, str]]) -> None:
         watch(event[1]["id"], event[1]["stage"])
@@ -212,6 +221,6 @@ def grade_all(jobs: list[Job], client: Client, watch: Callable[[str, str], None]
     of_future = {future.key: job for future, job in zip(futures, jobs, strict=True)}
     for future in as_completed(futures):
         job = of_future[future.key]
-        if future.status != "finished":  # it took several workers down with it
+        if future.status != "finished":  # it killed several workers
             leave_result(job, failure(job, str(future.exception())))
         watch(job.entry.id, "done")

@@ -1,8 +1,8 @@
-"""The core of this project -> one self-contained vae.py, for a submission.
+"""Fold the core of this project into one self-contained vae.py, for a submission.
 
-Reads the modules as text and runs none of them. Each becomes a section, in an order in which every
-name is defined before it is used; docstrings and comments stay. Left out are the modes beyond the
-graded ones, and then every function, class, method and constant that nothing uses.
+The modules are read as text; none of them is run. Each becomes a section, in an order that defines
+every name before its use. Docstrings and comments are kept. Modes other than the graded ones are
+left out, and then every function, class, method and constant that nothing uses.
 """
 
 import ast
@@ -29,12 +29,12 @@ CORE = (
 )
 ENTRY = "vae"
 EXTRA = ("extra_modes", "project_version")  # the branches that call these are left out
-KEPT = {"loss_function"}  # names that the assignment asks for, whether or not they are used
+KEPT = {"loss_function"}  # names that the assignment requires, whether or not they are used
 WIDTH = 100
 
 
 class Module:
-    """The source of a module of the core, from which statements are cut away."""
+    """The source of a core module, from which statements can be cut."""
 
     def __init__(self, name: str) -> None:
         path = ROOT / f"{name}.py"
@@ -55,7 +55,7 @@ class Module:
         return ast.parse(self.source)
 
     def cut(self, nodes: list[ast.stmt]) -> None:
-        """Take statements out of the source, with the blank lines and comments above them."""
+        """Cut statements out of the source, with the blank lines and comments above them."""
         lines = self.source.splitlines()
         gone: set[int] = set()
         for node in nodes:
@@ -75,7 +75,7 @@ def extra_branches(tree: ast.Module) -> list[ast.stmt]:
 
 
 def names_in(node: ast.AST) -> Counter[str]:
-    """How often each name occurs below a node, as a variable or as an attribute."""
+    """Count how often each name occurs below a node, as a variable or as an attribute."""
     return Counter(
         n.id if isinstance(n, ast.Name) else n.attr
         for n in ast.walk(node)
@@ -84,7 +84,7 @@ def names_in(node: ast.AST) -> Counter[str]:
 
 
 def defined_name(node: ast.stmt) -> str | None:
-    """The name that a statement gives to a function, a class or a value."""
+    """Return the name that a statement gives to a function, a class or a value, if any."""
     match node:
         case ast.FunctionDef() | ast.ClassDef():
             return node.name
@@ -94,7 +94,7 @@ def defined_name(node: ast.stmt) -> str | None:
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """What a module defines, and the methods of its classes that only the core can call."""
+    """Yield what a module defines, and the methods of its classes that only the core can call."""
     for node in tree.body:
         if name := defined_name(node):
             yield name, node
@@ -105,7 +105,7 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def cut_unused(modules: list[Module]) -> None:
-    """Cut what nothing else uses, until all that is left is used."""
+    """Cut definitions that nothing else uses, until all that are left are used."""
     while True:
         trees = [module.tree for module in modules]
         used = sum(map(names_in, trees), Counter[str]())
@@ -124,7 +124,7 @@ def cut_unused(modules: list[Module]) -> None:
 
 
 def check_names(modules: list[Module]) -> None:
-    """Raises ValueError where modules cannot share one namespace: a mistake in the core."""
+    """Raise ValueError if the modules cannot share one namespace: a mistake in the core."""
     defined = Counter(name for m in modules for node in m.tree.body if (name := defined_name(node)))
     outer = {name for _, name, _ in outer_imports(modules)}
     clashes = {name for name, count in defined.items() if count > 1 or name in outer}
@@ -134,7 +134,7 @@ def check_names(modules: list[Module]) -> None:
 
 
 def outer_imports(modules: list[Module]) -> set[tuple[str, str, str]]:
-    """What is imported from outside of the core: (module or "", name here, text)."""
+    """Return what is imported from outside the core: (module or "", name here, text)."""
     found = set()
     for node in (node for module in modules for node in module.imports):
         outer = "" if isinstance(node, ast.Import) else node.module or ""
@@ -147,7 +147,7 @@ def outer_imports(modules: list[Module]) -> set[tuple[str, str, str]]:
 
 
 def import_lines(modules: list[Module]) -> str:
-    """The imports of all modules that are still needed, the standard library's first."""
+    """Return the imports that the modules still need, with the standard library first."""
     used = sum((names_in(module.tree) for module in modules), Counter[str]())
     needed = sorted(entry for entry in outer_imports(modules) if used[entry[1]])
     groups: dict[bool, list[str]] = {True: [], False: []}
@@ -163,14 +163,14 @@ def import_lines(modules: list[Module]) -> str:
 
 
 def heading(module: Module) -> str:
-    """Where a section comes from, as a comment."""
+    """Return a comment that says where a section comes from."""
     rule = "# " + "-" * (WIDTH - 2)
     text = [f"{module.name}.py", "", *module.docstring.splitlines()]
     return "\n".join([rule, *(f"# {line}".rstrip() for line in text), rule])
 
 
 def require_repository(command: str) -> None:
-    """Raise ArtifactError where the grader was installed without the rest of the repository."""
+    """Raise ArtifactError if the grader was installed without the rest of the repository."""
     if not all((ROOT / f"{name}.py").is_file() for name in (*CORE, ENTRY)):
         found = "it needs the source of vae.py, which an installed grader does not have"
         expected = f"'python -m grader {command}' in a copy of the repository"

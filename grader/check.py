@@ -1,4 +1,4 @@
-"""What a student asks before uploading: does this zip keep every rule? Runs none of its code."""
+"""Check before an upload whether a zip keeps every rule, without running any of its code."""
 
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,9 @@ SHOWN = 5  # names in a message
 
 
 def check_submission(path: Path, assignment: Assignment) -> list[Check]:
-    """Every rule of the assignment about the zip, or the folder, at `path`.
+    """Check every rule of the assignment for the zip or the folder at `path`.
 
-    Or about the one file with the link to the weights, if it is that. Raises ArtifactError where
+    If `path` is the file with the link to the weights, check only the link. Raises ArtifactError if
     nothing is there.
     """
     layout = assignment.submission
@@ -59,7 +59,7 @@ ZIP_RULES = (
 
 
 def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check]:
-    """The rules about the zip itself."""
+    """Check the rules about the zip itself."""
 
     def verdict(problem: str | None) -> Check:
         return Check(next(names), problem is None, problem or "")
@@ -76,7 +76,7 @@ def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check
     except Exception as error:  # a damaged directory can fail in many ways
         yield verdict(f"no sound zip archive ({error}); make it anew")
         return
-    # Windows tools have been known to write backslashes; `it unpacks` says so.
+    # Some Windows tools write backslashes; the rule `it unpacks` reports them.
     paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
     left = [path for path in paths if ignored(path)]
     paths = [path for path in paths if not ignored(path)]
@@ -97,20 +97,20 @@ def problem_of_folders(folders: list[str], loose: list[str]) -> str | None:
 
 
 def listed(names: Iterable[object], between: str = ", ") -> str:
-    """The first few of some names."""
+    """Join the first few names, and say how many more there are."""
     kept = [*map(str, names)]
     more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
     return between.join(kept[:SHOWN]) + more
 
 
 def asked_for(path: PurePosixPath, layout: Layout, artefacts: set[str]) -> bool:
-    """Whether a file may be part of a submission."""
+    """Check whether a file may be part of a submission."""
     named = path.name in layout.files or path.name in artefacts
     return named or path.suffix.lower() in (".py", ".pdf")
 
 
 def describe(path: PurePosixPath) -> str:
-    """A file that nobody asked for, in words."""
+    """Describe a file that does not belong in a submission."""
     if path.suffix.lower() in ARCHIVES:
         return f"{path.name} is an archive within the archive: remove it"
     if path.suffix.lower() in DATA or "ubyte" in path.name:
@@ -119,7 +119,7 @@ def describe(path: PurePosixPath) -> str:
 
 
 def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check]:
-    """Whether the report can be read, is short enough, and begins as it should."""
+    """Check whether the report can be read, is short enough, and begins as it should."""
     if contents.report is None:
         return []
     try:
@@ -146,7 +146,7 @@ def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check
 
 
 def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Check]:
-    """Whether weights that came along are of the size that is allowed."""
+    """Check whether included weights are within the allowed size."""
     for name, artefact in assignment.artefact.items():
         path = submission.folder / name
         if artefact.numbers_allowed is None or not path.is_file():
@@ -162,7 +162,7 @@ def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Ch
 
 
 def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check]:
-    """What the rules on imports and calls say of the code."""
+    """Check the code against the rules on imports and calls."""
     files, _ = carried_files(submission.folder, set(assignment.artefact))
     found = rules.check(submission.folder, files, assignment.program, assignment.rules)
     broken = [f for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)]

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
-    """Grade what has no valid result, and show how that gets on."""
+    """Grade the submissions that have no valid result, and show the progress."""
     from .batch import grade_class, most_jobs
     from .progress import Progress
 
@@ -66,7 +66,7 @@ def batch(
     weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
     extensions: Annotated[Path | None, typer.Option(help="CSV of entry,due")] = None,
 ) -> None:
-    """Grade a class, on this machine or a cluster; what was graded before is not graded again."""
+    """Grade a class, on this machine or a cluster; submissions with a valid result are skipped."""
     if train and weights:
         raise typer.BadParameter("--train and --weights exclude each other")
     data_files(read_assignment(assignment), data)
@@ -97,7 +97,7 @@ def regrade(
     jobs: Jobs = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Grade again, and say what came out otherwise; old results are kept."""
+    """Grade again, and show what changed; old results are kept."""
     from .batch import prepare, waiting
 
     run = Run(folder.resolve())
@@ -130,21 +130,21 @@ def regrade(
 
 
 def failed_steps(result: dict[str, Any]) -> list[str]:
-    """The steps of a result that ended badly."""
+    """Return the steps of a result that did not pass."""
     verdicts = result["extra_data"]["verdicts"]
     return [step for step, verdict in verdicts.items() if verdict not in PASSING]
 
 
 def load(run: Run, name: str) -> dict[str, Any]:
-    """What a file of the run's holds; nothing where there is none."""
+    """Read a JSON file in the folder of the run; return an empty dict if there is none."""
     path = run.folder / name
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def book_of(run: Run) -> Any:
-    """What the gradebook of a run is made from: the submissions that are there, and their results.
+    """Collect the data for a run's gradebook: the current submissions and their results.
 
-    Says what it leaves out.
+    What is left out is printed on stderr. Raises ArtifactError if there are no results.
     """
     from .gradebook import Book
 
@@ -199,7 +199,7 @@ def marks(
     folder: RunFolder,
     table: Annotated[Path, typer.Argument(help="CSV or XLSX: written where none is, else read")],
 ) -> None:
-    """Points that a person gives: write a template, or read a filled one into the gradebook."""
+    """Write a template for points given by hand, or read a filled one into the gradebook."""
     from .gradebook import marks_template, read_marks, write_gradebook
 
     run = Run(folder.resolve())
@@ -218,7 +218,7 @@ def similarity(
     folder: RunFolder,
     base: Annotated[Path | None, typer.Option(help="known code, such as the starter's")] = None,
 ) -> None:
-    """Compare all sources; the pairs that are alike become flags, and a page to look at."""
+    """Compare all sources, flag similar pairs, and write a page that shows them."""
     from .similarity import compare
 
     run = Run(folder.resolve())
@@ -245,7 +245,7 @@ def fetch(
         bool, typer.Option("--verify", help="whose link gives other weights?")
     ] = False,
 ) -> int:
-    """Download the weights that submissions link to, or see whether they are still the same."""
+    """Download the weights that submissions link to, or check whether they are still the same."""
     from .fetch import fetch_all, verify
 
     run = Run(folder.resolve())

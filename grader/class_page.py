@@ -1,4 +1,4 @@
-"""A run -> one HTML page that needs nothing else: distributions, verdicts, a table to search."""
+"""Show a run on one self-contained HTML page: distributions, verdicts, a searchable table."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def scatter(table: pd.DataFrame, x: str, y: str) -> Figure:
 
 
 def training_times(results: dict[str, dict[str, Any]], task: Assignment) -> Figure | None:
-    """Minutes of training against the budgets; None where nobody trained."""
+    """Plot the minutes of training against the budgets; return None if nobody trained."""
     stages = [stage for stage in task.stage if stage.trains]
     names = {stage.name for stage in stages}
     minutes = [
@@ -57,7 +57,7 @@ def training_times(results: dict[str, dict[str, Any]], task: Assignment) -> Figu
 
 
 def verdict_counts(results: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """How often each step (a row) ended in each verdict (a column)."""
+    """Count how often each step (a row) ended in each verdict (a column)."""
     rows = [
         {"step": step, "verdict": verdict}
         for result in results.values()
@@ -68,14 +68,14 @@ def verdict_counts(results: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 
 def leaderboard(table: pd.DataFrame, *, named: bool) -> list[tuple[str, float]]:
-    """Totals in descending order; without names unless asked for."""
+    """Return the totals in descending order, without names unless `named`."""
     best = table.sort_values("total", ascending=False, kind="stable")
     names = best["submission"] if named else pd.Series([f"#{i + 1}" for i in range(len(best))])
     return list(zip(names, best["total"], strict=True))
 
 
 def render_class(run: Run, book: Book, pairs: list[Pair], *, board: str) -> Path:
-    """Write index.html. `board`: whether the leaderboard is 'none', 'anonymous' or 'named'."""
+    """Write index.html and return its path; `board` is 'none', 'anonymous' or 'named'."""
     task, results = book.task, book.results
     table = gradebook(book).drop_duplicates("submission").sort_values("submission")
     possible = sum(metric.points for metric in task.metric)

@@ -38,7 +38,7 @@ from .stages import Settings, carried_files
 from .submission import open_submission
 
 LOCK = HOME / "requirements.lock"
-OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # of the commands for a class
+OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # needed only by the commands for a class
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 class_commands.register(app)
@@ -50,7 +50,7 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()  # without one, typer would take a lone command's name for an argument
+@app.callback()  # without one, typer would read a single command's name as an argument
 def commands(
     version: Annotated[
         bool,
@@ -72,7 +72,7 @@ def score(
     gmm: Annotated[Path | None, typer.Option(help="the submission's gmm_params.pkl")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="write every figure")] = None,
 ) -> None:
-    """Score the files that a submission wrote. Runs and unpickles none of them."""
+    """Score the files that a submission wrote, without running or unpickling any of them."""
     inputs = [path for path in (recon_truth, recon, truth, pred, model, gmm) if path]
     if json_path and json_path.resolve() in {path.resolve() for path in inputs}:
         raise ArtifactError(json_path, "the name of a file to read", "another name for the figures")
@@ -113,7 +113,7 @@ def run(
         Path | None, typer.Option("--json", help="write results.json here")
     ] = None,
 ) -> None:
-    """Assess a submission: unpack it, read its code, run its stages, score what they make."""
+    """Assess a submission: unpack it, check its code, run its stages, score what they make."""
     task = read_assignment(assignment)
     if train and weights:
         raise typer.BadParameter("--train and --weights exclude each other")
@@ -161,7 +161,7 @@ def run(
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """The `extra_data` of an earlier results.json. Raises ArtifactError."""
+    """Read the `extra_data` of an earlier results.json. Raises ArtifactError if it is not one."""
     try:
         return dict(json.loads(path.read_bytes())["extra_data"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -174,7 +174,7 @@ def dry_run(
     assignment: Annotated[str, typer.Argument(help="a name, or the path of a TOML file")],
     submission: Annotated[Path, typer.Argument(help="a zip or a folder to try it on")],
 ) -> None:
-    """Say what an assignment would do with a submission, and run nothing of it."""
+    """Show what an assignment would do with a submission, without running any of its code."""
     task = read_assignment(assignment)
     with temporary_folder() as folder:
         opened = open_submission(submission.absolute(), task, folder)
@@ -186,7 +186,7 @@ def dry_run(
 
 
 def advice(level: Level) -> str:
-    """Return the commands that set up a Python with which this machine gives `level`."""
+    """Return the commands that set up a Python with which this machine supports `level`."""
     folder = "/opt/vae-grader" if os.geteuid() == 0 else "~/vae-grader"
     return (
         f"this machine supports level {level}, with a Python that every user can read:\n"
@@ -197,7 +197,7 @@ def advice(level: Level) -> str:
 
 
 def requirement() -> str:
-    """Return what to ask pip for, to have this grader in another environment."""
+    """Return the arguments with which pip prepares another environment for this grader."""
     if HOME.name == "grader":
         return f"--requirement {LOCK}"
     origin = metadata.distribution("vae-grader").read_text("direct_url.json")
@@ -205,7 +205,7 @@ def requirement() -> str:
 
 
 def readable_python() -> str:
-    """Return the system's newest Python that can run the grader, or a name for one to install."""
+    """Return the system's newest Python that can run the grader, or the path of one to install."""
     for minor in range(sys.version_info.minor + 9, 10, -1):
         if (path := Path(f"/usr/bin/python3.{minor}")).exists():
             return str(path)
@@ -248,7 +248,7 @@ def check_command(
     ],
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
 ) -> int:
-    """Say of every rule of the assignment whether a submission keeps it; run none of its code."""
+    """Check a submission against every rule of the assignment, without running any of its code."""
     checks = check_submission(submission, read_assignment(assignment))
     results.show_checks(checks, Console())
     return int(any(check.passed is False for check in checks))
@@ -307,7 +307,7 @@ def write_autograder(
     data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
 ) -> None:
-    """Make the autograder's zip for Gradescope, private data included."""
+    """Make the autograder's zip for Gradescope, including private data."""
     content = gradescope.pack(assignment, data)
     write(content, out)
     print(f"wrote {out}: {len(content) / 2**20:.1f} MiB")
@@ -315,7 +315,7 @@ def write_autograder(
 
 @app.command(hidden=True)
 def autograde(root: Annotated[Path, typer.Argument(help="/autograder")]) -> None:
-    """What run_autograder calls on Gradescope."""
+    """Grade an upload on Gradescope; run_autograder calls this."""
     gradescope.grade_upload(root)
 
 
@@ -348,7 +348,7 @@ def write_json(value: dict[str, Any], path: Path) -> None:
 
 
 def write(content: str | bytes, path: Path) -> None:
-    """Put `content` in place of `path`, whole. Raises ArtifactError where that cannot be done."""
+    """Write `content` to `path`, whole or not at all. Raises ArtifactError if that fails."""
     try:
         if path.exists() and not path.is_file():
             raise FileExistsError(0, "it is no regular file")
@@ -360,7 +360,7 @@ def write(content: str | bytes, path: Path) -> None:
 
 
 def main() -> int:
-    """Run the command line; a user's mistake is one line on stderr and the exit code 2."""
+    """Run the command line; report a user's mistake in one line on stderr and return 2."""
     try:
         return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except TyperException as error:

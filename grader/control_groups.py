@@ -1,4 +1,4 @@
-"""Memory and processes of a command bounded by the kernel's control groups, versions 1 and 2.
+"""Limit the memory and processes of a command by the kernel's control groups, versions 1 and 2.
 
 https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
 https://docs.kernel.org/admin-guide/cgroup-v2.html
@@ -16,12 +16,12 @@ NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class ControlGroups:
-    """The groups of one command; `folders` are those that its process has to join."""
+    """The groups of one command; its process must join those in `folders`."""
 
     folders: list[Path]
 
     def read(self, name: str, key: str = "") -> int | None:
-        """A figure: the file's only one, or the one behind `key`; None where there is none."""
+        """Read a number: the one after `key`, or the file's only one; None if there is none."""
         for folder in self.folders:
             try:
                 lines = (folder / name).read_text().splitlines()
@@ -35,20 +35,20 @@ class ControlGroups:
 
     @property
     def peak_memory(self) -> int | None:
-        """Bytes, as far as the kernel records it."""
+        """Return the peak memory in bytes, or None if the kernel does not record it."""
         peak = self.read("memory.peak")
         return self.read("memory.max_usage_in_bytes") if peak is None else peak
 
     @property
     def memory_exceeded(self) -> bool:
-        """Whether the kernel killed a process of the group for want of memory."""
+        """Check whether the kernel killed a process of the group because memory ran out."""
         return any(self.read(name, "oom_kill") for name in ("memory.events", "memory.oom_control"))
 
 
 def mounts() -> dict[str, Path]:
-    """Where the hierarchies are that can bound memory and processes: {"memory": ..., "pids": ...}.
+    """Find the hierarchies that can limit memory and processes: {"memory": ..., "pids": ...}.
 
-    With version 2 both are the same folder.
+    In version 2, both are the same folder.
     """
     found: dict[str, Path] = {}
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -74,7 +74,10 @@ def remove_abandoned(root: Path) -> None:
 
 @contextlib.contextmanager
 def control_groups(memory: int, processes: int) -> Iterator[ControlGroups]:
-    """Groups that allow so many bytes and processes; none where this process may not make any."""
+    """Create groups with limits on the bytes of memory and on the number of processes.
+
+    There are none if this process may not create any.
+    """
     name = f"vae-grader-{os.getpid()}-{next(NUMBERS)}"
     settings = {
         "memory": {

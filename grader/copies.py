@@ -1,4 +1,7 @@
-"""The data sets as a submission gets to see them: no labels, and private ones in another order."""
+"""The data sets as a submission sees them.
+
+The assignment says which labels are hidden, and which images come in another order.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,9 +27,9 @@ from .assignment import Assignment, Data
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of the grader's: images on the scale 0..1, and as stored, (N, H, W); labels (N,).
+    """A data set of the grader: images on the scale 0..1, and as stored, (N, H, W); labels (N,).
 
-    `order` is that of the copies: their image i is image `order[i]` here.
+    `order` is the order of the copies: image i of a copy is image `order[i]` here.
     """
 
     name: str
@@ -42,14 +45,14 @@ class DataSet:
         return self.images.shape[1], self.images.shape[2]
 
     def restore(self, answers: np.ndarray) -> np.ndarray:
-        """Answers for a copy, (N, ...), in the order of the data set."""
+        """Return the answers for a copy, (N, ...), in the order of the data set."""
         restored = np.empty_like(answers)
         restored[self.order] = answers
         return restored
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
-    """The labels of a data set, if it has any, and the type in which they are stored."""
+    """Read the labels of a data set, if it has any, and the type in which they are stored."""
     archive = open_zip(path, read_file(path, "a data set"), "a data set")
     if "labels.npy" not in array_names(archive):
         return None, np.dtype(np.int64)
@@ -57,7 +60,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
 
 
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
-    """Where the data sets of an assignment are. Raises ArtifactError where one is missing."""
+    """Return the paths of an assignment's data sets. Raises ArtifactError if one is missing."""
     paths = {name: part.path(folder) for name, part in assignment.data.items()}
     for name, path in paths.items():
         if not path.is_file():
@@ -66,9 +69,10 @@ def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
 
 
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
-    """The data set of an assignment, from the grader's data folder. Raises ArtifactError.
+    """Read a data set of an assignment from the grader's data folder.
 
-    The order depends on the content too: it is as secret as the labels are.
+    The order depends on the content too, so it is as secret as the labels. Raises ArtifactError if
+    the data set is missing, damaged, or has another number of labels than of images.
     """
     path = settings.path(folder)
     if not path.is_file():
@@ -86,10 +90,10 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
 def write_copy(
     data: DataSet, path: Path, generator: np.random.Generator, images: np.ndarray | None = None
 ) -> None:
-    """The .npz file that a submission reads: `images`, or else the data set's in its order.
+    """Write the .npz file that a submission reads: `images`, or the data set's in its `order`.
 
-    Labels that are not for it are drawn at random from those that there are: right in type and in
-    range, for programs that read them, and worth nothing.
+    Labels that the submission must not see are replaced by random ones from the data set. Their
+    type and range are right, for programs that read them, but they say nothing about the images.
     """
     arrays: dict[str, Any] = {"data": data.stored[data.order] if images is None else images}
     if data.labels is not None and data.settings.labels != "none":

@@ -1,7 +1,8 @@
-"""Weights by link: the link in a submission's own file, to an archive or to a folder on a drive.
+"""Fetch weights by the link in a submission's own file, to an archive or to a folder on a drive.
 
-What is fetched is data from strangers: it is bounded in size, unpacked by this package's own rules,
-and never loaded here. Its hash and time are kept, so that a later change behind the link shows.
+The fetched files are untrusted: their size is limited, they are unpacked by this package's own
+rules, and they are never loaded here. Their hash and time are kept, to detect later changes behind
+the link.
 """
 
 import json
@@ -34,7 +35,7 @@ EXPECTED = "a link that gives an archive, or a folder, with the weights"
 
 
 def link_of(entry: Entry, task: Assignment) -> str:
-    """The link of a submission. Raises ArtifactError where it has none."""
+    """Return the link of a submission. Raises ArtifactError if it has none."""
     with temporary_folder() as folder:
         submission = open_submission(entry.path.absolute(), task, folder)
         path = submission.folder / (task.submission.link_file or "")
@@ -45,7 +46,7 @@ def link_of(entry: Entry, task: Assignment) -> str:
 
 
 def download(link: str, folder: Path) -> None:
-    """What `link` gives, as files in `folder`. Raises ArtifactError, OSError."""
+    """Download `link` to files in `folder`. Raises ArtifactError, OSError."""
     if urlsplit(link).hostname in DRIVES:
         download_from_drive(link, folder)
         return
@@ -64,7 +65,7 @@ def download(link: str, folder: Path) -> None:
 
 
 def download_from_drive(link: str, folder: Path) -> None:
-    """The same for Google Drive, whose links answer with a page first."""
+    """Download from Google Drive, whose links first lead to a web page."""
     if "/folders/" in link:
         gdown.download_folder(url=link, output=str(folder), quiet=True, timeout=TIMEOUT)
     else:
@@ -88,9 +89,9 @@ def take_weights(folder: Path, names: list[str], target: Path) -> None:
 
 
 def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
-    """Fetch a submission's weights into the empty folder `target`; what is recorded of that.
+    """Fetch a submission's weights into the empty folder `target`, and return a record of it.
 
-    Problems are part of the record: one student's link must not stop the others'.
+    Problems are part of the record, because one student's link must not stop the others.
     """
     record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
@@ -101,13 +102,13 @@ def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
         record["sha256"] = hash_submission(target)
     except ArtifactError as error:
         record["problem"] = str(error)
-    except Exception as error:  # networks and drives fail in ways of their own
+    except Exception as error:  # networks and drives fail in many ways
         record["problem"] = printable(f"{type(error).__name__}: {error}")
     return record
 
 
 def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
-    """Whether what was fetched is from the link that the submission has now."""
+    """Check whether the fetched weights are from the link that the submission has now."""
     try:
         return bool(json.loads(record_path.read_text())["link"] == link_of(entry, task))
     except (OSError, ValueError, KeyError, ArtifactError):
@@ -115,7 +116,7 @@ def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
 
 
 def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dict[str, Any]]:
-    """Fetch the weights of every submission that has none from its link yet; the records."""
+    """Fetch weights for submissions that have none from their link yet; return all records."""
     records = {}
     for entry in entries:
         home = run.fetched(entry.id)
@@ -137,7 +138,10 @@ def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dic
 
 
 def verify(entries: list[Entry], task: Assignment, run: Run) -> dict[str, str]:
-    """Whose link gives something else now than when it was fetched, and what became of it."""
+    """Fetch all weights again, and return the submissions whose link changed.
+
+    For each of them, say what the link gives now, or that it was never fetched.
+    """
     changed = {}
     for entry in entries:
         path = run.fetched(entry.id).with_name(f"{entry.id}.{RECORD}")

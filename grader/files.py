@@ -1,15 +1,15 @@
-"""Files that the grader itself writes: whole or not at all, and archives without a time in them."""
+"""Write the grader's own files whole or not at all, and archives without timestamps."""
 
 import io
 import os
 import zipfile
 from pathlib import Path
 
-DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: the same content is the same bytes
+DATE = (1980, 1, 1, 0, 0, 0)  # the earliest in a zip; fixed, so that equal content is equal bytes
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Put `content` in place of `path`, whole; raises OSError."""
+    """Write `content` to `path`, whole or not at all. Raises OSError."""
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -21,7 +21,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def zipped(files: dict[str, bytes], programs: tuple[str, ...] = ()) -> bytes:
-    """A zip archive of these files, of which `programs` may be run."""
+    """Return a zip archive of these files; those in `programs` are executable."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name in sorted(files):

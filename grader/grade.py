@@ -1,4 +1,4 @@
-"""What an assessment comes to: a verdict for each step, marks for each metric, flags for people."""
+"""The result of an assessment: a verdict for each step, marks for each metric, and flags."""
 
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
@@ -13,7 +13,7 @@ CENT = Decimal("0.01")
 
 
 def rounded(share: float, points: float) -> Decimal:
-    """A share of some points, to the cent: rounded here and nowhere else."""
+    """Compute a share of some points, rounded to two decimals; points are rounded nowhere else."""
     exact = Decimal(repr(float(share))) * Decimal(repr(float(points)))
     return exact.quantize(CENT, ROUND_HALF_UP)
 
@@ -22,7 +22,7 @@ def rounded(share: float, points: float) -> Decimal:
 class Step:
     """One step of the pipeline. `message` is for the student; `output` is what a program printed.
 
-    Seconds of wall and processor time, bytes of memory at the peak.
+    `seconds` is wall time, `cpu_seconds` CPU time, and `peak_memory` is in bytes.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass
 class Mark:
-    """What one metric came to. `value`, between 0 and 1, is None where nothing could be scored."""
+    """The result of one metric. `value`, between 0 and 1, is None if nothing could be scored."""
 
     name: str
     title: str
@@ -49,14 +49,14 @@ class Mark:
 
     @property
     def points(self) -> Decimal:
-        """Points earned."""
+        """Return the points earned."""
         share = max(0.0, min(1.0, self.value or 0.0)) * (1 - self.penalty)
         return rounded(share, self.possible)
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Something for a person to look at; it takes no marks."""
+    """Something flagged for review; no marks are deducted."""
 
     source: str
     evidence: str
@@ -64,7 +64,7 @@ class Flag:
 
 @dataclass
 class Pictures:
-    """For the report: images and their reconstructions (N, H, W), a confusion matrix (K, K)."""
+    """Images and their reconstructions (N, H, W), and a confusion matrix (K, K), for the report."""
 
     originals: np.ndarray | None = None
     reconstructions: np.ndarray | None = None
@@ -74,7 +74,7 @@ class Pictures:
 
 @dataclass
 class Grade:
-    """The whole assessment of one submission; `record` is what another one needs to repeat it."""
+    """The whole assessment of one submission; `record` has what is needed to repeat it."""
 
     assignment: str
     title: str
@@ -97,7 +97,7 @@ class Grade:
 
     @property
     def possible(self) -> float:
-        """The points that the grader can give; a person gives the rest."""
+        """Return the points that the grader can give; the rest are given by hand."""
         return sum(mark.possible for mark in self.marks)
 
     def step(self, name: str) -> Step:

@@ -1,4 +1,4 @@
-"""The results of a run as a table: a row for each student, or for each submission without any."""
+"""The results of a run as a table, with a row per student, or per submission without students."""
 
 import io
 import math
@@ -18,16 +18,16 @@ from .grade import rounded
 from .lateness import days_late, due_date, share_lost
 from .runs import Entry
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how formulas begin in spreadsheets
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
 
 
 @dataclass(frozen=True)
 class Book:
-    """What a gradebook is made from: results and entries by submission, and what people added.
+    """The data for a gradebook: results and entries by submission, and what was added later.
 
-    `extensions`: due dates by student; `marks`: points by submission and title; `flags`: of the
-    comparison of sources, by submission.
+    `extensions`: due dates by student; `marks`: points given by hand, by submission and title;
+    `flags`: from the comparison of sources, by submission.
     """
 
     task: Assignment
@@ -38,12 +38,12 @@ class Book:
     flags: dict[str, list[str]]
 
     def students(self, name: str) -> list[str]:
-        """Whose submission it is: as the platform says, else as the submission says itself."""
+        """Return the students of a submission: from the platform, or else from the submission."""
         members = self.results[name]["extra_data"]["members"]
         return list(dict.fromkeys(self.entries[name].students or members or [""]))
 
     def lateness(self, name: str) -> tuple[int, float]:
-        """Days late, and the share of the points that this costs."""
+        """Return the days late, and the share of the points lost for them."""
         submitted = self.entries[name].submitted
         if submitted is None:
             return 0, 0.0
@@ -52,7 +52,7 @@ class Book:
         return days, share_lost(days, self.task.late)
 
     def own_flags(self, name: str) -> list[str]:
-        """What a person should look at."""
+        """Return what should be reviewed by hand in one submission."""
         extra = self.results[name]["extra_data"]
         flags = [f"{flag['source']}: {flag['evidence']}" for flag in extra["flags"]]
         flags += self.flags.get(name, [])
@@ -66,7 +66,7 @@ class Book:
         return flags
 
     def row(self, name: str) -> dict[str, Any]:
-        """Scores, lateness, total, verdicts and flags of one submission."""
+        """Return the scores, lateness, total, verdicts and flags of one submission."""
         extra, marks = self.results[name]["extra_data"], self.marks.get(name, {})
         row: dict[str, Any] = {"submission": name}
         for metric in self.task.metric:
@@ -85,7 +85,7 @@ class Book:
 
 
 def gradebook(book: Book) -> pd.DataFrame:
-    """A row for each student: everybody in a group gets that of the group."""
+    """Build a table with a row for each student; all students in a group get the group's row."""
     rows = [
         {"student": student, **book.row(name)}
         for name in book.results
@@ -95,14 +95,18 @@ def gradebook(book: Book) -> pd.DataFrame:
 
 
 def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, nor stumbles over."""
+    """Escape a cell, so that no spreadsheet reads it as a formula or fails to read it."""
     if not isinstance(value, str):
         return value
     return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> None:
-    """As .csv or .xlsx; with `gradescope`, only what an import there reads."""
+    """Write a table as .csv or .xlsx; with `gradescope`, only the columns that it imports.
+
+    Raises ArtifactError for another ending, if a student is twice in a table for Gradescope, and if
+    the file cannot be written.
+    """
     if path.suffix not in (".csv", ".xlsx"):
         raise ArtifactError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
     if gradescope:
@@ -124,7 +128,7 @@ def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> Non
 
 
 def excel(table: pd.DataFrame) -> bytes:
-    """A table as .xlsx, without the time at which it was made: the same table, the same bytes."""
+    """Return a table as .xlsx with a fixed time, so that equal tables give equal bytes."""
     made, fixed = io.BytesIO(), io.BytesIO()
     table.to_excel(made, index=False)
     with zipfile.ZipFile(made) as source, zipfile.ZipFile(fixed, "w") as target:
@@ -138,7 +142,11 @@ def excel(table: pd.DataFrame) -> bytes:
 
 
 def marks_template(book: Book) -> pd.DataFrame:
-    """A row a submission, a column for each title that a person marks, and where its report is."""
+    """Build a template for points given by hand.
+
+    It has a row for each submission, with its students and the path of its report page, and a
+    column for each title.
+    """
     return pd.DataFrame(
         [
             {
@@ -153,7 +161,7 @@ def marks_template(book: Book) -> pd.DataFrame:
 
 
 def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
-    """Points by submission and title, from a filled template. Raises ArtifactError."""
+    """Read points by submission and title from a filled template. Raises ArtifactError."""
     expected = "a filled template of 'grader marks'"
     try:
         if path.suffix == ".xlsx":
@@ -181,7 +189,7 @@ def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
 
 
 def read_points(path: Path, text: str, title: str, name: str, most: float) -> float:
-    """Points that a person wrote. Raises ArtifactError for what is no number from 0 to `most`."""
+    """Convert `text` to points. Raises ArtifactError if it is not a number from 0 to `most`."""
     try:
         points = float(text)
     except ValueError:

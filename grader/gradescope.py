@@ -1,8 +1,8 @@
 """This grader as a Gradescope autograder: the zip that staff upload, and what it does there.
 
 https://gradescope-autograders.readthedocs.io/en/latest/specs/: the zip is unpacked to
-/autograder/source and its setup.sh run once. For each submission run_autograder is run as root; it
-finds /autograder/submission and submission_metadata.json, and leaves results/results.json.
+/autograder/source and its setup.sh is run once. For each submission, run_autograder is run as root.
+It reads /autograder/submission and submission_metadata.json, and writes results/results.json.
 """
 
 import json
@@ -45,7 +45,7 @@ def source_files() -> Iterator[Path]:
 
 
 def pack(assignment: str, data_folder: Path) -> bytes:
-    """The content of autograder.zip. Raises ArtifactError where data is missing."""
+    """Return the content of autograder.zip. Raises ArtifactError if data is missing."""
     task = read_assignment(assignment)
     toml = Path(assignment) if Path(assignment).suffix else FOLDER / f"{assignment}.toml"
     files = {name: (TEMPLATES / name).read_bytes() for name in PROGRAMS}
@@ -60,7 +60,7 @@ def pack(assignment: str, data_folder: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Upload:
-    """What Gradescope says of a submission; `earlier`: times and scores of those before it."""
+    """Gradescope's data on a submission; `earlier` has the times and scores of those before it."""
 
     submitted: datetime | None
     due: datetime | None
@@ -68,9 +68,10 @@ class Upload:
 
 
 def read_upload(path: Path) -> Upload:
-    """From submission_metadata.json; what is not there, or in another form, is left out.
+    """Read submission_metadata.json; leave out what is missing or in another form.
 
-    A group's due date is the latest that any of its members has: extensions stand with the users.
+    A group's due date is the latest of the assignment's and its members', because extensions are
+    recorded with the users.
     """
     metadata: dict[str, Any] = {}
     with suppress(OSError, ValueError):
@@ -94,7 +95,7 @@ def read_upload(path: Path) -> Upload:
     for row in tables(metadata.get("previous_submissions")):
         when = time(row.get("submission_time"))
         if when is not None:
-            # One that is being graded has no score yet.
+            # A submission that is still being graded has no score yet.
             with suppress(KeyError, TypeError, ValueError):
                 earlier.append((when, float(row["score"])))
     return Upload(
@@ -105,11 +106,11 @@ def read_upload(path: Path) -> Upload:
 
 
 def too_many(upload: Upload, task: Assignment) -> bool:
-    """Whether the assignment's limit on uploads in 24 hours was reached before this one."""
+    """Check whether the assignment's limit on uploads in 24 hours was reached before this one."""
     limit = task.gradescope.uploads_a_day
     if limit is None or upload.submitted is None:
         return False
-    graded: list[datetime] = []  # those beyond the limit were not, and do not count
+    graded: list[datetime] = []  # uploads beyond the limit were not graded and do not count
     for when in [*(when for when, _ in upload.earlier), upload.submitted]:
         full = sum(other > when - timedelta(days=1) for other in graded) >= limit
         if not full:
@@ -118,7 +119,7 @@ def too_many(upload: Upload, task: Assignment) -> bool:
 
 
 def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> dict[str, Any]:
-    """results.json with what lateness takes off the score."""
+    """Return results.json with the deduction for lateness."""
     if upload.submitted is None or upload.due is None:
         return content
     days = days_late(upload.submitted, upload.due)
@@ -132,9 +133,9 @@ def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> 
 
 
 def for_gradescope(task: Assignment) -> Assignment:
-    """The assignment as far as it fits into Gradescope's time.
+    """Return the assignment, restricted to what fits into Gradescope's time.
 
-    Weights are graded; nothing is trained unless the assignment says so, and then for no longer
+    Weights are graded. Nothing is trained unless the assignment says so, and then for no longer
     than it says.
     """
     minutes = task.gradescope.training_minutes
@@ -152,7 +153,10 @@ def for_gradescope(task: Assignment) -> Assignment:
 
 
 def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
-    """Put the weights behind a submission's link into `folder`, unless its own came along."""
+    """Fetch the weights behind a submission's link into `folder`, unless it includes its own.
+
+    Return a record of it, or {} if nothing was to be fetched.
+    """
     if "fetched" not in task.weights:
         return {}
     with temporary_folder() as scratch, suppress(ArtifactError):
@@ -167,7 +171,7 @@ def write_results(content: dict[str, Any], root: Path) -> None:
 
 
 def grade_upload(root: Path) -> None:
-    """Grade what lies below /autograder, or another `root`; results.json is there at any time."""
+    """Grade the upload in /autograder, or another `root`; results.json exists at all times."""
     (root / "results").mkdir(exist_ok=True)
     for private in ("source", "results", "submission_metadata.json"):
         with suppress(FileNotFoundError):
@@ -205,7 +209,7 @@ def grade_upload(root: Path) -> None:
         final = content(grade)
         final["extra_data"]["fetched"] = record
         write_results(final, root)
-    except Exception:  # whatever happens, a student reads that it was not their fault
+    except Exception:  # whatever fails, the student must read that it was not their fault
         text = "The grader failed here; a person has to look at it. That is no fault of yours."
         extra = {"error": traceback.format_exc()}
         write_results(partial | {"output": text, "extra_data": extra}, root)
