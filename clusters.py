@@ -1,7 +1,7 @@
-"""Part images into clusters without labels: spectral clustering of a graph of neighbours.
+"""Divide images into clusters without labels, by spectral clustering of a neighbour graph.
 
 Shi and Malik, "Normalized Cuts and Image Segmentation" (2000); Ng, Jordan and Weiss, "On Spectral
-Clustering" (2001). Images are made upright first, so that those nearest to a slanted 1 are 1s.
+Clustering" (2001). Images are made upright first, so that the neighbours of a slanted 1 are 1s.
 """
 
 import math
@@ -12,22 +12,22 @@ from torch.nn import functional
 
 from inference import squared_distances
 
-SMALL_SIDE = 14  # of the images that are compared
-SIZE_SHARE = 0.5  # of the differences in width and height, how much is taken out
-MOST_SLANT = 0.8  # columns a row
-NEIGHBOURS = 10  # of an image, itself not among them
-GRAPH_ROWS = 512  # of a matrix of distances at a time
-SPARE = 1  # eigenvectors more than clusters: the weakest cut is not always between clusters
-EXTRA = 20  # vectors more than eigenvectors in the iteration, which make it converge faster
+SMALL_SIDE = 14  # pixels per side of the images that are compared
+SIZE_SHARE = 0.5  # share of the differences in width and height that is removed
+MOST_SLANT = 0.8  # columns per row
+NEIGHBOURS = 10  # of an image, not counting itself
+GRAPH_ROWS = 512  # rows of a distance matrix at a time
+SPARE = 1  # eigenvectors beyond one per cluster: the weakest cut is not always between clusters
+EXTRA = 20  # vectors in the iteration beyond the eigenvectors, which make it converge faster
 ITERATIONS = 300
-STARTS = 10  # of k-means, of which the best counts
-LLOYD_STEPS = 100  # of k-means at most
+STARTS = 10  # of k-means; the best one counts
+LLOYD_STEPS = 100  # of k-means, at most
 
 
 def upright(images: Tensor) -> Tensor:
-    """Centre (N, S, S) images, take out their slant, and half of how their sizes differ.
+    """Centre (N, S, S) images, and remove their slant and half of the differences in their sizes.
 
-    By the moments of their ink: LeCun et al., "Gradient-Based Learning Applied to Document
+    This uses the moments of their ink. LeCun et al., "Gradient-Based Learning Applied to Document
     Recognition" (1998), deslant digits in the same way.
     """
     count, side, _ = images.shape
@@ -50,7 +50,7 @@ def upright(images: Tensor) -> Tensor:
 
 
 def nearest(points: Tensor, count: int) -> Tensor:
-    """Return the indices of the nearest other points of each of (N, d): (N, count)."""
+    """Return the indices of the other points nearest to each of (N, d) points: (N, count)."""
     found = []
     for rows in torch.arange(len(points), device=points.device).split(GRAPH_ROWS):
         distances = squared_distances(points[rows], points)
@@ -60,10 +60,10 @@ def nearest(points: Tensor, count: int) -> Tensor:
 
 
 def spectral_embedding(neighbours: Tensor, dimensions: int, generator: Generator) -> Tensor:
-    """Return unit vectors, (N, dimensions), of which those of well connected images are alike.
+    """Return unit vectors, (N, dimensions), that are alike for well connected images.
 
-    They are made of the first eigenvectors of the graph's normalised adjacency, found by subspace
-    iteration in float64. `neighbours`: (N, k) indices.
+    They are made from the first eigenvectors of the graph's normalised adjacency matrix, found by
+    subspace iteration in float64. `neighbours`: (N, k) indices.
     """
     count, k = neighbours.shape
     device = neighbours.device
@@ -79,7 +79,7 @@ def spectral_embedding(neighbours: Tensor, dimensions: int, generator: Generator
     start = torch.rand(count, width, generator=generator, device=device, dtype=torch.float64)
     basis = torch.linalg.qr(start).Q
     for _ in range(ITERATIONS):
-        # Shifted by the identity: the largest eigenvalues are the largest in size, too.
+        # Adding the identity makes the largest eigenvalues the largest in magnitude, too.
         basis = torch.linalg.qr(graph @ basis + basis).Q
     vectors = torch.linalg.eigh(basis.T @ (graph @ basis)).eigenvectors.flip(1)
     embedded = (basis @ vectors[:, :dimensions]) / degree.sqrt()[:, None]
@@ -87,7 +87,7 @@ def spectral_embedding(neighbours: Tensor, dimensions: int, generator: Generator
 
 
 def k_means(points: Tensor, k: int, generator: Generator) -> Tensor:
-    """Part (N, d) points into k clusters, (N,): the best of several starts by k-means++.
+    """Divide (N, d) points into k clusters, (N,), by the best of several k-means++ starts.
 
     Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007).
     """
@@ -96,7 +96,7 @@ def k_means(points: Tensor, k: int, generator: Generator) -> Tensor:
 
 
 def seeds(points: Tensor, k: int, generator: Generator) -> Tensor:
-    """Draw k of (N, d) points, each the likelier the farther it is from those before: (k, d)."""
+    """Draw k of (N, d) points, preferring points far from those already drawn: (k, d)."""
     means = points[torch.randint(len(points), (1,), generator=generator)]
     while len(means) < k:
         distances = torch.cdist(points, means).square().amin(dim=1) + 1e-12
@@ -105,7 +105,7 @@ def seeds(points: Tensor, k: int, generator: Generator) -> Tensor:
 
 
 def lloyd(points: Tensor, means: Tensor) -> tuple[Tensor, float]:
-    """Return the clusters that k-means ends with from a start, (N,), and their squared spread."""
+    """Return the clusters, (N,), that k-means reaches from `means`, and their squared spread."""
     clusters = torch.full((len(points),), -1)
     for _ in range(LLOYD_STEPS):
         distances, nearest_mean = torch.cdist(points, means).square().min(dim=1)
@@ -119,7 +119,7 @@ def lloyd(points: Tensor, means: Tensor) -> tuple[Tensor, float]:
 
 
 def cluster(images: Tensor, k: int) -> Tensor:
-    """Part (N, 28, 28) images into k clusters of neighbours: (N,) in 0 to k - 1, on the CPU."""
+    """Divide (N, 28, 28) images into k clusters of neighbours: (N,) in 0 to k - 1, on the CPU."""
     generator, images = Generator().manual_seed(0), images.cpu()
     small = functional.adaptive_avg_pool2d(upright(images)[:, None], SMALL_SIDE).flatten(1)
     neighbours = nearest(small, min(NEIGHBOURS, len(small) - 1))

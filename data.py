@@ -1,4 +1,4 @@
-"""Data sets in the course's format: an .npz with `data` and, where there are any, `labels`."""
+"""Data sets in the course's format: an .npz file with `data` and, if there are any, `labels`."""
 
 import io
 import math
@@ -16,14 +16,14 @@ from storage import UserError, read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"
-SHARP_ROWS = 512  # images at a time, whose sampling grids fit the cache
-ROUNDING = 1e-5  # how far resizing and arithmetic may carry a float past its range
+SHARP_ROWS = 512  # images at a time; their sampling grids fit in the cache
+ROUNDING = 1e-5  # how far resizing and arithmetic may push a float past its range
 
 
 def read_array(path: Path, name: str, expected: str) -> np.ndarray:
-    """The array called `name` in an .npz file; no other array of the file is read.
+    """Return the array called `name` from an .npz file, and read no other array of the file.
 
-    Raises UserError where there is none, or where it is damaged or holds Python objects.
+    Raises UserError if there is none, or if it is damaged or holds Python objects.
     """
     content = io.BytesIO(read_bytes(path, expected))
     if not zipfile.is_zipfile(content):
@@ -43,10 +43,10 @@ def read_array(path: Path, name: str, expected: str) -> np.ndarray:
 
 
 def load_images(path: Path) -> np.ndarray:
-    """Images as float32 in [0, 1], in the layout of the file.
+    """Load images as float32 in [0, 1], in the layout of the file.
 
     The file's `data` is (N, 28, 28), (N, 1, 28, 28) or (N, 784): integers in 0..255, or floats in
-    0..1 or 0..255. Labels are not read. Raises UserError for anything else.
+    0..1 or 0..255. Raises UserError for anything else. Labels are not read.
     """
     data = read_array(path, "data", IMAGES)
     if data.dtype.kind not in "uif":
@@ -55,16 +55,19 @@ def load_images(path: Path) -> np.ndarray:
         raise UserError(path, f"'data' of shape {data.shape}", IMAGES)
     low, high = data.min(), data.max()
     unit = data.dtype.kind == "f" and high <= 1 + ROUNDING
-    # A float array that only just exceeds 1 could be of either range.
+    # A float array that only just exceeds 1 could be in either range.
     ambiguous = data.dtype.kind == "f" and 1 + ROUNDING < high < 2
-    if not (low >= -ROUNDING and high <= 255) or ambiguous:  # NaN is neither
+    if not (low >= -ROUNDING and high <= 255) or ambiguous:  # NaN satisfies neither
         raise UserError(path, f"values from {low:g} to {high:g}", IMAGES + " or floats in 0..1")
     pixels = data.astype(np.float32)
     return np.clip(pixels if unit else pixels / 255, 0, 1)
 
 
 def has_array(path: Path, name: str) -> bool:
-    """Whether `path` is an .npz file with an array of this name; what else it is, others say."""
+    """Check whether `path` is an .npz file with an array of this name.
+
+    A file that cannot be read counts as one without it; other functions report the problem.
+    """
     try:
         with zipfile.ZipFile(path) as arrays:
             return f"{name}.npy" in arrays.namelist()
@@ -73,7 +76,7 @@ def has_array(path: Path, name: str) -> bool:
 
 
 def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images as `load_images` gives them, and their labels as int64, (N,)."""
+    """Load images as `load_images` does, and their labels as int64, (N,)."""
     images = load_images(path)
     labels = read_array(path, "labels", LABELS)
     if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
@@ -83,7 +86,7 @@ def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 class DigitDataset(Dataset[Tensor]):
-    """Images in one tensor, (N, 784), from which an index, a slice or a tensor of indices picks."""
+    """Images in one tensor, (N, 784), selected by an index, a slice or a tensor of indices."""
 
     def __init__(self, images: np.ndarray, device: torch.device) -> None:
         self.images = torch.from_numpy(images.reshape(len(images), 784)).to(device)
@@ -98,9 +101,9 @@ class DigitDataset(Dataset[Tensor]):
 def random_matrices(
     count: int, strength: float, generator: Generator, device: torch.device
 ) -> Tensor:
-    """Return small rotations, shears, scalings and shifts, drawn at random: (count, 2, 3).
+    """Return small random rotations, shears, scalings and shifts: (count, 2, 3).
 
-    At full strength at most 0.2 rad, 0.15, 10 % and 5 % of the side.
+    At full strength they are at most 0.2 rad, 0.15, 10 % and 5 % of the side.
     """
     most = strength * torch.tensor([0.2, 0.15, 0.1, 0.1, 0.1], device=device)
     uniform = torch.rand(count, 5, generator=generator, device=device)
@@ -120,7 +123,8 @@ def random_affine(images: Tensor, generator: Generator) -> Tensor:
 def distorted(images: Tensor, generator: Generator, strength: float) -> Tensor:
     """Distort (N, 784) images as `random_affine` does, and keep their strokes sharp: (N, 784).
 
-    Bicubic, at twice the resolution: bilinear copies are blurred, and SSIM minds that.
+    Interpolation is bicubic, at twice the resolution, because bilinear copies are blurred and SSIM
+    is sensitive to blur.
     """
     matrices = random_matrices(len(images), strength, generator, images.device)
     copies = []
@@ -134,7 +138,7 @@ def distorted(images: Tensor, generator: Generator, strength: float) -> Tensor:
 
 
 class ShuffledBatches:
-    """The indices 0 to `count` - 1 in batches, in a new order at every pass."""
+    """The indices 0 to `count` - 1 in batches, in a new order on every pass."""
 
     def __init__(self, count: int, batch_size: int, generator: Generator) -> None:
         self.count, self.batch_size, self.generator = count, batch_size, generator

@@ -1,6 +1,7 @@
-"""Every picture: arrays in, a matplotlib Figure out; saving it is the caller's.
+"""Functions that plot arrays and return a matplotlib Figure, which the caller saves.
 
-Each takes a `figure` to draw in, such as a part of a page; without one it makes its own.
+Functions with a `figure` argument draw in it, such as a part of a page; without one they make
+their own.
 """
 
 import itertools
@@ -13,8 +14,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision. Two of Paul
-# Tol's, "Colour Schemes" (2021), make them ten.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable with any colour vision. Two
+# colours from Paul Tol, "Colour Schemes" (2021), make them ten.
 COLOURS = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"),
     *("#D55E00", "#F0E442", "#000000", "#AA4499", "#999933"),
@@ -25,7 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 def reconstruction_rows(
     images: NDArray, recon: NDArray, columns: int = 10, figure: Figure | None = None
 ) -> Figure:
-    """Originals, (N, H, W) in [0, 1], each over its reconstruction, `columns` a row."""
+    """Plot originals, (N, H, W) in [0, 1], each above its reconstruction, `columns` per row."""
     blocks = -(-len(images) // columns)
     columns = min(columns, len(images))
     size = 0.75 * columns + 0.9, 1.6 * blocks + 0.2
@@ -45,7 +46,7 @@ def reconstruction_rows(
 
 
 def manifold(images: NDArray, x: NDArray, y: NDArray, figure: Figure | None = None) -> Figure:
-    """Decoded images, (len(y), len(x), H, W), at the latents (x, y), whose y grows upwards."""
+    """Plot decoded images, (len(y), len(x), H, W), at the latents (x, y); y grows upwards."""
     rows, columns, height, width = images.shape
     canvas = images[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     figure = figure or Figure(figsize=(7, 7), layout="constrained")
@@ -65,16 +66,16 @@ def latent_plane(
     points: tuple[NDArray, NDArray] | None = None,
     images: NDArray | None = None,
 ) -> Figure:
-    """A plane of latents: points with their classes, images decoded at a grid, or one beside both.
+    """Plot a plane of latents: points by class, images decoded on a grid, or both side by side.
 
-    `x`, `y`: the grid's equidistant values; every panel has the same axes, a cell of the grid
-    having its value in its middle. `points`: (N, 2) and the names of their classes, (N,);
+    `x`, `y`: the grid's equidistant values. All panels have the same axes, and each cell of the
+    grid has its value in its middle. `points`: (N, 2), and the names of their classes, (N,).
     `images`: (len(y), len(x), H, W) in [0, 1].
     """
     panels = (points is not None) + (images is not None)
     figure = Figure(figsize=(6.5 * panels, 6), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    # Half a step beyond: from the first value the other way, from the last on.
+    # The axes start half a step before the first value and end half a step after the last.
     ends = [(1.5 * v[0] - 0.5 * v[1], 1.5 * v[-1] - 0.5 * v[-2]) for v in (x, y)]
     for axis in axes:
         axis.set(xlim=ends[0], ylim=ends[1], xlabel="$z_1$", ylabel="$z_2$")
@@ -99,7 +100,7 @@ def latent_plane(
 
 
 def planes(panels: Mapping[str, NDArray], classes: NDArray, columns: int) -> Figure:
-    """A panel for each plane of points (N, 2), by name, coloured by their classes, (N,)."""
+    """Plot one panel for each named plane of points, (N, 2), coloured by their classes, (N,)."""
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.4 * columns, 4 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -116,9 +117,10 @@ def planes(panels: Mapping[str, NDArray], classes: NDArray, columns: int) -> Fig
 def feature_maps(
     sizes: Mapping[int, tuple[Sequence[tuple[int, ...]], Sequence[tuple[int, ...]]]],
 ) -> Figure:
-    """Shapes (depth, height, width) or (nodes,) through encoder and decoder, by the input's side.
+    """Plot the shapes of feature maps through encoder and decoder, for each side of the input.
 
-    A map is as high as its root of the height; numbers say what it is.
+    A shape is (depth, height, width) or (nodes,). A map is drawn as high as the square root of its
+    height; the numbers below it are its shape.
     """
     panels = [
         (side, part, shapes) for side, both in sizes.items() for part, shapes in enumerate(both)
@@ -142,7 +144,7 @@ def feature_maps(
 
 
 def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
-    """(N, 2) latents, coloured and marked by class where `labels` (N,) are known."""
+    """Plot (N, 2) latents, coloured and marked by class if `labels`, (N,), are known."""
     size = float(np.clip(30_000 / len(z), 2, 30))
     alpha = 0.9 if len(z) < 1000 else 0.5
     if labels is None:
@@ -169,7 +171,7 @@ def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
 def latent_scatter(
     z: NDArray, known: NDArray, labels: NDArray, figure: Figure | None = None
 ) -> Figure:
-    """Posterior means (N, 2) of images, and on them those of the few with `labels`, (M, 2)."""
+    """Plot posterior means of images, (N, 2), and over them the few with `labels`, (M, 2)."""
     figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
     scatter_classes(axes, z, None)
@@ -186,7 +188,10 @@ def mixture_ellipses(
     labels: NDArray | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """The mixture's Gaussians, (K, 2) and (K, 2, 2), as 1, 2 and 3 sigma ellipses over latents."""
+    """Plot the mixture's Gaussians as 1, 2 and 3 sigma ellipses over latents.
+
+    `means`: (K, 2). `covariances`: (K, 2, 2).
+    """
     figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
     scatter_classes(axes, z, labels)
@@ -212,7 +217,7 @@ def mixture_ellipses(
 
 
 def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) -> Figure:
-    """One panel for each column of a training history, (epochs,), against the epoch."""
+    """Plot each column of a training history, (epochs,), against the epoch, in its own panel."""
     names = [name for name in history if name != "epoch"]
     figure = figure or Figure(figsize=(3 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -225,7 +230,7 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
 def image_grid(
     rows: Sequence[NDArray], names: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> Figure:
-    """Rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
+    """Plot rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
     columns, (height, width) = max(map(len, rows)), rows[0].shape[1:3]
     gap = max(1, width // 14)
     # One canvas draws much faster than many axes.
@@ -238,7 +243,7 @@ def image_grid(
     across = 0.8 * columns * (width + gap) / (height + gap)
     size = across + 0.6 + 0.1 * max(map(len, names), default=0), 0.8 * len(rows) + 0.4
     axes = Figure(figsize=size, layout="constrained").subplots()
-    axes.set_anchor("E")  # what is left of the width is for the names
+    axes.set_anchor("E")  # the rest of the width is for the names
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1)
     axes.set_yticks([(row + 0.5) * (height + gap) for row in range(len(names))], list(names))
     places = [(column + 0.5) * (width + gap) for column in range(len(titles))]
@@ -249,7 +254,7 @@ def image_grid(
 
 
 def figure_of(axes: Axes) -> Figure:
-    """The figure that holds these axes."""
+    """Return the figure that holds these axes."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     return figure
@@ -258,7 +263,7 @@ def figure_of(axes: Axes) -> Figure:
 def curves(
     panels: Mapping[str, Mapping[str, NDArray]], unit: str = "epoch", steps: float = 1
 ) -> Figure:
-    """A panel for each quantity: its course over the epochs, (epochs,), of each of several runs.
+    """Plot one panel for each quantity, with its values over the epochs, (epochs,), for each run.
 
     An epoch counts for `steps` of the `unit` along the horizontal axis.
     """
@@ -280,7 +285,7 @@ def curves(
 
 
 def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> Axes:
-    """Points joined in their order, each with its name; the axes, for their titles."""
+    """Plot points joined in their order, each with its name; return the axes, for their titles."""
     axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
     axes.plot(x, y, marker="o", color=COLOURS[0])
     for place, name in zip(zip(x, y, strict=True), names, strict=True):
@@ -291,7 +296,7 @@ def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]
 
 
 def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None = None) -> Figure:
-    """Counts, (K, K), of true class by predicted; each row is shaded by its shares."""
+    """Plot counts, (K, K), of true class by predicted class; each row is shaded by its shares."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure = figure or Figure(figsize=(4.2, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -307,7 +312,10 @@ def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None
 
 
 def label_maps(colour: NDArray, labels: list[NDArray], titles: list[str]) -> Figure:
-    """Label images (H, W), negative for background, with colour bars, beside the picture itself."""
+    """Plot label images, (H, W), with colour bars, next to the image itself.
+
+    Negative labels are background.
+    """
     height, width = colour.shape[:2]
     size = 3.2 * np.clip(height / width, 0.4, 2.2) + 0.6
     figure = Figure(figsize=(4 * (len(labels) + 1), size), layout="constrained")
@@ -325,7 +333,7 @@ def label_maps(colour: NDArray, labels: list[NDArray], titles: list[str]) -> Fig
 
 
 def cluster_choice(candidates: Mapping[int, tuple[float, float]], eigenvalues: NDArray) -> Figure:
-    """Inertia and silhouette by the number of clusters, and the smallest eigenvalues."""
+    """Plot inertia and silhouette against the number of clusters, and the smallest eigenvalues."""
     figure = Figure(figsize=(11, 3), layout="constrained")
     axes = figure.subplots(1, 3)
     numbers = list(candidates)
@@ -340,7 +348,10 @@ def cluster_choice(candidates: Mapping[int, tuple[float, float]], eigenvalues: N
 
 
 def pixel_graph(grey: NDArray, right: NDArray, down: NDArray) -> Figure:
-    """Pixels (H, W) in [0, 1] as nodes; on their edges the weights, (H, W - 1) and (H - 1, W)."""
+    """Plot pixels, (H, W) in [0, 1], as nodes, with the weights on their edges.
+
+    `right`: weights of the edges to the right, (H, W - 1). `down`: of those down, (H - 1, W).
+    """
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=0.6)

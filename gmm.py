@@ -1,7 +1,7 @@
 """A Gaussian mixture with full covariances, fitted by expectation-maximisation. NumPy only.
 
 Dempster, Laird and Rubin (1977); Bishop, "Pattern Recognition and Machine Learning", section 9.2.
-Everything is computed in float64, from differences to the means, in log space.
+Everything is computed in float64, from differences from the means, in log space.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ Array = NDArray[np.float64]
 # Past this squared distance a density is 0 in any arithmetic; the cap keeps its logarithm finite.
 FARTHEST = 1e300
 PARTS = ("weights", "means", "covariances")
-CHUNK_POINTS = 8192  # at a time: what an iteration needs beside the points stays in the cache
+CHUNK_POINTS = 8192  # at a time: an iteration's other arrays then stay in the cache
 
 
 def as_points(x: ArrayLike) -> Array:
-    """`x` as finite float64, (N, d) with N, d >= 1. Raises ValueError for anything else."""
+    """Return `x` as finite float64, (N, d) with N, d >= 1. Raises ValueError for anything else."""
     points = np.asarray(x, dtype=np.float64)
     if points.ndim != 2 or points.size == 0:
         raise ValueError(f"points of shape {points.shape}; expected (N, d), neither of them 0")
@@ -29,7 +29,7 @@ def as_points(x: ArrayLike) -> Array:
 
 
 def normalise(log_joint: Array) -> tuple[Array, Array]:
-    """Log-likelihood (N,) and responsibilities (K, N) of points whose joint log is (K, N)."""
+    """Return log-likelihoods, (N,), and responsibilities, (K, N), from joint logs, (K, N)."""
     highest = log_joint.max(axis=0)
     joint = np.exp(log_joint - highest)
     total = joint.sum(axis=0)
@@ -37,7 +37,7 @@ def normalise(log_joint: Array) -> tuple[Array, Array]:
 
 
 def spread_about_nearest(x: Array, means: Array) -> Array:
-    """Covariance of (N, d) points about whichever of the (K, d) means is nearest: (d, d)."""
+    """Return the covariance of (N, d) points about the nearest of the (K, d) means: (d, d)."""
     distance = np.stack([np.square(x - mean).sum(axis=1) for mean in means])
     centred = x - means[distance.argmin(axis=0)]
     return centred.T @ centred / len(x)
@@ -47,8 +47,8 @@ class GaussianMixture:
     """K Gaussians with full covariances.
 
     `reg_covar` times the data's mean variance is added to the diagonal of every covariance, so that
-    a component on identical points keeps a positive definite one. EM stops once the mean
-    log-likelihood of a point changes by less than `tol`, or after `max_iter` iterations.
+    the covariance of a component on identical points stays positive definite. EM stops once the
+    mean log-likelihood of a point changes by less than `tol`, or after `max_iter` iterations.
 
     Fitted attributes: `weights_` (K,), `means_` (K, d), `covariances_` (K, d, d), `converged_`, and
     `log_likelihood_`, the mean over the points at each iteration in nats.
@@ -78,8 +78,8 @@ class GaussianMixture:
         `means`: (K, d). `covariances`: (K, d, d), by default the covariance of the points about
         their nearest mean, the same for every component. `weights`: (K,), by default equal.
 
-        A component that loses all its points keeps its mean and covariance, at a weight near 0.
-        Raises ValueError for shapes that do not fit and for values that no mixture can have.
+        A component that loses all its points keeps its mean and covariance, with a weight near 0.
+        Raises ValueError if shapes do not match or values are impossible for a mixture.
         """
         points = as_points(x)
         variance = points.var(axis=0).mean()
@@ -107,10 +107,11 @@ class GaussianMixture:
         return self
 
     def _iterate(self, columns: Array, floor: Array) -> float:
-        """One expectation and one maximisation over (d, N) points; their mean log-likelihood.
+        """Run one expectation and one maximisation step; return the mean log-likelihood.
 
-        Means and scatters are put together from those of the chunks as in Chan, Golub and LeVeque,
-        "Algorithms for Computing the Sample Variance" (1983): in one pass, yet from differences.
+        `columns`: (d, N) points. Means and scatters are combined from those of the chunks as in
+        Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance" (1983): in one pass,
+        but still from differences.
         """
         tiny = 10 * np.finfo(np.float64).eps
         total = 0.0
@@ -138,7 +139,7 @@ class GaussianMixture:
         return float(total / columns.shape[1])
 
     def _log_joint(self, columns: Array) -> Array:
-        """Log of weight times density of (d, N) points under each component: (K, N)."""
+        """Return the log of weight times density of (d, N) points in each component: (K, N)."""
         d = len(columns)
         log_joint = np.empty((self.n_components, columns.shape[1]))
         factors = np.linalg.cholesky(self.covariances_)
@@ -167,31 +168,37 @@ class GaussianMixture:
             raise ValueError("a covariance that is not positive definite")
 
     def score_samples(self, x: ArrayLike) -> Array:
-        """Log density of each of (N, d) points, nats: (N,)."""
+        """Return the log density of each of (N, d) points, in nats: (N,)."""
         return normalise(self._log_joint(as_points(x).T))[0]
 
     def predict_proba(self, x: ArrayLike) -> Array:
-        """Responsibilities, the posterior probability of each component: (N, K)."""
+        """Return the responsibilities, the posterior probability of each component: (N, K)."""
         return normalise(self._log_joint(as_points(x).T))[1].T
 
     def predict(self, x: ArrayLike) -> NDArray[np.intp]:
-        """The component of highest posterior probability, weights included: (N,)."""
+        """Return the component with the highest posterior probability, weights included: (N,)."""
         return self._log_joint(as_points(x).T).argmax(axis=0)
 
     def sample(self, n: int, generator: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
-        """`n` points drawn from the mixture, (n, d), and the component of each, (n,)."""
+        """Draw `n` points from the mixture; return them, (n, d), and their components, (n,)."""
         components = generator.choice(self.n_components, size=n, p=self.weights_)
         standard = generator.standard_normal((n, self.means_.shape[1], 1))
         factors = np.linalg.cholesky(self.covariances_)[components]
         return self.means_[components] + (factors @ standard)[:, :, 0], components
 
     def bic(self, x: ArrayLike) -> float:
-        """Bayesian information criterion on (N, d) points; lower is better (Schwarz, 1978)."""
+        """Return the Bayesian information criterion on (N, d) points (Schwarz, 1978).
+
+        Lower is better.
+        """
         scores = self.score_samples(x)
         return float(self._n_parameters() * np.log(len(scores)) - 2 * scores.sum())
 
     def aic(self, x: ArrayLike) -> float:
-        """Akaike's information criterion on (N, d) points; lower is better (Akaike, 1974)."""
+        """Return Akaike's information criterion on (N, d) points (Akaike, 1974).
+
+        Lower is better.
+        """
         return float(2 * self._n_parameters() - 2 * self.score_samples(x).sum())
 
     def _n_parameters(self) -> int:
@@ -199,21 +206,21 @@ class GaussianMixture:
         return (k - 1) + k * d + k * d * (d + 1) // 2
 
     def to_dict(self) -> dict[str, Any]:
-        """What `from_dict` needs to make this mixture again: nested lists of numbers."""
+        """Return what `from_dict` needs to make this mixture again: nested lists of numbers."""
         return {name: getattr(self, f"{name}_").tolist() for name in PARTS}
 
     @classmethod
     def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
-        """The mixture that `to_dict` described; other keys are ignored.
+        """Make the mixture that `to_dict` described; other keys are ignored.
 
-        Raises ValueError where an entry is missing or its values are not those of a mixture.
+        Raises ValueError if an entry is missing or its values are not those of a mixture.
         """
         parts: list[Any] = [parameters.get(name) for name in PARTS]
         for name, part in zip(PARTS, parts, strict=True):
             numbers, depth = part, 0
             while isinstance(numbers, list) and numbers:
                 numbers, depth = numbers[0], depth + 1
-            # Lists that hold each other could stand for more numbers than there is memory.
+            # Lists that contain each other could expand to more numbers than fit in memory.
             if not isinstance(numbers, float) or not 1 <= depth <= 3:
                 raise ValueError(f"no lists of numbers called {name}")
         mixture = cls(len(parts[0]))

@@ -33,23 +33,23 @@ from storage import (
 )
 from training import History
 
-MATCH = 0.9  # of the validation images, at least, that should be in their class's component
+MATCH = 0.9  # least share of the validation images that should be in their class's component
 SMALLEST_SHARE = 0.15  # of an equal share of the images; a component below it has collapsed
-SMALL_FILE = 1 << 16  # bytes of room for each output next to the model
-BUDGET = 55.0  # minutes, inside the hour that the assignment expects
+SMALL_FILE = 1 << 16  # bytes of space required for each output other than the model
+BUDGET = 55.0  # minutes, within the hour that the assignment expects
 MIXTURE = "the mixture saved by 'vae.py ... train'"
 
 
 class CommandLine(argparse.ArgumentParser):
-    """What follows the name of a mode. A mistake is a UserError, so one line."""
+    """A parser for what follows the name of a mode. A mistake is a UserError, so it is one line."""
 
     def __init__(self, usage: str, example: str) -> None:
         usage, example = f"python {usage} [--option value]", f"Example: python vae.py {example}"
-        as_is = argparse.RawDescriptionHelpFormatter  # an example is for copying
+        as_is = argparse.RawDescriptionHelpFormatter  # the example is for copying
         super().__init__(usage=usage, epilog=example, allow_abbrev=False, formatter_class=as_is)
 
     def add_model(self, *, gmm: bool) -> None:
-        """The optional paths of the model and the mixture, and the device."""
+        """Add the optional paths of the model and, if `gmm`, the mixture; add the device."""
         self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"), metavar="vae.pth")
         if gmm:
             self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
@@ -66,12 +66,12 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def default_device() -> str:
-    """What VAE_DEVICE says, or the GPU where there is one."""
+    """Return the device in VAE_DEVICE, or else the GPU if there is one, or else the CPU."""
     return os.environ.get("VAE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`. Raises UserError where there is none."""
+    """Return the device called `name`. Raises UserError if there is none."""
     with suppress(RuntimeError, AssertionError):
         device = torch.zeros(0, device=name).device
         if device.type in ("cpu", "cuda"):
@@ -84,7 +84,7 @@ def check_outputs(
 ) -> None:
     """Raise UserError, before any work, for an output that must not or cannot be written.
 
-    `sizes`: the bytes that each output takes at most; one by default.
+    `sizes`: the largest size of each output in bytes; one byte by default.
     """
     taken = {path.resolve() for path in inputs}
     for path in outputs:
@@ -97,24 +97,24 @@ def check_outputs(
 def fit_mixture(
     z: np.ndarray, val_z: np.ndarray, val_labels: np.ndarray
 ) -> tuple[GaussianMixture, np.ndarray]:
-    """A mixture of (N, 2) latents, and the label of each component, (K,).
+    """Fit a mixture to (N, 2) latents; return it and the label of each component, (K,).
 
-    EM starts from the class means of the validation latents; of all ways to give the components the
-    classes, the one under which the validation labels are likeliest is taken.
+    EM starts from the class means of the validation latents. Of all ways to assign classes to
+    components, the one that makes the validation labels most likely is used.
     """
     classes, indices = np.unique(val_labels, return_inverse=True)
     means = np.stack([val_z[val_labels == label].mean(axis=0) for label in classes])
     mixture = GaussianMixture(len(classes)).fit(z, means)
     log_posterior = np.log(mixture.predict_proba(val_z) + 1e-12)
-    # How likely the labels of class j are if component k has it: (classes, components).
+    # Log-likelihood of the labels of class j if component k has class j: (classes, components).
     rewards = np.stack([log_posterior[indices == j].sum(axis=0) for j in range(len(classes))])
     return mixture, classes[np.argsort(best_assignment(rewards))]
 
 
 def best_assignment(rewards: np.ndarray) -> tuple[int, ...]:
-    """Return the column of each row of (K, K) rewards, all different, of the highest total.
+    """Return a different column for each row of (K, K) rewards, with the highest total.
 
-    By dynamic programming over the sets of columns that the first rows can have.
+    This is dynamic programming over the sets of columns that the first rows can have.
     """
     best: dict[frozenset[int], tuple[float, tuple[int, ...]]] = {frozenset(): (0.0, ())}
     for row in rewards:
@@ -151,7 +151,7 @@ def train(before: list[str], after: list[str], usage: str) -> None:
         raise UserError(val_path, found, f"images of 2 to {MOST_COMPONENTS} classes")
     if len(images) < len(val_images):
         raise UserError(train_path, f"fewer images than in {val_path}", "TRAIN before VAL")
-    with torch.device("meta"):  # the sizes of the weights, and no random numbers
+    with torch.device("meta"):  # only sizes are needed, and no random numbers
         model_size = state_dict_size(VAE())
     check_outputs(outputs, (train_path, val_path), (model_size, *3 * [SMALL_FILE]))
 
@@ -174,7 +174,7 @@ def train(before: list[str], after: list[str], usage: str) -> None:
         if weight < SMALLEST_SHARE / len(labels):
             print(f"warning: the component of class {label} holds {weight:.1%} of the images")
     seconds = time.monotonic() - started
-    epochs = sum("ssim" in row or "cross_entropy" in row for row in history)  # after the layout's
+    epochs = sum("ssim" in row or "cross_entropy" in row for row in history)  # without the layout's
     record = {"epochs": epochs, "seconds": seconds, "device": str(options.device)}
     with replacing(record_path) as file:
         file.write(json.dumps(record | {"threads": torch.get_num_threads()}).encode())
@@ -182,7 +182,10 @@ def train(before: list[str], after: list[str], usage: str) -> None:
 
 
 def write_history(history: History, path: Path) -> None:
-    """One row an epoch, for the loss curves; empty where a stage of training has no such loss."""
+    """Write one row per epoch, for the loss curves.
+
+    An entry is empty if its stage of training has no such loss.
+    """
     text = io.StringIO()
     names = dict.fromkeys(name for row in history for name in row)
     writer = csv.DictWriter(text, ["epoch", *names], lineterminator="\n")
@@ -193,16 +196,16 @@ def write_history(history: History, path: Path) -> None:
 
 
 def load_model(path: Path, device: torch.device) -> VAE:
-    """The trained network in `path`. Raises UserError where there is none."""
+    """Load the trained network in `path`. Raises UserError if there is none."""
     model = VAE()
     load_state_dict(model, path)
     return model.to(device).eval()
 
 
 def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndarray]:
-    """The mixture in `path` and the label of each component.
+    """Load the mixture in `path` and the label of each component.
 
-    Raises UserError where it is damaged, or belongs to another model than the one in `model_path`.
+    Raises UserError if it is damaged, or belongs to a model other than the one in `model_path`.
     """
     parameters = load_pickle(path, MIXTURE)
     try:

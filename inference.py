@@ -1,6 +1,7 @@
-"""What a trained model says of images: their latents, and their reconstructions.
+"""The latents and the reconstructions that a trained model gives for images.
 
-Every caller (the graded modes, plots, reports) uses these, so that all show the same picture.
+Every caller (the graded modes, plots, reports) uses these functions, so that all show the same
+picture.
 """
 
 import functools
@@ -15,24 +16,27 @@ from torch.nn import functional
 from losses import distortion
 from models import PIXELS, REACH, VAE, GaussianVAE
 
-# Fixed, and padded to: matrix products of other heights may round differently, and an image's
-# latent must not depend on how many others it comes with.
+# Fixed, and every batch is padded to it: matrix products of other heights may round differently,
+# and the latent of an image must not depend on how many other images come with it.
 ROWS = 128
 
-CELLS = 32  # of the encoder's grid, for each image: whose points the search tries
-NEAREST = 32  # of those points, of which it computes the distortion
-CANDIDATES = 4  # of those, which take a Gauss-Newton step
+CELLS = 32  # of the encoder's grid, for each image; the search tries their points
+NEAREST = 32  # of those points; it computes their distortion
+CANDIDATES = 4  # of those; each takes a Gauss-Newton step
 STEPS = 4  # from the best of these
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
-FREQUENCIES = 12  # along an axis: what tells images apart at a fifth of the pixels' price
-DIFFERENCE = 2e-3  # between two latents, for the slope of what is decoded
+FREQUENCIES = 12  # per axis: enough to distinguish images at a fifth of the cost of the pixels
+DIFFERENCE = 2e-3  # between two latents, for the slope of the decoded image
 
 
 @torch.inference_mode()
 def in_fixed_batches(
     model: VAE, function: Callable[[Tensor], Tensor], rows: np.ndarray
 ) -> np.ndarray:
-    """`function` of (N, ...) float32 rows, `ROWS` at a time, where the model is: (N, ...)."""
+    """Apply `function` to (N, ...) float32 rows, `ROWS` at a time, on the model's device.
+
+    Returns (N, ...).
+    """
     device = next(model.parameters()).device
     padding = -len(rows) % ROWS
     padded = np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), np.float32)])
@@ -42,7 +46,7 @@ def in_fixed_batches(
 
 
 def squared_distances(x: Tensor, others: Tensor) -> Tensor:
-    """Between rows of (N, d) and of (M, d), less the squared length of x: (N, M)."""
+    """Return squared distances between (N, d) and (M, d) rows, minus x's squared length: (N, M)."""
     return torch.addmm(others.square().sum(dim=1), x, others.T, alpha=-2)
 
 
@@ -60,20 +64,20 @@ def posterior(model: VAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decode(model: VAE, z: np.ndarray) -> np.ndarray:
-    """Images of (N, 2) latents: (N, 784) float32 in [0, 1]."""
+    """Decode (N, 2) latents to images, (N, 784) float32 in [0, 1]."""
     return in_fixed_batches(model, model.decode, z.astype(np.float32))
 
 
 @torch.no_grad()
 def decode_points(model: VAE, points: Tensor) -> Tensor:
-    """Images of (N, 2) points of the plane, on their device: (N, 784)."""
+    """Decode (N, 2) points of the plane to images, (N, 784), on their device."""
     return torch.cat([model.decode(chunk) for chunk in points.split(1024)])
 
 
 @functools.cache
 def cosines(size: int, device: torch.device) -> Tensor:
     """Return the slowest `FREQUENCIES` cosines of the orthonormal DCT-II: (FREQUENCIES, size)."""
-    with torch.inference_mode(False):  # training may use it after inference has
+    with torch.inference_mode(False):  # training may use the cached result after inference has
         place = torch.arange(size, dtype=torch.float64, device=device) + 0.5
         number = torch.arange(FREQUENCIES, dtype=torch.float64, device=device)[:, None]
         waves = (math.pi / size * number * place).cos() * math.sqrt(2 / size)
@@ -84,16 +88,17 @@ def cosines(size: int, device: torch.device) -> Tensor:
 def low_frequencies(images: Tensor) -> Tensor:
     """Return the lowest coefficients of the cosine transform: (N, 784) -> (N, FREQUENCIES^2).
 
-    Distances between them are nearly those between the images.
+    Distances between them are almost the same as between the images.
     """
     waves = cosines(28, images.device)
     return (waves @ images.unflatten(1, (28, 28)) @ waves.T).flatten(1)
 
 
 def gauss_newton(model: GaussianVAE, x: Tensor, z: Tensor, longest: float) -> tuple[Tensor, Tensor]:
-    """Take one Gauss-Newton step of the squared error to x, at most `longest`, from latents (N, 2).
+    """Take one Gauss-Newton step on the squared error to x, from latents (N, 2).
 
-    Return where it leads, (N, 2), and the images that are decoded where it starts, (N, 784).
+    The step is at most `longest`. Returns the new latents, (N, 2), and the images decoded from the
+    old ones, (N, 784).
     """
     ahead = z[:, None] + DIFFERENCE * torch.eye(2, device=z.device)
     recon = model.decode(torch.cat([z[:, None], ahead], dim=1).flatten(0, 1)).unflatten(0, (-1, 3))
@@ -105,7 +110,7 @@ def gauss_newton(model: GaussianVAE, x: Tensor, z: Tensor, longest: float) -> tu
 
 
 class DecodedPoints:
-    """The decoded points of the encoder's cells, each cell decoded once, when first asked for."""
+    """The decoded points of the encoder's cells. Each cell is decoded once, on its first use."""
 
     def __init__(self, model: VAE) -> None:
         self.model, self.points, self.cells = model, model.points(), model.points_of_cells()
@@ -114,7 +119,7 @@ class DecodedPoints:
         self.known = torch.zeros(len(self.cells), dtype=torch.bool, device=self.points.device)
 
     def of(self, cells: Tensor) -> Tensor:
-        """Return the indices of the points of (B, K) cells, decoded from now on: (B, K CELL^2)."""
+        """Decode (B, K) cells if needed, and return the indices of their points: (B, K CELL^2)."""
         wanted = cells.unique()
         for new in wanted[~self.known[wanted]].split(ROWS):
             index = self.cells[new].flatten()
@@ -127,11 +132,11 @@ class DecodedPoints:
 
 
 def search(model: VAE, images: np.ndarray) -> np.ndarray:
-    """The latents of least distortion that a search of the plane finds: (N, 2) float32.
+    """Search the plane for the latents of least distortion: (N, 2) float32.
 
-    It tries the points of the cells that the encoder scores highest, and lets the best few take a
-    Gauss-Newton step. From the best of these and the encoder's own latent it goes on in steps to
-    the best of four neighbours, each half as long as the last once none of them is better.
+    The search tries the points of the cells that the encoder scores highest, and lets the best few
+    take a Gauss-Newton step. It starts from the best of these and the encoder's own latent, and
+    steps to the best of four neighbours. If none of them is better, it halves the step.
     """
     device = next(model.parameters()).device
     decoded = DecodedPoints(model)
@@ -139,7 +144,7 @@ def search(model: VAE, images: np.ndarray) -> np.ndarray:
     spacing = 2 * REACH / (model.side - 1)
 
     def best(x: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """The best of (B, K, 2) latents for each of (B, 784) images, and its distortion."""
+        """Return the best of (B, K, 2) latents for each of (B, 784) images, and its distortion."""
         recon = model.decode(candidates.flatten(0, 1)).unflatten(0, candidates.shape[:2])
         loss, index = distortion(recon, x[:, None]).min(dim=1)
         return candidates[torch.arange(len(x), device=device), index], loss
@@ -167,6 +172,6 @@ def search(model: VAE, images: np.ndarray) -> np.ndarray:
 
 
 def reconstruct(model: VAE, images: np.ndarray, *, encoder_only: bool = False) -> np.ndarray:
-    """The decoded latents of images, in the images' own layout: float32 in [0, 1]."""
+    """Reconstruct images from their latents, in the images' own layout: float32 in [0, 1]."""
     z = encode(model, images) if encoder_only else search(model, images)
     return decode(model, z).reshape(images.shape)

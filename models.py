@@ -1,4 +1,4 @@
-"""The networks of the graded modes, and the blocks that they share with others."""
+"""The networks of the graded modes, and the blocks that they share with other networks."""
 
 import math
 
@@ -7,21 +7,24 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 PIXELS = 784
-CELL = 4  # points a side: a cell of the encoder's grid
-NEAR = 8  # points a side: the cell and half a cell around it
-WINDOW = 3  # points a side: what the posterior of an image is made of
+CELL = 4  # points per side of a cell of the encoder's grid
+NEAR = 8  # points per side of a cell with half a cell around it
+WINDOW = 3  # points per side of the window from which the posterior of an image is computed
 LEAST_VARIANCE = 1e-6  # of a posterior along an axis
 REACH = 3.0  # the latent plane is [-3, 3] x [-3, 3]: all but 0.5 % of a standard normal
 
 
 def plane(side: int, device: torch.device | None = None) -> Tensor:
-    """The points of a square grid over the latent plane, row by row: (side * side, 2)."""
+    """Return the points of a square grid over the latent plane, row by row: (side * side, 2)."""
     axis = torch.linspace(-REACH, REACH, side, device=device)
     return torch.cartesian_prod(axis, axis)
 
 
 def square(corner: Tensor, side: int, stride: int) -> Tensor:
-    """Return indices of the side x side points from (B, 2) corners on, in rows of `stride`."""
+    """Return the indices of side x side points that start at (B, 2) corners, in rows of `stride`.
+
+    Returns (B, side * side).
+    """
     steps = torch.arange(side, device=corner.device)
     rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps
     return (stride * rows[:, :, None] + columns[:, None, :]).flatten(1)
@@ -41,7 +44,7 @@ class ResidualBlock(nn.Module):
 
 
 def residual_mlp(inputs: int, outputs: int, width: int, blocks: int = 2) -> nn.Sequential:
-    """(B, inputs) -> (B, outputs) through residual blocks of one width."""
+    """Return a network (B, inputs) -> (B, outputs) with residual blocks of one width."""
     return nn.Sequential(
         nn.Linear(inputs, width),
         *(ResidualBlock(width) for _ in range(blocks)),
@@ -57,14 +60,15 @@ def mlp_vae(pixels: int, width: int) -> "GaussianVAE":
 
 
 class PlaneFeatures(nn.Module):
-    """What the decoder reads at a point of the plane: (B, 2) -> (B, outputs).
+    """The features of a point of the plane that the decoder reads: (B, 2) -> (B, outputs).
 
-    The point itself; a learned vector of each of ever finer grids, interpolated bilinearly; and
-    sine and cosine waves that repeat in every cell of the finest grid. Grids give a small network
-    detail at a place: Müller et al., "Instant Neural Graphics Primitives" (arXiv 2201.05989),
-    section 3, without the hashing, which two dimensions can spare. Waves are the same in all cells:
-    what they stand for, such as slant and size, is learned from all images at once. Tancik et al.,
-    "Fourier Features Let Networks Learn High Frequency Functions" (arXiv 2006.10739).
+    They are the point itself; a learned vector from each of several ever finer grids, interpolated
+    bilinearly; and sine and cosine waves that repeat in every cell of the finest grid. Grids give a
+    small network local detail: Müller et al., "Instant Neural Graphics Primitives" (arXiv
+    2201.05989), section 3, without the hashing, which two dimensions do not need. Waves are the
+    same in all cells, so what they represent, such as slant and size, is learned from all images at
+    once: Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions" (arXiv
+    2006.10739).
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class PlaneFeatures(nn.Module):
             place = unit * (side - 1)
             corner = place.floor().clamp(max=side - 2)
             right, down = (place - corner).unbind(dim=1)
-            # A latent that is no number shows in `parts`; it must not become an index.
+            # A NaN latent shows in `parts`; it must not become an index.
             first = (corner.nan_to_num() @ place.new_tensor([side, 1])).long()
             rows = first[:, None] + torch.tensor([0, 1, side, side + 1], device=z.device)
             left, up = 1 - right, 1 - down
@@ -107,14 +111,14 @@ class GaussianVAE(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of the posterior of each image: (B, 2) each."""
+        """Return the mean and log-variance of the posterior of each image: (B, 2) each."""
         mu, logvar = self.encoder(x.flatten(1)).chunk(2, dim=1)
         return mu, logvar
 
     def reparameterize(
         self, mu: Tensor, logvar: Tensor, generator: Generator | None = None
     ) -> Tensor:
-        """Draw z from N(mu, exp(logvar)) so that gradients reach both: (B, 2)."""
+        """Sample z from N(mu, exp(logvar)) so that gradients reach mu and logvar: (B, 2)."""
         epsilon = torch.empty_like(mu).normal_(generator=generator)
         return mu + epsilon * (0.5 * logvar).exp()
 
@@ -127,7 +131,7 @@ class GaussianVAE(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return a reconstruction, (B, pixels), and the posterior's mu and logvar.
 
-        Decodes a draw from the posterior in training mode, and its mean in evaluation mode.
+        In training mode, a sample from the posterior is decoded; in evaluation mode, its mean is.
         """
         mu, logvar = self.encode(x)
         z = self.reparameterize(mu, logvar, generator) if self.training else mu
@@ -135,11 +139,11 @@ class GaussianVAE(nn.Module):
 
 
 class PlaneEncoder(nn.Module):
-    """The networks that tell where on the plane an image lies: first roughly, then closely.
+    """The networks that find where on the plane an image is: first roughly, then precisely.
 
     `cell_scores`: hidden layer (B, width) -> scores of all cells, (B, cells^2). `point_scores`:
-    hidden layer, error of a first guess and its features -> what NEAR^2 points around it score more
-    or less than their cells.
+    hidden layer, error of a first guess and its features -> how much more or less NEAR^2 points
+    around the guess score than their cells.
     """
 
     def __init__(self, features: int, cells: int, width: int) -> None:
@@ -153,11 +157,11 @@ class VAE(GaussianVAE):
     """The graded network: a VAE with a 2-D latent, from (B, 784), (B, 28, 28) or (B, 1, 28, 28).
 
     The encoder scores the cells of a square grid over the plane, looks at what the decoder draws at
-    the centre of the best, and then scores the points around that centre: iterative amortised
-    inference, Marino et al. (arXiv 1807.09356). The softmax of the points next to the best is a
-    small picture of the posterior: its mean is mu, its variance along each axis gives logvar. So an
-    image that could lie at two places need not lie between them, and gradients still reach both.
-    Integral regression: Sun et al. (arXiv 1711.08229).
+    the centre of the best cell, and then scores the points around that centre. This is iterative
+    amortised inference: Marino et al. (arXiv 1807.09356). The softmax over the points next to the
+    best one is a small picture of the posterior: its mean is mu, and its variance along each axis
+    gives logvar. So an image that could be at two places need not be placed between them, and
+    gradients still reach mu and logvar. This is integral regression: Sun et al. (arXiv 1711.08229).
     """
 
     encoder: PlaneEncoder
@@ -169,7 +173,7 @@ class VAE(GaussianVAE):
         encoder = PlaneEncoder(features.outputs, cells, encoder_width)
         super().__init__(encoder, nn.Sequential(features, blocks, nn.Sigmoid()))
         self.cells = cells
-        self.side = cells * CELL  # points of the plane's grid
+        self.side = cells * CELL  # points per side of the plane's grid
 
     def points(self) -> Tensor:
         """Return the points of the grid, row by row: (side^2, 2)."""
@@ -184,7 +188,7 @@ class VAE(GaussianVAE):
     def scores(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scores of cells, and indices and scores of the points around the best cell.
 
-        (B, cells^2), (B, NEAR^2) and (B, NEAR^2).
+        The shapes are (B, cells^2), (B, NEAR^2) and (B, NEAR^2).
         """
         x = x.flatten(1)
         hidden = self.encoder.hidden(x)

@@ -1,7 +1,7 @@
-"""Stop with one line where this Python cannot run vae.py, and set how its threads wait.
+"""Stop with one line if this Python cannot run vae.py, and set how its threads wait.
 
-Imported before anything else, since OpenMP reads its settings when torch loads it. Written so that
-an older Python can read it too.
+This module is imported before anything else, because OpenMP reads its settings when torch loads it.
+It is written so that an older Python can read it too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 import sys
 
 PACKAGES = ("numpy", "torch")
-# Turns of a waiting thread before it sleeps. With OpenMP's own 300,000, the waiting threads of one
-# program take the cores from another's: two trainings at once took 3.6 times as long.
+# Spins of a waiting thread before it sleeps. With OpenMP's default of 300,000, the waiting threads
+# of one program take the cores from another's: two trainings at once took 3.6 times as long.
 SPINS = "1000"
 
 

@@ -1,10 +1,11 @@
-"""How `train` trains: four stages, and no label reaches any of them.
+"""The training recipe of `train`: four stages, none of which uses labels.
 
-1. `Layout`: spectral clustering tells which component of the prior each image belongs to, and a
-   small Gaussian VAE of images of half the size lays each component out on its part of the plane.
-2. `FreeLatents`: every training image gets a latent of its own, found by search within its
-   component, while the decoder learns to draw each image from there.
-3. `Amortisation`: the encoder learns to tell where the search would go, for distorted copies too.
+1. `Layout`: spectral clustering finds which component of the prior each image belongs to, and a
+   small Gaussian VAE of half-size images lays each component out on its part of the plane.
+2. `FreeLatents`: every training image gets its own latent, found by search within its component,
+   while the decoder learns to draw each image from its latent.
+3. `Amortisation`: the encoder learns to predict where the search would go, also for distorted
+   copies.
 4. `EvidenceBound`: the whole network minimises its weighted negative evidence lower bound.
 """
 
@@ -27,11 +28,11 @@ from models import PIXELS, REACH, VAE, GaussianVAE, mlp_vae, plane
 from training import Batches, History, Model, fit
 
 EPOCHS = 72
-SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs; the layout is apart
-BATCH_SIZE = 256  # past it a CPU gains little speed; half of it copies in the second stage
-DISTANCE_ROWS = 512  # of a matrix of distances at a time
+SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
+BATCH_SIZE = 256  # beyond it a CPU gains little speed; half of it is copies in the second stage
+DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
-# Of the time that is left when a stage starts.
+# Shares of the time that is left when a stage starts.
 TIME_SHARES = {"layout": 0.2, "latents": 0.65, "encoder": 0.65, "elbo": 0.9}
 # Peaks of one-cycle schedules.
 LEARNING_RATES = {"layout": 2e-3, "latents": 4e-3, "encoder": 2e-3, "elbo": 5e-5}
@@ -40,25 +41,25 @@ LAYOUT_STEPS = 500
 LAYOUT_SIDE = 14
 LAYOUT_WIDTH = 128
 MOST_COMPONENTS = 10
-MOST_AROUND = 6  # components on a circle; of more than these, one lies in the middle
+MOST_AROUND = 6  # components on a circle; if there are more, one is in the middle
 SEPARATION = 4.6  # of the means of neighbouring components, in their standard deviations
 
 SIGMA = 0.004  # standard deviation of the free posteriors
 BETA = 0.7  # weight of the KL term in the search
-MARGIN = 0.9  # the least responsibility of its component for an image's latent: leaves a gap
-SIDE = 128  # of the grid that the search goes through
-COPY_STRENGTH = 0.5  # of the distortion of the copies that the decoder learns to draw too
-SEARCH_INTERVAL = 200  # steps at least between two searches, of which each costs as much as several
-OUTSIDE = 1e4  # energy of a point outside the image's component, where all near it are
+MARGIN = 0.9  # least responsibility of an image's component for its latent; this leaves a gap
+SIDE = 128  # points per side of the grid that is searched
+COPY_STRENGTH = 0.5  # of the distortion of the copies that the decoder also learns to draw
+SEARCH_INTERVAL = 200  # least steps between two searches; a search costs as much as several steps
+OUTSIDE = 1e4  # energy of a point outside the image's component; finite, in case all near it are
 TEMPERATURE = 2.0  # of the encoder's targets: 2 is that of a unit-variance Gaussian likelihood
 ELBO_BETA = 1.0  # weight of the KL to N(0, I) next to the distortion, in the last stage
 
 
 class Prior:
-    """`count` equal Gaussians, 2 to MOST_COMPONENTS, as far from each other as SEPARATION says.
+    """`count` equal Gaussians, 2 to MOST_COMPONENTS, whose neighbours are SEPARATION apart.
 
-    They lie on a circle, from seven on with one in the middle. Together they have mean 0 and, as
-    the mean of both axes, variance 1.
+    They are on a circle; if there are seven or more, one is in the middle. Together they have mean
+    0 and, averaged over both axes, variance 1.
     """
 
     def __init__(self, count: int, device: torch.device | None = None) -> None:
@@ -73,11 +74,14 @@ class Prior:
         self.variance = float(radius.square() * share)
 
     def component_kl(self, mu: Tensor, logvar: Tensor) -> Tensor:
-        """KL from N(mu, exp(logvar)) to each of K components, nats: (N, 2) each -> (N, K)."""
+        """Return the KL from N(mu, exp(logvar)) to each of K components, in nats.
+
+        (N, 2) each -> (N, K).
+        """
         return gaussian_kl(mu[:, None], logvar[:, None], self.means, self.variance)
 
     def cost(self, z: Tensor) -> Tensor:
-        """What each component charges for the latents (N, 2), infinite outside its part: (N, K)."""
+        """Return each component's cost of the latents (N, 2), infinite outside its part: (N, K)."""
         energy = (z[:, None] - self.means).square().sum(dim=2) / (2 * self.variance)
         outside = (-energy).softmax(dim=1) < MARGIN
         return (BETA * energy).masked_fill(outside, math.inf)
@@ -89,8 +93,8 @@ LayoutResult = tuple[Tensor, Prior, Tensor]
 class Layout:
     """The first stage: the ELBO of a Gaussian VAE of small images, each with its component's prior.
 
-    Which component that is, spectral clustering has found. The components lie around the plane's
-    middle in the order in which their mean images lie around the middle of all images.
+    Spectral clustering finds the component of each image. The components are placed around the
+    middle of the plane in the order of their mean images around the mean of all images.
     """
 
     def __init__(self, dataset: DigitDataset, count: int, generator: Generator) -> None:
@@ -116,7 +120,7 @@ class Layout:
     def step(self, model: GaussianVAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
         x = self.images[index]
         recon, mu, logvar = model(x, self.generator)
-        # A pixel stands for several of the image's.
+        # A small pixel represents several pixels of the full-size image.
         reconstruction = (PIXELS / LAYOUT_SIDE**2) * mse(recon, x)
         own = self.components[index, None]
         kl = self.prior.component_kl(mu, logvar).gather(1, own).mean()
@@ -124,19 +128,20 @@ class Layout:
 
     @torch.no_grad()
     def result(self, model: GaussianVAE) -> LayoutResult:
-        """The latent of each image (N, 2), the prior, and the component of each image (N,)."""
+        """Return the latent of each image (N, 2), the prior, and each image's component (N,)."""
         return model.encode(self.images)[0], self.prior, self.components
 
 
 class FreeLatents:
-    """The second stage: a posterior of its own, N(z, SIGMA^2 I), for each training image.
+    """The second stage: each training image has its own posterior, N(z, SIGMA^2 I).
 
-    Iterated over, it gives one epoch's batches. Between epochs, unless the last time was just now,
-    each training image gets a new distorted copy, a grid over the plane is shifted at random and
-    decoded, and each image and copy moves to the point nearest to it within the part of its
-    component, and from there one Gauss-Newton step; an image only if that lowers its negative ELBO.
-    No gradient could move it as far. Latents without an encoder: Bojanowski et al., "Optimizing the
-    Latent Space of Generative Networks" (arXiv 1707.05776).
+    Iterating over it gives the batches of one epoch. A search runs between epochs, if the last one
+    was at least SEARCH_INTERVAL steps ago. Each training image then gets a new distorted copy, and
+    a grid over the plane is shifted at random and decoded. Each image and copy moves to the nearest
+    point within the part of its component, and from there by one Gauss-Newton step. An image moves
+    only if that lowers its negative ELBO. No gradient could move it as far. Latents without an
+    encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks" (arXiv
+    1707.05776).
     """
 
     def __init__(
@@ -160,7 +165,7 @@ class FreeLatents:
 
     @torch.no_grad()
     def search(self) -> None:
-        """Make new copies, and find latents for them; and for the images, where that is better."""
+        """Make new copies and find latents for them, and for the images if those are better."""
         self.copies = distorted(self.dataset.images, self.generator, COPY_STRENGTH)
         shift = torch.rand(2, generator=self.generator, device=self.z.device) - 0.5
         points = plane(SIDE, self.z.device) + shift * (2 * REACH / (SIDE - 1))
@@ -181,10 +186,11 @@ class FreeLatents:
     def nearest(
         self, x: Tensor, k: int, points: Tensor, decoded: Tensor, costs: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the latents of images of component k, nearest points or a step on; their losses.
+        """Return the latents of images of component k, and their losses.
 
-        `points`, `decoded` and `costs`: the component's points, their images' coefficients, and
-        what it charges for them.
+        A latent is the nearest point or, if that is better, one Gauss-Newton step from it.
+        `points`, `decoded` and `costs`: the component's points, the coefficients of their images,
+        and their costs in the component.
         """
         z = points[(squared_distances(low_frequencies(x), decoded) + costs).argmin(dim=1)]
         moved, recon = gauss_newton(self.model, x, z, 2 * REACH / (SIDE - 1))
@@ -193,7 +199,7 @@ class FreeLatents:
         return torch.where((after < before)[:, None], moved, z), torch.minimum(after, before)
 
     def losses(self, x: Tensor, recon: Tensor, z: Tensor, k: int) -> Tensor:
-        """Return the negative ELBO of images of component k up to a constant: (N,)."""
+        """Return the negative ELBO of images of component k, up to a constant: (N,)."""
         return distortion(recon, x) + self.prior.cost(z)[:, k]
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
@@ -210,8 +216,8 @@ class Amortisation:
     """The third stage: the encoder learns the posterior over its grid, and nothing else changes.
 
     The target is the posterior of a unit-variance Gaussian likelihood and the prior to the power of
-    BETA / 2, within the component of the image: the encoder is right about a copy only if it names
-    the component of the original. Cells are to have the sum of their points' shares.
+    BETA / 2, within the component of the image. So the encoder is right about a copy only if it
+    finds the component of the original. The target of a cell is the sum of its points' shares.
     """
 
     def __init__(
@@ -222,7 +228,7 @@ class Amortisation:
         self.low = low_frequencies(decode_points(model, model.points()))
         self.costs = latents.prior.cost(model.points()).T.contiguous()
         points_of_cells = model.points_of_cells()
-        self.parts = []  # of each component: its cells, and its points' coefficients and costs
+        self.parts = []  # for each component: its cells, and its points' coefficients and costs
         for costs in self.costs:
             cells = costs.isfinite()[points_of_cells].any(dim=1).nonzero()[:, 0]
             points = points_of_cells[cells].flatten()
@@ -247,7 +253,7 @@ class Amortisation:
         }
 
     def cross_entropy_of_cells(self, scores: Tensor, low: Tensor, components: Tensor) -> Tensor:
-        """Return the cross-entropy of (B, cells^2) scores to the posterior over cells, nats."""
+        """Return the cross-entropy of (B, cells^2) scores to the posterior over cells, in nats."""
         log_shares = scores.log_softmax(dim=1)
         total = torch.zeros((), device=scores.device)
         for k, (cells, points, costs) in enumerate(self.parts):
@@ -263,8 +269,9 @@ class Amortisation:
 class EvidenceBound:
     """The fourth stage: encoder and decoder minimise the weighted negative ELBO together.
 
-    The distortion of a reconstruction from a draw of the posterior, plus the KL from the posterior
-    to N(0, I). So the posterior of an image comes to be as wide as its decoded images may differ.
+    The loss is the distortion of a reconstruction from a sample of the posterior, plus the KL from
+    the posterior to N(0, I), weighted by ELBO_BETA. So the posterior of an image becomes as wide as
+    the differences between its decoded images allow.
     """
 
     def __init__(self, dataset: DigitDataset, generator: Generator) -> None:
@@ -279,7 +286,7 @@ class EvidenceBound:
 
 
 def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Squared error and SSIM of a batch, and the distortion that they make up as "loss"."""
+    """Return the squared error and SSIM of a batch, and the distortion they add up to as "loss"."""
     squared_error = mse(recon, x)
     similarity = ssim(recon.view(-1, 28, 28), x.view(-1, 28, 28)).mean()
     loss = squared_error - SSIM_WEIGHT * similarity
@@ -292,8 +299,9 @@ def train_vae(
     """Train a VAE on (N, ...) images: the layout, then `epochs` passes over the images.
 
     `components` is the number of clusters to divide the images into. The seed that torch was last
-    given decides every random number. Each stage stops early where it would otherwise leave too
-    little time before `deadline`, in `time.monotonic` seconds, and says so.
+    given determines every random number, except in clustering, where the seed is fixed. Each stage
+    stops early if it would otherwise leave too little time before `deadline`, in `time.monotonic`
+    seconds, and prints that it did.
     """
     generator = Generator(device).manual_seed(torch.initial_seed())
     dataset = DigitDataset(images, device)
@@ -324,7 +332,7 @@ def run_stage(
     epochs: int,
     deadline: float,
 ) -> History:
-    """Train `model` for `epochs`, and no longer than the stage's share of the time left."""
+    """Train `model` for `epochs`, but no longer than the stage's share of the time left."""
     started = time.monotonic()
     deadline = started + TIME_SHARES[name] * (deadline - started)
     steps, rate = epochs * len(batches), LEARNING_RATES[name]

@@ -1,6 +1,6 @@
-"""Files in and out: whole-file writes, state dicts, pickles that can hold only data.
+"""Reading and writing files: whole-file writes, state dicts, pickles that can hold only data.
 
-Also the error type for a user's mistake, which `vae.py` prints as one line.
+This module also has the error type for a user's mistake, which `vae.py` prints as one line.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ from torch import nn
 
 
 class UserError(Exception):
-    """A mistake in what the user handed in: the file, what was found, what was expected."""
+    """A mistake in the user's input: the file, what was found, what was expected."""
 
     def __init__(self, path: Path | str, found: str, expected: str) -> None:
         text = f"{path}: {found}; expected {expected}"
-        # A name in a file may hold line breaks, or codes that a terminal obeys.
+        # A name in a file may hold line breaks or terminal control codes.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
 @contextmanager
 def temporary_file(path: Path, size: int = 0) -> Iterator[Path]:
-    """Yield a name for a temporary file next to `path`, and remove the file in the end.
+    """Yield a name for a temporary file next to `path`, and remove the file at the end.
 
-    Makes the folder. An OSError in the block becomes a UserError about `path`, which was to hold
-    `size` bytes.
+    The folder is made if needed. An OSError in the block becomes a UserError about `path`, which
+    says that `size` bytes are needed.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -51,7 +51,7 @@ def temporary_file(path: Path, size: int = 0) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path`, whole, if the block ends without an error."""
+    """Yield a binary file that replaces `path`, whole, if the block ends without an error."""
     with temporary_file(path) as temporary:
         with temporary.open("wb") as file:
             yield file
@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def check_writable(sizes: Mapping[Path, int]) -> None:
     """Raise UserError now if files of these sizes, in bytes, could not all be written later.
 
-    Leaves existing files alone.
+    Existing files are not changed.
     """
     with ExitStack() as stack:
         for path, size in sizes.items():
@@ -71,7 +71,7 @@ def check_writable(sizes: Mapping[Path, int]) -> None:
 
 
 def read_bytes(path: Path, expected: str) -> bytes:
-    """The content of a regular, non-empty file; `expected` says what it should have been."""
+    """Return the content of a regular, non-empty file; `expected` says what it should be."""
     try:
         if path.exists() and not path.is_file():
             raise UserError(path, "a folder" if path.is_dir() else "no regular file", expected)
@@ -84,26 +84,29 @@ def read_bytes(path: Path, expected: str) -> bytes:
 
 
 def sha256(path: Path) -> str:
-    """The hexadecimal digest that `sha256sum` prints."""
+    """Return the hexadecimal digest that `sha256sum` prints."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 STATE_DICT = "a state dict saved by 'vae.py ... train'"
-RECORD_SIZE = 1024  # bytes that torch.save adds to a tensor, at most
+RECORD_SIZE = 1024  # bytes that torch.save adds per tensor, at most
 
 
 def state_dict_size(model: nn.Module) -> int:
-    """Return how many bytes `save_state_dict` writes at most, which the device may hold or not."""
+    """Return how many bytes `save_state_dict` writes at most.
+
+    The model may be on a device that holds no data, such as `meta`.
+    """
     tensors = model.state_dict().values()
     return sum(tensor.nbytes for tensor in tensors) + RECORD_SIZE * (len(tensors) + 8)
 
 
 def save_state_dict(model: nn.Module, path: Path) -> None:
-    """Write `model.state_dict()` alone, on the CPU, for `torch.load(..., weights_only=True)`."""
+    """Write only `model.state_dict()`, on the CPU, for `torch.load(..., weights_only=True)`."""
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     content = io.BytesIO()
-    torch.save(state, content)  # straight to a full disk, it raises errors of its own
+    torch.save(state, content)  # writing straight to a full disk, it raises its own errors
     with replacing(path) as file:
         file.write(content.getbuffer())
 
@@ -111,30 +114,30 @@ def save_state_dict(model: nn.Module, path: Path) -> None:
 def load_state_dict(model: nn.Module, path: Path) -> None:
     """Fill `model`, on the CPU, with the weights in `path`.
 
-    Raises UserError where the file is not a state dict of this very network, or holds a value
-    that is not finite; some weights may be in the model by then.
+    Raises UserError if the file is not a state dict of exactly this network, or holds a value that
+    is not finite. Some weights may already be in the model by then.
     """
     content = read_bytes(path, STATE_DICT)
     try:
-        damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()  # torch.load takes no checksums
+        damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()  # torch.load checks no checksums
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load names no set of errors for a damaged file
+    except Exception as error:  # torch.load has no fixed set of errors for a damaged file
         raise UserError(path, "not a file that torch.load can read safely", STATE_DICT) from error
     if damaged:
         raise UserError(path, f"a damaged file ('{damaged}')", STATE_DICT)
     try:
         model.load_state_dict(state)
-    except Exception as error:  # what else a file can hold fails in as many ways
+    except Exception as error:  # other contents can fail in as many ways
         raise UserError(path, "the weights of another network", STATE_DICT) from error
     if not all(weights.isfinite().all() for weights in model.parameters()):
         raise UserError(path, "weights that are not finite", STATE_DICT)
 
 
 class DataUnpickler(pickle._Unpickler):
-    """Reads pickles of numbers, strings, lists, tuples and dicts, and of nothing that has a class.
+    """A reader for pickles of numbers, strings, lists, tuples and dicts; it refuses all classes.
 
-    The pure-Python reader is used because the C one allocates whatever size a damaged file names.
+    It is the pure-Python reader, because the C one allocates any size that a damaged file states.
     """
 
     def find_class(self, module: str, name: str) -> NoReturn:
@@ -148,7 +151,7 @@ def save_pickle(value: Mapping[str, Any], path: Path) -> None:
 
 
 def load_pickle(path: Path, expected: str) -> dict[str, Any]:
-    """Read what `save_pickle` wrote. Raises UserError for anything else, and runs none of it."""
+    """Read what `save_pickle` wrote. Raises UserError for anything else, without running it."""
     content = read_bytes(path, expected)
     try:
         value = DataUnpickler(io.BytesIO(content)).load()

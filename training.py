@@ -1,4 +1,4 @@
-"""The one training loop. What a batch is, and what is lost on it, is the caller's."""
+"""The one training loop. The caller decides what a batch is and what its loss is."""
 
 import math
 import os
@@ -15,11 +15,11 @@ from torch.optim.lr_scheduler import LRScheduler
 Model = TypeVar("Model", bound=nn.Module)
 Batch_co = TypeVar("Batch_co", covariant=True)
 History = list[dict[str, float]]
-"""One row an epoch: the mean of every loss that the step named."""
+"""One row per epoch: the mean of every loss that the step named."""
 
 
 class Batches(Protocol[Batch_co]):
-    """What one epoch goes through; iterated anew for each."""
+    """The batches of one epoch; each epoch iterates over them again."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Batch_co]: ...
@@ -39,15 +39,15 @@ def fit(
 ) -> History:
     """Train `model` until it has made `epochs` passes over `batches`, or until `deadline`.
 
-    `history` holds the rows of the passes already made; `after_epoch` is given it after each whole
-    one, and may add to its last row.
+    `history` holds the rows of the passes already made. `after_epoch` is called with it after each
+    whole pass, and may add to its last row.
 
-    `step(model, batch, progress)` gives named scalars, of which "loss" is minimised; `progress` is
-    the share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every
-    other schedule: the clock (`deadline`, in `time.monotonic` seconds) can only cut them short,
-    which shows as `scheduler.last_epoch < epochs * len(batches)`.
+    `step(model, batch, progress)` returns named scalars, and "loss" is minimised. `progress` is the
+    share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every other
+    schedule. The clock (`deadline`, in `time.monotonic` seconds) can only cut them short, which
+    shows as `scheduler.last_epoch < epochs * len(batches)`.
 
-    Raises FloatingPointError when the loss is no longer finite.
+    Raises FloatingPointError if the mean loss of an epoch is not finite.
     """
     total = epochs * len(batches)
     history = history or []
@@ -82,9 +82,9 @@ def fit(
 
 
 class ProgressLine:
-    """Rewrite one line on a terminal with the mean losses and the time left.
+    """One line on a terminal, rewritten with the mean losses and the time left.
 
-    Stays quiet elsewhere, and on a terminal that cannot rewrite a line (TERM=dumb).
+    Nothing is shown elsewhere, or on a terminal that cannot rewrite a line (TERM=dumb).
     """
 
     INTERVAL = 0.2  # seconds
@@ -95,7 +95,11 @@ class ProgressLine:
         self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(self, done: int, title: str, sums: dict[str, Tensor], count: int) -> None:
-        """`sums` over `count` steps of the epoch; `done` steps of the whole."""
+        """Show the mean losses and the time left, at most once per INTERVAL until the last step.
+
+        `sums`: the losses summed over `count` steps of the epoch. `done`: steps of the whole
+        training.
+        """
         now = time.monotonic()
         if not self.live or (now - self.shown < self.INTERVAL and done < self.total):
             return

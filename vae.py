@@ -1,4 +1,4 @@
-"""Train and test a variational autoencoder from the command line; `python vae.py` lists how."""
+"""Train and test a variational autoencoder; `python vae.py` lists the command lines."""
 
 import preflight  # noqa: F401, I001
 
@@ -13,7 +13,7 @@ from graded import test_classifier, test_reconstruction, train
 from storage import UserError
 
 Handler = Callable[[list[str], list[str], str], None]
-# mode: (what stands before its name, what may follow it, its handler, what it does)
+# mode: (what comes before its name, what may follow it, its handler, what it does)
 Modes = dict[str, tuple[str, str, Handler, str]]
 
 GRADED: Modes = {
@@ -24,7 +24,7 @@ GRADED: Modes = {
 
 
 def extra_modes() -> Modes:
-    """The modes beyond the graded ones; what they need is imported when they run."""
+    """Return the modes other than the graded ones; what they need is imported when they run."""
 
     def lazily(handler: str) -> Handler:
         module, function = handler.rsplit(".", 1)
@@ -44,7 +44,7 @@ def project_version() -> str:
 
 
 def find_mode(words: list[str], modes: Modes) -> str | None:
-    """The mode whose name stands in `words` where its command line has it, or before --help."""
+    """Return the mode whose name is in `words` where its command line has it, or before --help."""
     for name, (before, *_) in modes.items():
         place = len(before.split())
         if words[place : place + 1] == [name] or words == [name, "--help"]:
@@ -53,7 +53,7 @@ def find_mode(words: list[str], modes: Modes) -> str | None:
 
 
 def misplaced(words: list[str], modes: Modes) -> UserError:
-    """Words in which no mode is where it should be, and what may have been meant."""
+    """Return an error for words with no mode in its place, with what may have been meant."""
     near = [name for word in words[:3] for name in difflib.get_close_matches(word, modes, 1, 0.7)]
     expected = "what 'python vae.py' lists"
     if near:

@@ -1,7 +1,7 @@
-"""The README's animation: a walk over the latent plane, and what is decoded on the way.
+"""The README's animation: a walk over the latent plane, and the images decoded on the way.
 
 python -m docs.animation vae.pth gmm_params.pkl docs/walk.gif: twenty seconds, from a model that was
-trained with the course's data.
+trained on the course's data.
 """
 
 import sys
@@ -19,13 +19,13 @@ from graded import load_mixture, load_model
 from inference import decode
 from storage import replacing
 
-FRAMES, MILLISECONDS = 125, 160  # the second for each of the first
+FRAMES, MILLISECONDS = 125, 160  # milliseconds per frame
 POINT = (220, 20, 60)
 GREYS = 15
 
 
 def walk(means: NDArray, radius: float) -> NDArray:
-    """A closed path (FRAMES, 2): a loop around each mean in turn, and on to the next."""
+    """Return a closed path, (FRAMES, 2): a loop around each mean in turn, then on to the next."""
     turns = np.linspace(0, 2 * np.pi * len(means), FRAMES, endpoint=False)
     which = turns / (2 * np.pi)
     here, share = which.astype(int), (which % 1)[:, None]

@@ -1,7 +1,7 @@
-"""Faces of several runs of `celeba` side by side, for the gallery.
+"""Faces from several runs of `celeba` side by side, for the gallery.
 
 python -m docs.compare OUT_DIR... docs/faces.jpg: for each run and each size of its latent space,
-the same draws from the prior decoded, and a table of what was measured.
+decode the same samples from the prior, and print a table of what was measured.
 """
 
 import json
@@ -20,7 +20,7 @@ FACES = 8
 
 
 def faces(folder: Path, latent: int, size: tuple[int, int]) -> np.ndarray:
-    """Decoded draws from the prior, (FACES, H, W, 3)."""
+    """Decode samples from the prior to images, (FACES, H, W, 3)."""
     weights = folder / f"celeba_latent_{latent}.pth"
     width = torch.load(weights, weights_only=True)["encode.blocks.0.0.weight"].shape[0]
     vae = VAE(3, width, 8 * width, latent, size)

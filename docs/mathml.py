@@ -1,4 +1,7 @@
-"""Formulas between dollar signs as MathML, which browsers show without a script or a font."""
+"""Conversion of formulas between dollar signs to MathML.
+
+Browsers show MathML without a script or a font.
+"""
 
 import re
 from typing import Any
@@ -10,7 +13,7 @@ PARTS = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTA
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """What MkDocs calls with each page."""
+    """Convert the formulas of a page; MkDocs calls this with each page."""
 
     def replace(match: re.Match[str]) -> str:
         code, block, inline = match.groups()
@@ -18,7 +21,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
             return code
         if block:
             return f"\n{convert(' '.join(block.split()), display='block')}\n"
-        # Markdown takes a line that begins with <math> for a block of its own.
+        # Markdown treats a line that begins with <math> as a separate block.
         return f"<span>{convert(inline)}</span>"
 
     return PARTS.sub(replace, markdown)

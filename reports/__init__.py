@@ -1,4 +1,4 @@
-"""What is made from a trained model."""
+"""The modes that make plots, a page and a report from a trained model, or a course's notebook."""
 
 MODES = {
     "plots": (

@@ -1,4 +1,4 @@
-"""The functions that the assignment names, under its names and with its arguments."""
+"""The functions that the assignment requires, with its names and arguments."""
 
 from collections.abc import Iterable
 from statistics import NormalDist
@@ -18,7 +18,7 @@ from models import VAE
 def show_reconstruction(
     model: VAE, val_loader: Iterable[tuple[Tensor, Tensor]], n: int = 10
 ) -> Figure:
-    """The first `n` images of a loader's first batch, over their reconstructions."""
+    """Plot the first `n` images of a loader's first batch, above their reconstructions."""
     data, _ = next(iter(val_loader))
     images = data[:n].reshape(-1, 28, 28).cpu().numpy()
     return figures.reconstruction_rows(images, reconstruct(model, images), columns=n)
@@ -31,7 +31,7 @@ def plot_2d_manifold(
     digit_size: int = 28,
     device: torch.device | str = "cpu",
 ) -> Figure:
-    """`n` x `n` decoded latents, at the normal quantiles 0.05 to 0.95 of both axes."""
+    """Plot `n` x `n` decoded latents, at the normal quantiles 0.05 to 0.95 of both axes."""
     if latent_dim != 2:
         raise ValueError(f"latent_dim {latent_dim}; expected 2, the axes of a picture")
     images = decode(vae.to(device).eval(), manifold_latents(n))
@@ -40,18 +40,18 @@ def plot_2d_manifold(
 
 
 def normal_quantiles(n: int) -> np.ndarray:
-    """The standard normal's, from 0.05 to 0.95: (n,)."""
+    """Return quantiles of the standard normal, from 0.05 to 0.95: (n,)."""
     return np.array([NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, n)])
 
 
 def manifold_latents(n: int) -> np.ndarray:
-    """`n` x `n` latents at normal quantiles, in the order of the manifold's rows: (n * n, 2)."""
+    """Return `n` x `n` latents at normal quantiles, in the manifold's row order: (n * n, 2)."""
     x, y = np.meshgrid(normal_quantiles(n), normal_quantiles(n))
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def evaluate_gmm_performance(labels_true: ArrayLike, labels_pred: ArrayLike) -> dict[str, float]:
-    """Accuracy, and macro precision, recall and F1 of (N,) labels, as scikit-learn defines them."""
+    """Return accuracy and macro precision, recall and F1 of (N,) labels, as in scikit-learn."""
     macro = precision_recall_fscore_support(
         labels_true, labels_pred, average="macro", zero_division=0
     )

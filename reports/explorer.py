@@ -1,8 +1,8 @@
-"""`explore`: one page on which the latent plane answers to the pointer.
+"""`explore`: one page on which the latent plane responds to the pointer.
 
-The page needs no server and no network. It holds the trained model: the decoder's weights in 16
-bits, since what it draws is to be what PyTorch draws; the encoder's in 8, since it only has to find
-where an image lies.
+The page needs no server and no network. It holds the trained model. The decoder's weights have 16
+bits, because it must draw what PyTorch draws. The encoder's have 8, because it only has to find
+where an image is.
 """
 
 import base64
@@ -44,7 +44,7 @@ ENVIRONMENT = jinja2.Environment(
 
 
 def explore(before: list[str], after: list[str], usage: str) -> None:
-    """Write the page of TEST's images, and of VAL's, in the plane of a trained model."""
+    """Write the page that shows the images of TEST and VAL in the plane of a trained model."""
     parser = CommandLine(usage, "test.npz val.npz explore plane.html vae.pth")
     parser.add_argument("out", type=Path, help="what to write")
     parser.add_model(gmm=True)
@@ -78,7 +78,7 @@ def collect(
     labels: NDArray[np.int64] | None,
     val: tuple[NDArray, NDArray],
 ) -> dict[str, Any]:
-    """Of every image: its pixels, where it lies and where it is drawn from, its class and SSIM."""
+    """Collect each image's pixels, latent, the point it is drawn from, its classes and SSIM."""
     images = np.concatenate([test, val[0]]).reshape(-1, 28, 28)
     z, drawn_at = encode(model, images), search(model, images)
     recon = decode(model, drawn_at).reshape(-1, 28, 28)
@@ -96,12 +96,12 @@ def collect(
 
 
 def as_text(array: NDArray) -> str:
-    """The bytes of an array, which JavaScript reads with `atob`."""
+    """Return the bytes of an array in base64, which JavaScript reads with `atob`."""
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
 def quantised(weights: Tensor, bits: int) -> tuple[NDArray[np.signedinteger], NDArray[np.float32]]:
-    """A matrix as whole numbers of so many bits, and the factor of each of its rows."""
+    """Return a matrix as integers of `bits` bits, and the factor of each of its rows."""
     largest = 2 ** (bits - 1) - 1
     scale = weights.abs().amax(dim=1).clamp(min=1e-12) / largest
     whole = (weights / scale[:, None]).round().numpy()
@@ -109,9 +109,10 @@ def quantised(weights: Tensor, bits: int) -> tuple[NDArray[np.signedinteger], ND
 
 
 def pack(model: VAE) -> tuple[dict[str, Any], float]:
-    """The network as the page takes it, and by how much what that draws differs from what it draws.
+    """Return the network in the page's format, and the error that this causes in what it draws.
 
-    The difference is the largest of any pixel over 200 latents, some of them beyond the plane.
+    The error is the largest difference of any pixel over 200 latents, some of them outside the
+    plane.
     """
     packed, rounded = {}, {}
     for name, tensor in model.cpu().state_dict().items():
@@ -139,7 +140,7 @@ def render(
     mixture: GaussianMixture,
     component_labels: NDArray,
 ) -> str:
-    """The page: a Bokeh plot, the network, the images, and what makes them answer."""
+    """Return the page: a Bokeh plot, the network, the images, and the code that responds."""
     classes = sorted({*component_labels.tolist(), *points["label"]} - {None})
     colours = {label: figures.COLOURS[i % len(figures.COLOURS)] for i, label in enumerate(classes)}
     plot, sources = draw(points, mixture, component_labels, colours)
@@ -175,7 +176,7 @@ def render(
 
 
 def numbered(*texts: str) -> list[str]:
-    """Bokeh's random identifiers by their number, so that the same page is the same bytes."""
+    """Replace Bokeh's random identifiers with numbers, so that the same page has the same bytes."""
     found = dict.fromkeys(UUID.findall(" ".join(texts)))
     names = {uuid: f"bokeh-{number}" for number, uuid in enumerate(found)}
     return [UUID.sub(lambda match: names[match[0]], text) for text in texts]
@@ -187,7 +188,7 @@ def draw(
     component_labels: NDArray,
     colours: dict[int, str],
 ) -> tuple[Any, dict[str, str]]:
-    """The plot, and the identifiers of what the page changes in it."""
+    """Return the plot, and the identifiers of the sources that the page changes in it."""
     least, most = -REACH * 1.1, REACH * 1.1
     plot = figure(
         x_range=Range1d(start=least, end=most),

@@ -1,8 +1,8 @@
-"""`notebook`: the executed notebook that a course asks for, from the studies that do its tasks.
+"""`notebook`: the executed notebook that a course requires, from the studies that do its tasks.
 
-Every module that the tasks need is in a cell of its own, which writes it to a file, so that the
-notebook alone, in an empty folder with the data beside it, runs again from top to bottom. Answers
-are Markdown cells, from what the run itself found.
+Every module that the tasks need is in its own cell, which writes it to a file. So the notebook
+alone, in an empty folder with the data next to it, runs again from top to bottom. Answers are
+Markdown cells, made from the results of the run itself.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from studies import MODES
 try:
     import nbclient
     import nbformat
-except ImportError as error:  # they bring much of Jupyter, which nothing else here needs
+except ImportError as error:  # they require much of Jupyter, which nothing else here needs
     installed = "'python -m pip install --requirement requirements-dev.lock'"
     raise UserError("notebook", f"no {error.name}", installed) from error
 
@@ -38,7 +38,7 @@ ENTRY = ("vae.py", "reports/__init__.py", "studies/__init__.py")
 DATA_FORMS = ("{}", "{}.npz", "{}.zip", "{}.png")
 LINES, WIDTH = 74, 100  # of a page of answers
 A4 = (8.27, 11.69)  # inches
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in an archive, so that the same files are the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in an archive, so that the same files give the same bytes
 TIMES = re.compile(r"^(.*about [\d.]+ min;|epoch \d+/\d+ ).*\n", re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Course:
-    """The name of the files that are handed in, with places for both identifiers, and the tasks."""
+    """The name of the submitted files, with places for both identifiers, and the tasks."""
 
     file: str
     title: str
@@ -152,7 +152,7 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
 
 
 def find_data(folder: Path, name: str) -> Path:
-    """Where a data set of this name lies in the folder: itself a folder, or a file."""
+    """Return the path of the data set of this name in the folder: itself a folder, or a file."""
     forms = [folder / form.format(name) for form in DATA_FORMS]
     found = next(filter(Path.exists, forms), None)
     if found is None:
@@ -163,7 +163,7 @@ def find_data(folder: Path, name: str) -> Path:
 def cells(
     course: Course, options: argparse.Namespace, data: dict[str, Path]
 ) -> Iterator[tuple[str, str]]:
-    """The notebook's cells, as their kind and text; answers come later."""
+    """Yield the notebook's cells, as their kind and text; answers are added later."""
     yield "markdown", f"# {course.title}\n\n{students(options)}"
     yield (
         "markdown",
@@ -197,7 +197,7 @@ def students(options: argparse.Namespace) -> str:
 
 
 def modules(studies: list[str]) -> list[str]:
-    """The files of these modes and of all of ours that they import, those imported first."""
+    """Return the files of these modes and of all our modules they import, imported ones first."""
     found: dict[str, None] = {}
 
     def visit(file: str) -> None:
@@ -213,7 +213,7 @@ def modules(studies: list[str]) -> list[str]:
 
 
 def packages(files: list[str]) -> list[str]:
-    """What pip must bring for these files to be imported."""
+    """Return the packages that pip must install so that these files can be imported."""
     names = {name.partition(".")[0] for file in files for name in imported(ROOT / file)}
     theirs = names - sys.stdlib_module_names - {as_module(file).partition(".")[0] for file in files}
     distributions = packages_distributions()
@@ -229,7 +229,7 @@ def as_module(file: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The names of all modules that a file imports."""
+    """Return the names of all modules that a file imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -240,7 +240,7 @@ def imported(path: Path) -> set[str]:
 
 
 def check_done(place: Path, study: str, sheet: Any) -> None:
-    """Raises UserError, with what the study said last, where it has left no answers."""
+    """Raise UserError, with the last line that the study printed, if it has left no answers."""
     if (place / "results" / study / "answers.md").exists():
         return
     said = [
@@ -254,12 +254,12 @@ def check_done(place: Path, study: str, sheet: Any) -> None:
 
 
 def read_answers(folder: Path) -> str:
-    """The text under a study's title."""
+    """Return the text under the title of a study's answers."""
     return (folder / "answers.md").read_text().split("\n", 1)[1].strip()
 
 
 def without_times(sheet: Any) -> None:
-    """Leave out what differs from run to run: how long a training was to take, and its progress."""
+    """Remove what differs from run to run: the estimated time of a training, and its progress."""
     for cell in sheet.cells:
         for output in cell.get("outputs", []):
             if "text" in output:
@@ -267,7 +267,7 @@ def without_times(sheet: Any) -> None:
 
 
 def with_answers(cells: list[Any], found: dict[str, str]) -> list[Any]:
-    """The cells, and behind each task's pictures its answers, a cell a question."""
+    """Return the cells, with each task's answers after its pictures, one cell per question."""
     result = []
     for cell in cells:
         result.append(cell)
@@ -282,7 +282,7 @@ def with_answers(cells: list[Any], found: dict[str, str]) -> list[Any]:
 
 
 def answers_pdf(course: Course, options: argparse.Namespace, found: dict[str, str]) -> bytes:
-    """The answers alone, as pages of text."""
+    """Return a PDF of the answers alone, as pages of text."""
     titles = {task.study: task.title for task in course.tasks}
     text = [course.title, f"{options.name1} {options.id1}, {options.name2} {options.id2}", ""]
     for study, answers in found.items():

@@ -1,4 +1,4 @@
-"""The pictures that the assignment asks for, from a trained model."""
+"""The pictures that the assignment requires, from a trained model."""
 
 from pathlib import Path
 
@@ -44,6 +44,6 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
         pictures["losses"] = figures.loss_curves(trained.history)
     for name, path in outputs.items():
         with replacing(path) as file:
-            # Without the version of matplotlib, the same picture is the same bytes.
+            # Without the version of matplotlib, the same picture has the same bytes.
             pictures[name].savefig(file, format="png", dpi=200, metadata={"Software": None})
     print(f"wrote {', '.join(path.name for path in outputs.values())} to {options.out}")

@@ -1,6 +1,7 @@
 """`report`: the assignment's report as a PDF of three pages, filled in from a trained model.
 
-What it shows, in which order, and that names and entry numbers come first is the assignment's wish.
+The assignment prescribes what it shows, in which order, and that names and entry numbers come
+first.
 """
 
 import json
@@ -37,7 +38,10 @@ RECORD = "what 'train' wrote"
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """How training went: `epochs`, `seconds`, `device`, `threads`. Raises UserError."""
+    """Read the record of training: `epochs`, `seconds`, `device`, `threads`.
+
+    Raises UserError if there is no such record.
+    """
     try:
         record = json.loads(read_bytes(path, RECORD))
         kept = {name: float(record[name]) for name in ("epochs", "seconds", "threads")}
@@ -110,7 +114,7 @@ def training_text(record: dict[str, Any]) -> str:
 
 
 def hyper_parameters(components: int) -> list[tuple[str, str]]:
-    """What the recipe was tuned in, and to which values."""
+    """Return the hyper-parameters of the recipe that were tuned, and their values."""
     rates = ", ".join(f"{rate:g} ({stage})" for stage, rate in recipe.LEARNING_RATES.items())
     return [
         ("Optimizer", "AdamW, one-cycle schedule"),
@@ -126,18 +130,18 @@ def hyper_parameters(components: int) -> list[tuple[str, str]]:
 
 
 def body(page: Figure) -> Figure:
-    """What lies within the margins of a page."""
+    """Return the part of a page within its margins."""
     ratios = [MARGIN, 1 - 2 * MARGIN, MARGIN]
     return block(page, page.add_gridspec(3, 3, width_ratios=ratios, height_ratios=ratios)[1, 1])
 
 
 def block(page: FigureBase, place: Any) -> Figure:
-    """A part of a page; what `figures` draws with, a part has too."""
+    """Return a part of a page, cast to a Figure: it has everything that `figures` draws with."""
     return cast(Figure, page.add_subfigure(place))
 
 
 def write(part: FigureBase, title: str, text: str) -> None:
-    """A heading and a paragraph, from the upper left of a part of the page."""
+    """Write a heading and a paragraph, from the upper left of a part of the page."""
     part.text(0, 0.95, title, weight="bold", size=10, va="top")
     lines = textwrap.fill(text, LINE)
     part.text(0, 0.95, f"\n\n{lines}", size=8.5, va="top", linespacing=1.25)
@@ -203,7 +207,7 @@ def third_page(page: Figure, trained: Trained, record: dict[str, Any]) -> None:
 
 
 def settle(page: Figure) -> None:
-    """Lay a page out, and keep that to four digits: the layout's last ones vary from run to run."""
+    """Lay a page out, and round the layout to four digits: its last ones vary from run to run."""
     page.draw_without_rendering()
     page.set_layout_engine("none")
     for part in page.findobj(SubFigure):
@@ -215,7 +219,7 @@ def settle(page: Figure) -> None:
 
 
 def report(before: list[str], after: list[str], usage: str) -> None:
-    """Write the report on the model in the current folder, or in the one named."""
+    """Write the report on the model in the current folder, or on the one named."""
     parser = CommandLine(
         usage, "train.npz val.npz report report.pdf vae.pth --name Ada --entry 2026EE10001"
     )
@@ -237,7 +241,7 @@ def report(before: list[str], after: list[str], usage: str) -> None:
     pairs = zip(options.name, options.entry, strict=True)
     authors = ", ".join(f"{name} ({entry})" for name, entry in pairs)
     pages = [Figure(figsize=A4, layout="constrained") for _ in range(3)]
-    # Type 42 keeps text as text; without dates and versions, the same report is the same bytes.
+    # Type 42 keeps text as text; without dates and versions, the same report has the same bytes.
     metadata = {"Title": "A3 report", "Author": authors, "CreationDate": None, "Producer": None}
     with mpl.rc_context({"pdf.fonttype": 42, "font.size": 8}):
         first_page(body(pages[0]), trained, authors)

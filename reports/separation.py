@@ -1,6 +1,6 @@
-"""How far the clusters of a mixture lie apart, and how Gaussian they are: numbers, and sentences.
+"""Numbers and sentences on how separate the clusters of a mixture are, and how Gaussian.
 
-The sentences say what the numbers say: other numbers give other sentences.
+The sentences depend on the numbers: other numbers give other sentences.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,23 @@ from sklearn.metrics import silhouette_score
 
 from gmm import GaussianMixture
 
-SILHOUETTE_POINTS = 4000  # its matrix of distances grows with the square
-DRAWS = 200_000  # from the mixture, for its rate of errors
+SILHOUETTE_POINTS = 4000  # its distance matrix grows with the square of their number
+DRAWS = 200_000  # samples from the mixture, for its error rate
 SIGMAS = (1, 2, 3)
 
-SEPARATED = 0.5  # a silhouette from which structure is taken to be real: Rousseeuw (1987)
-OVERLAPPING = 0.02  # expected share of points that end up in a component they are not from
-NORMAL = 0.05  # largest deviation of a share of points within so many sigma
+SEPARATED = 0.5  # a silhouette from which structure is considered real: Rousseeuw (1987)
+OVERLAPPING = 0.02  # expected share of points assigned to a component they are not from
+NORMAL = 0.05  # largest deviation of the share of points within 1, 2 or 3 sigma
 
 
 @dataclass(frozen=True)
 class Separation:
-    """`silhouette`: mean over points. `within`: share of each component's points within 1, 2 and 3
-    sigma of its mean, (K, 3); `expected`: a two-dimensional Gaussian's, (3,). `bhattacharyya`:
-    coefficient of each pair of components, 1 for equal ones, (K, K). `errors`: share of points
-    drawn from the mixture that it gives to another component.
+    """Measures of how separate the clusters of a mixture are, and how Gaussian.
+
+    `silhouette`: mean over points. `within`: share of each component's points within 1, 2 and 3
+    sigma of its mean, (K, 3). `expected`: the same shares of a two-dimensional Gaussian, (3,).
+    `bhattacharyya`: coefficient of each pair of components, 1 for equal ones, (K, K). `errors`:
+    share of points drawn from the mixture that it assigns to another component.
     """
 
     silhouette: float
@@ -36,7 +38,7 @@ class Separation:
 
 
 def bhattacharyya_coefficients(mixture: GaussianMixture) -> NDArray[np.float64]:
-    """Between each two of a mixture's components: (K, K). Bhattacharyya (1943)."""
+    """Return the coefficient of each pair of components: (K, K). Bhattacharyya (1943)."""
     k = len(mixture.means_)
     coefficients = np.ones((k, k))
     for i in range(k):
@@ -51,7 +53,7 @@ def bhattacharyya_coefficients(mixture: GaussianMixture) -> NDArray[np.float64]:
 
 
 def shares_within(mixture: GaussianMixture, z: NDArray, components: NDArray) -> NDArray[np.float64]:
-    """Share of each component's own points within 1, 2 and 3 sigma of its mean: (K, 3)."""
+    """Return each component's share of own points within 1, 2 and 3 sigma of its mean: (K, 3)."""
     shares = np.zeros((len(mixture.means_), len(SIGMAS)))
     for k, (mean, covariance) in enumerate(zip(mixture.means_, mixture.covariances_, strict=True)):
         centred = z[components == k] - mean
@@ -62,7 +64,7 @@ def shares_within(mixture: GaussianMixture, z: NDArray, components: NDArray) -> 
 
 
 def measure(mixture: GaussianMixture, z: NDArray) -> Separation:
-    """Of a mixture over (N, 2) latents; what is drawn for it comes from a fixed seed."""
+    """Measure a mixture over (N, 2) latents, with random samples from a fixed seed."""
     generator = np.random.default_rng(0)
     components = mixture.predict(z)
     chosen = generator.permutation(len(z))[:SILHOUETTE_POINTS]
@@ -79,7 +81,7 @@ def measure(mixture: GaussianMixture, z: NDArray) -> Separation:
 
 
 def cluster_text(found: Separation, labels: NDArray) -> str:
-    """Whether the clusters are apart, and whether they are Gaussian."""
+    """Describe whether the clusters are separate, and whether they are Gaussian."""
     apart = found.silhouette >= SEPARATED
     deviation = np.abs(found.within - found.expected)
     worst, sigma = np.unravel_index(deviation.argmax(), deviation.shape)
@@ -100,7 +102,7 @@ def cluster_text(found: Separation, labels: NDArray) -> str:
 
 
 def overlap_text(found: Separation, labels: NDArray) -> str:
-    """Whether the mixture's components overlap, and what errors that would lead to."""
+    """Describe whether the mixture's components overlap, and what errors that would cause."""
     pairs = [(i, j) for i in range(len(labels)) for j in range(i)]
     nearest = max(pairs, key=lambda pair: found.bhattacharyya[pair])
     overlap = found.errors > OVERLAPPING

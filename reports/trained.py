@@ -1,4 +1,4 @@
-"""A trained model with the data that it is reported on: what plots and the report both show."""
+"""A trained model with the data it is evaluated on, which plots and the report both show."""
 
 import argparse
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from storage import UserError
 
 @dataclass(frozen=True)
 class Trained:
-    """`z` (N, 2): the encoder's latents of the training images; `predicted` (N,): their classes.
+    """A trained model with the data that it is evaluated on.
 
-    `val_images` and `val_recon` are (M, 28, 28) in [0, 1]; `component_labels` (K,): the class of
-    each component; `history`: columns (epochs,), None where there is none.
+    `z` (N, 2): the encoder's latents of the training images; `predicted` (N,): their classes.
+    `val_images` and `val_recon` are (M, 28, 28) in [0, 1]. `component_labels` (K,): the class of
+    each component. `history`: columns (epochs,), or None if there is none.
     """
 
     model: VAE
@@ -38,7 +39,7 @@ class Trained:
 
 
 def read_history(path: Path) -> dict[str, NDArray] | None:
-    """The losses that training wrote beside its model; None where there are none."""
+    """Return the losses that training wrote next to its model, or None if there are none."""
     if not path.exists():
         print(f"{path}: no such file, so no loss curves")
         return None
@@ -52,7 +53,10 @@ def read_history(path: Path) -> dict[str, NDArray] | None:
 
 
 def load_trained(before: list[str], options: argparse.Namespace) -> Trained:
-    """What `before`, TRAIN and VAL, and the options of `CommandLine.add_model` name."""
+    """Load the data that `before` names, TRAIN and VAL, and the model that `options` name.
+
+    The options are those of `CommandLine.add_model`.
+    """
     images = load_images(Path(before[0]))
     val_images, val_labels = load_labelled_images(Path(before[1]))
     model = load_model(options.model, options.device)
@@ -75,5 +79,5 @@ def load_trained(before: list[str], options: argparse.Namespace) -> Trained:
 
 
 def val_classes(trained: Trained) -> NDArray:
-    """The classes that the validation images have or are given, in ascending order."""
+    """Return the classes that the validation images have or can be given, in ascending order."""
     return np.unique(np.concatenate([trained.val_labels, trained.component_labels]))
