@@ -1,131 +1,27 @@
 """The three graded modes: train, test_reconstruction, test_classifier."""
 
-import argparse
-import csv
-import io
 import json
 import math
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from checkpoint import load_mixture, load_model, save_mixture, write_history
+from classifier import fit_mixture
+from command_line import CommandLine, check_outputs
 from data import load_images, load_labelled_images
-from gmm import GaussianMixture
 from inference import encode, reconstruct
 from models import VAE
 from recipe import EPOCHS, MOST_COMPONENTS, train_vae
-from storage import (
-    STATE_DICT,
-    UserError,
-    check_writable,
-    load_pickle,
-    load_state_dict,
-    replacing,
-    save_pickle,
-    save_state_dict,
-    sha256,
-    state_dict_size,
-)
-from training import History
+from storage import STATE_DICT, UserError, replacing, save_state_dict, state_dict_size
 
 MATCH = 0.9  # least share of the validation images that should be in their class's component
 SMALLEST_SHARE = 0.15  # of an equal share of the images; a component below it has collapsed
 SMALL_FILE = 1 << 16  # bytes of space required for each output other than the model
 BUDGET = 55.0  # minutes, within the hour that the assignment expects
-MIXTURE = "the mixture saved by 'vae.py ... train'"
-
-
-class CommandLine(argparse.ArgumentParser):
-    """A parser for what follows the name of a mode. A mistake is a UserError, so it is one line."""
-
-    def __init__(self, usage: str, example: str) -> None:
-        usage, example = f"python {usage} [--option value]", f"Example: python vae.py {example}"
-        as_is = argparse.RawDescriptionHelpFormatter  # the example is for copying
-        super().__init__(usage=usage, epilog=example, allow_abbrev=False, formatter_class=as_is)
-
-    def add_model(self, *, gmm: bool) -> None:
-        """Add the optional paths of the model and, if `gmm`, the mixture; add the device."""
-        self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"), metavar="vae.pth")
-        if gmm:
-            self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
-        self.add_argument("--device", type=choose_device, default=default_device(), metavar="NAME")
-
-    def parse(self, words: list[str]) -> argparse.Namespace:
-        options = self.parse_intermixed_args(words)
-        if "gmm" in options and options.gmm is None:
-            options.gmm = options.model.parent / "gmm_params.pkl"
-        return options
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError("command line", message, self.usage or "")
-
-
-def default_device() -> str:
-    """Return the device in VAE_DEVICE, or else the GPU if there is one, or else the CPU."""
-    return os.environ.get("VAE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device called `name`. Raises UserError if there is none."""
-    with suppress(RuntimeError, AssertionError):
-        device = torch.zeros(0, device=name).device
-        if device.type in ("cpu", "cuda"):
-            return device
-    raise UserError("device", repr(name), "cpu, or cuda on a machine that has it")
-
-
-def check_outputs(
-    outputs: Sequence[Path], inputs: Sequence[Path], sizes: Sequence[int] | None = None
-) -> None:
-    """Raise UserError, before any work, for an output that must not or cannot be written.
-
-    `sizes`: the largest size of each output in bytes; one byte by default.
-    """
-    taken = {path.resolve() for path in inputs}
-    for path in outputs:
-        if path.resolve() in taken:
-            raise UserError(path, "a name that another file has here", "a name of its own")
-        taken.add(path.resolve())
-    check_writable(dict(zip(outputs, sizes or [1] * len(outputs), strict=True)))
-
-
-def fit_mixture(
-    z: np.ndarray, val_z: np.ndarray, val_labels: np.ndarray
-) -> tuple[GaussianMixture, np.ndarray]:
-    """Fit a mixture to (N, 2) latents; return it and the label of each component, (K,).
-
-    EM starts from the class means of the validation latents. Of all ways to assign classes to
-    components, the one that makes the validation labels most likely is used.
-    """
-    classes, indices = np.unique(val_labels, return_inverse=True)
-    means = np.stack([val_z[val_labels == label].mean(axis=0) for label in classes])
-    mixture = GaussianMixture(len(classes)).fit(z, means)
-    log_posterior = np.log(mixture.predict_proba(val_z) + 1e-12)
-    # Log-likelihood of the labels of class j if component k has class j: (classes, components).
-    rewards = np.stack([log_posterior[indices == j].sum(axis=0) for j in range(len(classes))])
-    return mixture, classes[np.argsort(best_assignment(rewards))]
-
-
-def best_assignment(rewards: np.ndarray) -> tuple[int, ...]:
-    """Return a different column for each row of (K, K) rewards, with the highest total.
-
-    This is dynamic programming over the sets of columns that the first rows can have.
-    """
-    best: dict[frozenset[int], tuple[float, tuple[int, ...]]] = {frozenset(): (0.0, ())}
-    for row in rewards:
-        longer: dict[frozenset[int], tuple[float, tuple[int, ...]]] = {}
-        for taken, (total, columns) in best.items():
-            for column in set(range(len(row))) - taken:
-                offer = (total + float(row[column]), (*columns, column))
-                key = taken | {column}
-                longer[key] = max(longer.get(key, offer), offer)
-        best = longer
-    return max(best.values())[1]
 
 
 def train(before: list[str], after: list[str], usage: str) -> None:
@@ -163,8 +59,7 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     write_history(history, history_path)
     val_z = encode(model, val_images)
     mixture, labels = fit_mixture(encode(model, images), val_z, val_labels)
-    parts = {"labels": labels.tolist(), "model_sha256": sha256(options.model)}
-    save_pickle({**mixture.to_dict(), **parts}, options.gmm)
+    save_mixture(mixture, labels, options.gmm, options.model)
 
     right = np.count_nonzero(labels[mixture.predict(val_z)] == val_labels)
     found = f"{right} of {len(val_labels)} validation images are in the component of their class"
@@ -179,47 +74,6 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     with replacing(record_path) as file:
         file.write(json.dumps(record | {"threads": torch.get_num_threads()}).encode())
     print(f"wrote {', '.join(map(str, outputs))} in {seconds:.0f} s")
-
-
-def write_history(history: History, path: Path) -> None:
-    """Write one row per epoch, for the loss curves.
-
-    An entry is empty if its stage of training has no such loss.
-    """
-    text = io.StringIO()
-    names = dict.fromkeys(name for row in history for name in row)
-    writer = csv.DictWriter(text, ["epoch", *names], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"epoch": epoch, **row} for epoch, row in enumerate(history, 1))
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def load_model(path: Path, device: torch.device) -> VAE:
-    """Load the trained network in `path`. Raises UserError if there is none."""
-    model = VAE()
-    load_state_dict(model, path)
-    return model.to(device).eval()
-
-
-def load_mixture(path: Path, model_path: Path) -> tuple[GaussianMixture, np.ndarray]:
-    """Load the mixture in `path` and the label of each component.
-
-    Raises UserError if it is damaged, or belongs to a model other than the one in `model_path`.
-    """
-    parameters = load_pickle(path, MIXTURE)
-    try:
-        mixture = GaussianMixture.from_dict(parameters)
-        labels = np.array(parameters.get("labels"))
-        if labels.shape != mixture.weights_.shape or labels.dtype.kind != "i":
-            raise ValueError(f"labels of type {labels.dtype} and shape {labels.shape}")
-        if mixture.means_.shape[1] != 2:
-            raise ValueError(f"means of shape {mixture.means_.shape}")
-    except ValueError as error:
-        raise UserError(path, str(error), MIXTURE) from error
-    if str(parameters.get("model_sha256")) != sha256(model_path):
-        raise UserError(path, "the mixture of another model", f"the one trained with {model_path}")
-    return mixture, labels
 
 
 def test_reconstruction(before: list[str], after: list[str], usage: str) -> None:

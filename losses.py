@@ -1,8 +1,9 @@
 """Reconstruction terms and KL divergences, which training adds up to the loss that it minimises.
 
-A term is summed over one image (or one latent) and averaged over the batch. Reconstruction + KL is
-the negative evidence lower bound of Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv
-1312.6114). With the KL weighted by beta, it is that of Higgins et al., "beta-VAE" (ICLR 2017).
+A term is summed over one image (or one latent) and averaged over the batch. Reconstruction + KL
+is the negative evidence lower bound of Kingma and Welling, "Auto-Encoding Variational Bayes"
+(arXiv 1312.6114). With the KL weighted by beta, it is that of Higgins et al., "beta-VAE" (ICLR
+2017).
 """
 
 import functools

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vae
 from benchmarks.common import save
-from graded import default_device
+from command_line import default_device
 from studies.celeba_networks import VAE
 from studies.demo_data import PORTRAIT_SIZE
 from studies.devices import Recorded, autocast

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 import recipe
 from benchmarks.common import RESULTS, course_file, load, save
+from classifier import fit_mixture
 from data import load_labelled_images
-from graded import fit_mixture
 from grader.metrics import classification_scores, reconstruction_scores
 from inference import encode, reconstruct
 from models import VAE

@@ -14,8 +14,8 @@ import torch
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.common import course_file, save
+from checkpoint import load_mixture, load_model
 from data import load_images, load_labelled_images
-from graded import load_mixture, load_model
 from grader.metrics import reconstruction_scores
 from inference import decode, encode, posterior, reconstruct, search, squared_distances
 from losses import gaussian_kl

@@ -23,8 +23,8 @@ import torch
 
 from benchmarks.common import ROOT, course_file, load, save
 from benchmarks.floors import pca_scores
+from classifier import fit_mixture
 from data import load_images, load_labelled_images
-from graded import fit_mixture
 from grader.metrics import classification_scores, reconstruction_scores
 from inference import encode, reconstruct, squared_distances
 from recipe import EPOCHS, train_vae

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from benchmarks.common import course_file, save
+from checkpoint import load_model
 from data import load_images
-from graded import load_model
 from inference import reconstruct
 
 ROUNDS = 3

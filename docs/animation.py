@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import figures
-from graded import load_mixture, load_model
+from checkpoint import load_mixture, load_model
 from inference import decode
 from storage import replacing
 

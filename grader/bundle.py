@@ -24,7 +24,10 @@ CORE = (
     "inference",
     "clusters",
     "gmm",
+    "classifier",
+    "checkpoint",
     "recipe",
+    "command_line",
     "graded",
 )
 ENTRY = "vae"

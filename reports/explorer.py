@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import figures
+from checkpoint import load_mixture, load_model
+from command_line import CommandLine, check_outputs
 from data import has_array, load_images, load_labelled_images
 from gmm import GaussianMixture
-from graded import CommandLine, check_outputs, load_mixture, load_model
 from inference import decode, encode, search
 from losses import ssim
 from models import CELL, NEAR, REACH, VAE, WINDOW

@@ -22,7 +22,7 @@ from typing import Any
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from graded import CommandLine, check_outputs
+from command_line import CommandLine, check_outputs
 from storage import UserError, replacing
 from studies import MODES
 

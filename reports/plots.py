@@ -5,7 +5,7 @@ from pathlib import Path
 from sklearn.metrics import confusion_matrix
 
 import figures
-from graded import CommandLine, check_outputs
+from command_line import CommandLine, check_outputs
 from reports.a3 import plot_2d_manifold
 from reports.trained import load_trained, val_classes
 from storage import replacing

@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix
 import clusters
 import figures
 import recipe
-from graded import CommandLine, check_outputs
+from command_line import CommandLine, check_outputs
 from grader.metrics import reconstruction_scores
 from inference import decode
 from losses import SSIM_WEIGHT

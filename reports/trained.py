@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from checkpoint import load_mixture, load_model
 from data import load_images, load_labelled_images
 from gmm import GaussianMixture
-from graded import load_mixture, load_model
 from inference import encode, reconstruct
 from models import VAE
 from storage import UserError

@@ -16,8 +16,9 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 import figures
+from checkpoint import write_history
+from command_line import choose_device, default_device
 from data import ShuffledBatches
-from graded import choose_device, default_device, write_history
 from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.datasets import as_images, read_split

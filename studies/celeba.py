@@ -17,7 +17,7 @@ from torch.distributions.kl import kl_divergence as kl
 from torch.nn import functional
 
 import figures
-from graded import default_device
+from command_line import default_device
 from losses import kl_divergence, ssim
 from storage import UserError, read_bytes, save_state_dict
 from studies import devices

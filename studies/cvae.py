@@ -18,8 +18,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import figures
+from command_line import choose_device, default_device
 from data import ShuffledBatches
-from graded import choose_device, default_device
 from losses import kl_divergence
 from storage import UserError, save_state_dict
 from studies.datasets import as_images, idx_files, read_split

@@ -10,8 +10,8 @@ from skimage.data import coins
 from skimage.transform import resize
 from sklearn.datasets import load_digits
 
+from command_line import CommandLine
 from data import random_affine
-from graded import CommandLine
 from storage import UserError, replacing
 from studies.drawings import EXPRESSIONS, Person, creature, face, garment
 from studies.pokemon_dataset import TYPES

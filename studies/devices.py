@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from graded import choose_device
+from command_line import choose_device
 from storage import UserError
 from studies.image_cache import Batch, ImageFeed
 from studies.processes import leads

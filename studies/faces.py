@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 import figures
+from command_line import default_device
 from data import has_array, read_array
-from graded import default_device
 from losses import kl_divergence, mse, ssim
 from storage import UserError, replacing, save_state_dict
 from studies import devices

@@ -22,8 +22,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 import figures
+from command_line import choose_device, default_device
 from data import ShuffledBatches, random_affine
-from graded import choose_device, default_device
 from losses import gaussian_kl
 from storage import UserError, save_state_dict
 from studies.datasets import SIDE, ImageSet, read_split

@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from graded import write_history
+from checkpoint import write_history
 from storage import UserError, check_writable, replacing
 from studies.processes import leads
 from training import Batches, History, Model, fit

@@ -18,7 +18,7 @@ import tyro
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from graded import check_outputs
+from command_line import check_outputs
 from storage import UserError, replacing
 
 Options = TypeVar("Options")

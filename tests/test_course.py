@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.common import ROOT, course_file, run_vae
 from benchmarks.scores import draw, score
+from checkpoint import load_model
 from data import load_images, load_labelled_images
-from graded import load_model
 from grader.metrics import reconstruction_scores
 from inference import encode, reconstruct
 

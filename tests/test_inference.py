@@ -6,7 +6,7 @@ import scipy.fft
 import torch
 from torch import nn
 
-from graded import load_model
+from checkpoint import load_model
 from inference import (
     ROWS,
     decode,

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from graded import load_model
+from checkpoint import load_model
 from losses import loss_function
 from models import VAE
 from reports.a3 import evaluate_gmm_performance, plot_2d_manifold, show_reconstruction

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import vae
+from checkpoint import load_mixture, load_model
 from gmm import GaussianMixture
-from graded import load_mixture, load_model
 from inference import decode, encode
 from models import VAE
 from reports.explorer import pack, quantised

@@ -1,6 +1,6 @@
 import numpy as np
 
-from graded import fit_mixture
+from classifier import fit_mixture
 
 DIGITS = np.repeat([1, 4, 8], 5)
 CENTRES = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
