@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 FARTHEST = 1e300
 PARTS = ("weights", "means", "covariances")
 CHUNK_POINTS = 8192  # at a time: an iteration's other arrays then stay in the cache
+TINY = 10 * np.finfo(np.float64).eps  # a component with no more points than this keeps its shape
 
 
 def as_points(x: ArrayLike) -> Array:
@@ -41,6 +42,32 @@ def spread_about_nearest(x: Array, means: Array) -> Array:
     distance = np.stack([np.square(x - mean).sum(axis=1) for mean in means])
     centred = x - means[distance.argmin(axis=0)]
     return centred.T @ centred / len(x)
+
+
+class Moments:
+    """What the M-step needs to know of the points, each counted by its responsibilities.
+
+    `counts` (K,), `means` (K, d), and `scatters` (K, d, d) about these means. Chunks of points are
+    combined as in Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance" (1983):
+    in one pass, but still from differences.
+    """
+
+    def __init__(self, components: int, d: int) -> None:
+        self.counts = np.zeros(components)
+        self.means = np.zeros((components, d))
+        self.scatters = np.zeros((components, d, d))
+
+    def add(self, columns: Array, responsibilities: Array) -> None:
+        """Add (d, N) points with their responsibilities, (K, N)."""
+        counts = responsibilities.sum(axis=1)
+        for k in np.flatnonzero(counts > TINY):
+            mean = columns @ (responsibilities[k] / counts[k])
+            centred = columns - mean[:, None]
+            shift = mean - self.means[k]
+            before, self.counts[k] = self.counts[k], self.counts[k] + counts[k]
+            self.means[k] += shift * (counts[k] / self.counts[k])
+            self.scatters[k] += (centred * responsibilities[k]) @ centred.T
+            self.scatters[k] += np.outer(shift, shift) * (before * counts[k] / self.counts[k])
 
 
 class GaussianMixture:
@@ -107,36 +134,27 @@ class GaussianMixture:
         return self
 
     def _iterate(self, columns: Array, floor: Array) -> float:
-        """Run one expectation and one maximisation step; return the mean log-likelihood.
-
-        `columns`: (d, N) points. Means and scatters are combined from those of the chunks as in
-        Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance" (1983): in one pass,
-        but still from differences.
-        """
-        tiny = 10 * np.finfo(np.float64).eps
+        """Run one iteration of EM over (d, N) points; return their mean log-likelihood before it."""
+        moments = Moments(self.n_components, len(columns))
         total = 0.0
-        counts = np.zeros(self.n_components)
-        means = np.zeros_like(self.means_)
-        scatters = np.zeros_like(self.covariances_)
         for start in range(0, columns.shape[1], CHUNK_POINTS):
             chunk = columns[:, start : start + CHUNK_POINTS]
-            log_likelihood, responsibilities = normalise(self._log_joint(chunk))
+            log_likelihood, responsibilities = self._e_step(chunk)
+            moments.add(chunk, responsibilities)
             total += log_likelihood.sum()
-            own_counts = responsibilities.sum(axis=1)
-            for k in np.flatnonzero(own_counts > tiny):
-                share = responsibilities[k] / own_counts[k]
-                own_mean = chunk @ share
-                centred = chunk - own_mean[:, None]
-                shift = own_mean - means[k]
-                before, counts[k] = counts[k], counts[k] + own_counts[k]
-                means[k] += shift * (own_counts[k] / counts[k])
-                scatters[k] += (centred * responsibilities[k]) @ centred.T
-                scatters[k] += np.outer(shift, shift) * (before * own_counts[k] / counts[k])
-        full = counts > tiny
-        self.means_[full] = means[full]
-        self.covariances_[full] = scatters[full] / counts[full, None, None] + floor
-        self.weights_ = (counts + tiny) / (counts + tiny).sum()
+        self._m_step(moments, floor)
         return float(total / columns.shape[1])
+
+    def _e_step(self, columns: Array) -> tuple[Array, Array]:
+        """Return log-likelihoods, (N,), and responsibilities, (K, N), of (d, N) points."""
+        return normalise(self._log_joint(columns))
+
+    def _m_step(self, moments: Moments, floor: Array) -> None:
+        """Set weights, means and covariances to those of the points, weighted by responsibility."""
+        full = moments.counts > TINY
+        self.means_[full] = moments.means[full]
+        self.covariances_[full] = moments.scatters[full] / moments.counts[full, None, None] + floor
+        self.weights_ = (moments.counts + TINY) / (moments.counts + TINY).sum()
 
     def _log_joint(self, columns: Array) -> Array:
         """Return the log of weight times density of (d, N) points in each component: (K, N)."""
@@ -169,11 +187,11 @@ class GaussianMixture:
 
     def score_samples(self, x: ArrayLike) -> Array:
         """Return the log density of each of (N, d) points, in nats: (N,)."""
-        return normalise(self._log_joint(as_points(x).T))[0]
+        return self._e_step(as_points(x).T)[0]
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Return the responsibilities, the posterior probability of each component: (N, K)."""
-        return normalise(self._log_joint(as_points(x).T))[1].T
+        return self._e_step(as_points(x).T)[1].T
 
     def predict(self, x: ArrayLike) -> NDArray[np.intp]:
         """Return the component with the highest posterior probability, weights included: (N,)."""
