@@ -134,7 +134,7 @@ class GaussianMixture:
         return self
 
     def _iterate(self, columns: Array, floor: Array) -> float:
-        """Run one iteration of EM over (d, N) points; return their mean log-likelihood before it."""
+        """Run one iteration of EM on (d, N) points; return their mean log-likelihood before it."""
         moments = Moments(self.n_components, len(columns))
         total = 0.0
         for start in range(0, columns.shape[1], CHUNK_POINTS):
