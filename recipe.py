@@ -11,7 +11,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -135,33 +135,27 @@ class Layout:
 class FreeLatents:
     """The second stage: each training image has its own posterior, N(z, SIGMA^2 I).
 
-    Iterating over it gives the batches of one epoch. A search runs between epochs, if the last one
-    was at least SEARCH_INTERVAL steps ago. Each training image then gets a new distorted copy, and
-    a grid over the plane is shifted at random and decoded. Each image and copy moves to the nearest
-    point within the part of its component, and from there by one Gauss-Newton step. An image moves
-    only if that lowers its negative ELBO. No gradient could move it as far. Latents without an
-    encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks" (arXiv
-    1707.05776).
+    In a search, each training image gets a new distorted copy, and a grid over the plane is shifted
+    at random and decoded. Each image and copy moves to the nearest point within the part of its
+    component, and from there by one Gauss-Newton step. An image moves only if that lowers its
+    negative ELBO. No gradient could move it as far. Latents without an encoder: Bojanowski et al.,
+    "Optimizing the Latent Space of Generative Networks" (arXiv 1707.05776).
     """
 
     def __init__(
-        self, model: VAE, dataset: DigitDataset, batches: ShuffledBatches, start: LayoutResult
+        self, model: VAE, dataset: DigitDataset, generator: Generator, start: LayoutResult
     ) -> None:
-        self.model, self.dataset, self.batches = model, dataset, batches
-        self.generator = batches.generator
+        self.model, self.dataset, self.generator = model, dataset, generator
         self.z, self.prior, self.components = start
         self.copies, self.copy_z = dataset.images, self.z
         self.steps = 0  # since the last search
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Tensor]:
+    def search_if_due(self, steps: int) -> None:
+        """Count `steps` of training, and search once there were SEARCH_INTERVAL since the last."""
+        self.steps += steps
         if self.steps >= SEARCH_INTERVAL:
             self.search()
             self.steps = 0
-        self.steps += len(self.batches)
-        return iter(self.batches)
 
     @torch.no_grad()
     def search(self) -> None:
@@ -314,9 +308,17 @@ def train_vae(
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
     halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)
-    latents = FreeLatents(model, dataset, halves, layout.result(scout))
+    latents = FreeLatents(model, dataset, generator, layout.result(scout))
     lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
-    history += run_stage("latents", model, latents.step, latents, lengths["latents"], deadline)
+
+    def search_between_epochs(passed: History) -> None:
+        if len(passed) < lengths["latents"]:
+            latents.search_if_due(len(halves))
+
+    history += run_stage(
+        *("latents", model, latents.step, halves, lengths["latents"], deadline),
+        after_epoch=search_between_epochs,
+    )
     amortisation = Amortisation(model, dataset, latents, generator)
     history += run_stage("encoder", model, amortisation.step, batches, lengths["encoder"], deadline)
     bound = EvidenceBound(dataset, generator)
@@ -331,6 +333,7 @@ def run_stage(
     batches: Batches[Tensor],
     epochs: int,
     deadline: float,
+    after_epoch: Callable[[History], None] | None = None,
 ) -> History:
     """Train `model` for `epochs`, but no longer than the stage's share of the time left."""
     started = time.monotonic()
@@ -338,7 +341,12 @@ def run_stage(
     steps, rate = epochs * len(batches), LEARNING_RATES[name]
     optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
     scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
-    history = fit(model, step, batches, optimizer, scheduler, epochs=epochs, deadline=deadline)
+    history = fit(
+        *(model, step, batches, optimizer, scheduler),
+        epochs=epochs,
+        deadline=deadline,
+        after_epoch=after_epoch,
+    )
     cut = scheduler.last_epoch < steps
     end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
     length = f"{steps} steps" if name == "layout" else f"{epochs} epochs"

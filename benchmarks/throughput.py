@@ -65,7 +65,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     scout, model = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
     layout = Layout(dataset, 3, generator)
     start = torch.randn(IMAGES, 2), layout.prior, layout.components
-    latents = FreeLatents(model, dataset, batches, start)
+    latents = FreeLatents(model, dataset, generator, start)
     amortisation = Amortisation(model, dataset, latents, generator)
     encoder = operations(scout.encoder, input_needs_gradient=False)
     targets = 2 * model.side**2 // 3 * FREQUENCIES**2  # the distances to a component's points
@@ -157,7 +157,7 @@ def ssim_share(dataset: DigitDataset) -> float:
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
     prior = Prior(3)
     start = torch.randn(IMAGES, 2), prior, torch.zeros(IMAGES, dtype=torch.long)
-    latents = FreeLatents(model, dataset, batches, start)
+    latents = FreeLatents(model, dataset, generator, start)
     x = dataset.images[:BATCH_SIZE].view(-1, 28, 28)
     recon = torch.rand_like(x).requires_grad_()
 
