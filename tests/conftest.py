@@ -14,7 +14,7 @@ import vae
 from grader import sandbox
 from studies.demo_data import enlarge, write_mnist
 
-# A busy machine is no reason to fail; a fixture that examples share is never written to.
+# A busy machine must not make a test fail; fixtures that examples share are never written to.
 settings.register_profile(
     "any machine",
     deadline=None,
@@ -29,14 +29,14 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def course_data() -> Path:
-    """The folder of real data sets; skips the test where there is none."""
+    """Return the folder of real data sets; skip the test if there is none."""
     if "VAE_DATA" not in os.environ:
         pytest.skip("needs the course's data sets: set VAE_DATA to their folder")
     return Path(os.environ["VAE_DATA"])
 
 
 def shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` images of upright bars, lying bars and rings, labelled 1, 4 and 8 in turn."""
+    """Return `count` images of upright bars, lying bars and rings, labelled 1, 4 and 8 in turn."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:28, :28]
     images = np.empty((count, 28, 28), np.uint8)
@@ -52,7 +52,10 @@ def shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.npz, val.npz, test.npz in the course's format. Not to be written to."""
+    """Return a folder with train.npz, val.npz and test.npz in the course's format.
+
+    Do not write to it.
+    """
     folder = tmp_path_factory.mktemp("files")
     for seed, (name, count) in enumerate({"train": 384, "val": 15, "test": 30}.items()):
         images, labels = shapes(count, seed)
@@ -62,9 +65,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with vae.pth, gmm_params.pkl and vae.history.csv. Not to be written to.
+    """Return a folder with vae.pth, gmm_params.pkl and vae.history.csv.
 
-    Trained once, by the first of the parallel workers that asks for it.
+    The first of the parallel workers that needs it trains the model, once. Do not write to it.
     """
     parallel = "PYTEST_XDIST_WORKER" in os.environ
     base = tmp_path_factory.getbasetemp()
@@ -81,7 +84,7 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 training and 100 test images of all digits, as torchvision leaves MNIST."""
+    """Return a folder in torchvision's layout: 400 training and 100 test images of all digits."""
     folder = tmp_path_factory.mktemp("mnist")
     source = load_digits()
     images, labels = enlarge(source.images[:500]), source.target[:500].astype(np.uint8)

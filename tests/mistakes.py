@@ -1,4 +1,4 @@
-"""What a user's mistake is to look like, wherever it is made."""
+"""The response to a user's mistake, which is the same in every mode."""
 
 import pytest
 
@@ -6,7 +6,7 @@ import vae
 
 
 def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a mistaken command line of vae.py is answered with, beside exit code 2."""
+    """Check that vae.py refuses a command line with exit code 2, and return its error line."""
     assert vae.main(line.split()) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1

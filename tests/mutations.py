@@ -1,11 +1,11 @@
-"""Damage to valid files: random bytes alone would fail at the first check of any reader."""
+"""Damage to valid files, because random bytes alone would fail at the first check of any reader."""
 
 from hypothesis import strategies as st
 
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """`content` after a few flips, cuts, repetitions or insertions."""
+    """Return `content` after one to three flips, cuts, repetitions or insertions."""
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, max(len(content) - 1, 0)))
         match draw(st.sampled_from(["flip", "flip", "cut", "drop", "repeat", "insert"])):

@@ -24,7 +24,7 @@ def test_one_validation_image_a_class_is_enough() -> None:
 
 
 def test_components_that_swap_places_during_em_keep_the_right_labels() -> None:
-    # The start is so near to the middle that EM is free to send any component anywhere.
+    # The initial means are so close to the centre that EM may move any component anywhere.
     z, val_z = clouds(500), clouds(5, 1)
     for seed in range(10):
         order = np.random.default_rng(seed).permutation(15)

@@ -21,7 +21,7 @@ def generator() -> Generator:
 
 
 def rings(count: int) -> np.ndarray:
-    """Two rings, one inside the other: no straight line parts them."""
+    """Return two rings, one inside the other, that no straight line separates."""
     noise = np.random.default_rng(0).normal(scale=0.05, size=(count, 2))
     angles = np.linspace(0, 4 * np.pi, count, endpoint=False)
     radii = np.where(np.arange(count) < count // 2, 1.0, 3.0)
@@ -29,7 +29,7 @@ def rings(count: int) -> np.ndarray:
 
 
 def moments(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The centre of mass of each image, (N, 2), and its slant in columns a row, (N,)."""
+    """Return the centre of mass of each image, (N, 2), and its slant in columns per row, (N,)."""
     pixels = images.double().numpy()
     v, u = np.mgrid[:28, :28] - 13.5
     mass = pixels.sum(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""The completion of command lines, asked of a bash."""
+"""The completion of command lines, checked in bash."""
 
 import shlex
 import shutil

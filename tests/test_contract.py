@@ -1,6 +1,7 @@
-"""What the assignment's own cells of code ask of the model, on the saved weights.
+"""The uses that the assignment's own code cells make of the model, on the saved weights.
 
-Written from the assignment's signatures; each runs on the repository's network and the bundle's.
+The tests follow the assignment's signatures. Each runs on the repository's network and on the
+bundle's.
 """
 
 import importlib.util
@@ -37,7 +38,7 @@ def load_bundle(folder: Path) -> ModuleType:
 
 @pytest.fixture(params=["repository", "bundle"])
 def code(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Return what holds VAE and loss_function."""
+    """Return a module that holds VAE and loss_function."""
     if request.param == "bundle":
         return load_bundle(tmp_path)
     both = ModuleType("both")

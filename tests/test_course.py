@@ -1,4 +1,4 @@
-"""A third of the default recipe on the course's own data, through the command lines."""
+"""A third of the default recipe on the course's own data, run from the command line."""
 
 import json
 import subprocess

@@ -177,6 +177,6 @@ def test_an_array_is_looked_for_without_reading_it(tmp_path: Path) -> None:
     assert not has_array(tmp_path / "text.npz", "data")
     assert not has_array(tmp_path / "absent.npz", "data")
     content = bytearray((tmp_path / "a.npz").read_bytes())
-    content[content.index(b"PK\x01\x02") + 6] = 84  # the version that is needed to read it
+    content[content.index(b"PK\x01\x02") + 6] = 84  # the version needed to read it
     (tmp_path / "new.npz").write_bytes(content)
     assert not has_array(tmp_path / "new.npz", "data")

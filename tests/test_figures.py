@@ -96,7 +96,7 @@ def test_the_confusion_matrix_shows_counts() -> None:
 def test_a_latent_plane_s_panels_share_their_axes() -> None:
     x, y = np.linspace(0, 4, 5), np.linspace(-3, 3, 4)
     images = np.zeros((4, 5, 6, 6))
-    images[3, 0] = 1  # y = 3, x = 0: above on the left
+    images[3, 0] = 1  # y = 3, x = 0: the top left
     z, classes = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array(["a", "b"])
     figure = figures.latent_plane(x, y, (z, classes), images)
     scatter, grid = figure.axes

@@ -84,7 +84,7 @@ def test_weights_count_in_predictions() -> None:
         "means": [[-1.0, 0.0], [1.0, 0.0]],
         "covariances": [np.eye(2).tolist()] * 2,
     }
-    # Slightly nearer to the second mean, but the first component holds nine times the points.
+    # The point is slightly nearer to the second mean, but the first weight is nine times the other.
     assert GaussianMixture.from_dict(parameters).predict([[0.1, 0.0]]).item() == 0
 
 

@@ -55,7 +55,7 @@ def test_training_decodes_a_draw_and_evaluation_the_mean() -> None:
 
 
 def test_waves_repeat_in_every_cell_of_the_finest_grid() -> None:
-    """Compared with sines and cosines in float64."""
+    """The expected waves are sines and cosines in float64."""
     features = PlaneFeatures((3, 9), features=1, waves=2)
     z = 2 * REACH * torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) - REACH
     waves = features(z)[:, 4:]
@@ -71,7 +71,7 @@ def test_waves_repeat_in_every_cell_of_the_finest_grid() -> None:
 def test_the_posterior_is_mean_and_variance_of_the_window_around_the_peak(
     peak: tuple[int, int],
 ) -> None:
-    """Compared with sums over the window, in float64."""
+    """The expected values are sums over the window, in float64."""
     model, generator = VAE(cells=8), torch.Generator().manual_seed(0)
     scores = torch.rand(1, NEAR, NEAR, generator=generator).double()
     scores[0, *peak] = 2

@@ -1,4 +1,4 @@
-"""run.ipynb, as somebody runs it who has no data: from top to bottom, in a folder of its own."""
+"""run.ipynb as a user without data runs it: from top to bottom, in its own folder."""
 
 import shutil
 import warnings
@@ -29,7 +29,7 @@ def test_the_notebook_is_valid_and_runs_to_its_end(tmp_path: Path) -> None:
     for cell in notebook.cells:
         cell.source = cell.source.replace("made, 290", "made, 12")
         if "pip install" in cell.source:
-            cell.source = ""  # a test needs no network
+            cell.source = ""  # the test must run without a network
     client = nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     )

@@ -1,4 +1,4 @@
-"""What a Python that cannot run the project is told."""
+"""The message for a Python that cannot run the project."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def test_an_old_python_is_told_which_is_needed(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("words", [["vae.py"], ["-m", "grader"]])
 def test_a_bare_python_gets_one_line(words: list[str]) -> None:
-    """Isolated from the packages of the environment, by starting without `site`."""
+    """Starting without `site` isolates Python from the packages of the environment."""
     program = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; sys.argv[:] = ['vae.py']; "
     if words == ["vae.py"]:
         program += "import vae"

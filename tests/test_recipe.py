@@ -36,7 +36,7 @@ def generator() -> Generator:
 
 
 def free_latents(count: int = 30) -> FreeLatents:
-    """Latents at random places of the plane, under a decoder that nobody trained."""
+    """Return latents at random places of the plane, under an untrained decoder."""
     torch.manual_seed(0)
     z, components = 4 * torch.rand(count, 2) - 2, torch.arange(count) % 3
     return FreeLatents(VAE(), dataset(count), generator(), (z, Prior(3), components))
@@ -110,7 +110,7 @@ def loss_at(latents: FreeLatents, z: Tensor, x: Tensor | None = None) -> Tensor:
 
 
 def test_the_search_is_at_least_as_good_as_the_nearest_point_and_as_before() -> None:
-    """Compared with all distances to the same grid, in float64 and from all pixels."""
+    """The nearest point is found from all distances to the same grid, in float64, on all pixels."""
     latents = free_latents()
     before = latents.z.clone()
     latents.search()

@@ -27,7 +27,7 @@ VALUE = {
 
 
 class Payload:
-    """A pickle of this runs a command where it is loaded."""
+    """An object whose pickle runs a command when it is loaded."""
 
     def __init__(self, command: str) -> None:
         self.command = command

@@ -32,7 +32,7 @@ def test_learns_and_records_the_mean_of_each_loss() -> None:
     assert scheduler.last_epoch == 200 * len(BATCHES)
     assert len(history) == 200
     assert history[-1]["loss"] < history[0]["loss"]
-    # Progress runs through 0, 1/800, 2/800, ...: its mean over the first four steps.
+    # Progress is 0, 1/800, 2/800, ...; this is its mean over the first four steps.
     assert history[0]["progress"] == pytest.approx(1.5 / 800)
     assert not model.training
 

@@ -32,7 +32,7 @@ OUTPUTS = ("vae.pth", "gmm_params.pkl", "vae.history.csv")
 
 @pytest.fixture
 def folder(files: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory: a copy of the data and of the trained files, to be spoilt at will."""
+    """Return the current directory: a copy of the data and the trained files that may be spoilt."""
     for path in (*files.iterdir(), *trained.iterdir()):
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -218,7 +218,7 @@ def test_two_runs_give_the_same_bytes(folder: Path) -> None:
             Path("vae.csv"),
         ]
         contents.append([path.read_bytes() for path in paths])
-        time.sleep(2.1)  # the resolution of a time stamp in a zip
+        time.sleep(2.1)  # time stamps in a zip have a resolution of 2 s
     assert contents[0] == contents[1]
 
 
@@ -266,7 +266,7 @@ def test_the_budget_stops_training_cleanly(folder: Path) -> None:
 
 
 def test_a_full_disk_is_found_before_training(folder: Path) -> None:
-    """A limit on the size of a file stands for the disk: the model is larger, the rest is not."""
+    """A limit on file sizes imitates a full disk: the model exceeds it, the other files do not."""
     before = {p: p.read_bytes() for p in folder.iterdir()}
     limit = 1 << 20
     process = subprocess.run(
@@ -300,13 +300,13 @@ def test_a_disk_that_fills_up_later_leaves_the_old_files(
 
 
 def heed_interrupts() -> None:
-    """Undo what a shell does to the jobs that it runs in the background."""
+    """Restore the default action on SIGINT, which a shell disables for its background jobs."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def endless_training() -> Iterator[subprocess.Popen[str]]:
-    """A run of `train` that has begun its first epoch."""
+    """Start `train`, and yield its process one second after it prints its number of parameters."""
     words = ("train.npz", "val.npz", "train", "--epochs", "100000")
     command = [sys.executable, "-u", str(ROOT / "vae.py"), *words]
     pipe = subprocess.PIPE
@@ -335,7 +335,7 @@ def test_an_interrupt_is_no_traceback(folder: Path) -> None:
 
 
 def test_only_numpy_and_torch_are_imported(folder: Path) -> None:
-    """Compared with what torch brings in by itself, its optimizers included."""
+    """The packages that torch itself imports, its optimizers included, do not count."""
     lines = (
         "test.npz test_reconstruction",
         "test.npz test_classifier",
@@ -353,7 +353,7 @@ def test_only_numpy_and_torch_are_imported(folder: Path) -> None:
 
 
 def packages_after(program: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has loaded once `program` has run."""
+    """Return the top-level packages that a fresh interpreter has loaded after running `program`."""
     text = f"import sys; {program}; print(*sys.modules)"
     process = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, check=True
@@ -381,7 +381,7 @@ def test_a_new_model_with_an_old_mixture_is_refused(
 
 
 def spoil(name: str) -> None:
-    """Make the wrong input that a case below names."""
+    """Create the wrong input that a case below names."""
     images, _ = shapes(6, 0)
     match name:
         case "one_class.npz":

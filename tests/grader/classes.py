@@ -17,7 +17,7 @@ def entry_number(i: int) -> str:
 
 
 def make_class(folder: Path, count: int) -> Path:
-    """`count` honest zips, each of its own code, and what breaks: every fifth imports timm."""
+    """Write `count` zips, each with its own honest code, but every fifth wrongly imports timm."""
     folder.mkdir()
     for i in range(count):
         extra = "import timm\n" if i % 5 == 4 else ""

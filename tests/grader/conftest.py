@@ -14,7 +14,7 @@ A3_FILES = {"train": 120, "val": 15, "test_recon": 10, "test": 60}
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data sets under the names of A3's. Not to be written to."""
+    """Return a folder of small data sets with the file names of A3. Do not write to it."""
     folder = tmp_path_factory.mktemp("data")
     for seed, (name, count) in enumerate(A3_FILES.items()):
         images, labels = shapes(count, seed)
@@ -33,7 +33,7 @@ def a3() -> Assignment:
 
 @pytest.fixture(scope="session")
 def level() -> Level:
-    """The best level that this machine gives to a stranger's code."""
+    """Return this machine's best level for untrusted code; skip the test if it has none."""
     best = sandbox.best_level()
     if best is Level.TRUSTED:
         pytest.skip(
@@ -44,7 +44,10 @@ def level() -> Level:
 
 @pytest.fixture
 def submit(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a submission's folder: file names and their contents in, its path out."""
+    """Return a function that writes a submission's folder.
+
+    It takes a dict from file names to contents and returns the path of the folder.
+    """
 
     def write(files: dict[str, str | bytes], name: str = "submission") -> Path:
         folder = tmp_path / name

@@ -1,15 +1,15 @@
-"""Which processes of this machine are alive."""
+"""The processes of this machine that are alive."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-PATIENCE = 300.0  # seconds: more than a busy machine needs, and less than for ever
+PATIENCE = 300.0  # seconds: more than a busy machine needs, but finite
 
 
 def wait_until(holds: Callable[[], object]) -> None:
-    """Return once `holds()` is true; fail the test where it never is."""
+    """Wait until `holds()` is true; fail the test after PATIENCE seconds."""
     given_up = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < given_up
@@ -17,12 +17,12 @@ def wait_until(holds: Callable[[], object]) -> None:
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:
-    """The number and the words of each process that can be seen."""
+    """Yield the process id and the words of each process that can be seen."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             yield int(entry.parent.name), entry.read_bytes().decode(errors="replace").split("\0")
 
 
 def alive(mark: str) -> list[int]:
-    """The processes that have `mark` among their words."""
+    """Return the ids of the processes that have `mark` among their words."""
     return [pid for pid, words in command_lines() if mark in words]

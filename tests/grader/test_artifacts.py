@@ -317,7 +317,7 @@ def test_two_types_for_one_storage_count_as_the_smaller(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = {entry: archive.read(entry) for entry in archive.namelist()}
     graph = next(entry for entry in entries if entry.endswith("data.pkl"))
-    # The second tensor, said to hold complex numbers, now lies in the first one's storage.
+    # The second tensor, declared as complex, now shares the storage of the first.
     entries[graph] = entries[graph].replace(b"X\x01\x00\x00\x001", b"X\x01\x00\x00\x000")
     with zipfile.ZipFile(path, "w") as archive:
         for entry, content in entries.items():

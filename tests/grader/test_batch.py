@@ -1,4 +1,4 @@
-"""Class runs: on this machine, across worker processes, interrupted, and again."""
+"""Class runs: on this machine, across worker processes, interrupted, and repeated."""
 
 import json
 import os
@@ -31,7 +31,10 @@ def command(*words: str | Path) -> list[str]:
 def graded(
     tmp_path_factory: pytest.TempPathFactory, data_folder: Path, level: Level
 ) -> tuple[Path, str]:
-    """A class and its run: class/, run/ and what the command printed. Not to be written to."""
+    """Return a folder with class/ and run/, a class and its run, and what the command printed.
+
+    Do not write to the folder.
+    """
     folder = tmp_path_factory.mktemp("graded")
     make_class(folder / "class", COUNT)
     (folder / "class" / "broken.zip").write_bytes(b"no zip")
@@ -68,7 +71,7 @@ def test_nothing_is_graded_twice_and_what_changed_is(
     line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
     assert grader(line, monkeypatch) == 2
     assert "a run with submissions" in capsys.readouterr().err
-    moved(tmp_path)  # the folders are others, but their contents are the same
+    moved(tmp_path)  # the folders differ, but their contents are the same
     assert grader(line, monkeypatch) == 0
     assert "0 graded, 7 results" in capsys.readouterr().out
     (tmp_path / "class" / "broken.zip").write_bytes(b"still no zip")
@@ -109,7 +112,7 @@ def test_without_the_data_no_result_is_set_aside(
 
 
 def moved(folder: Path) -> None:
-    """Tell a copied run where its class is now."""
+    """Set the path of the class in a copied run."""
     plan = json.loads((folder / "run" / "run.json").read_text())
     plan["submissions"] = str(folder / "class")
     (folder / "run" / "run.json").write_text(json.dumps(plan))
@@ -217,7 +220,7 @@ def gradebook(run: Path, out: Path) -> bytes:
 
 
 def interrupt_and_go_on(folder: Path, data_folder: Path, times: int) -> bytes:
-    """The gradebook of a run that is killed so often, each time a little later."""
+    """Kill a run `times` times, after 2 to 7 seconds each, finish it, and return its gradebook."""
     generator = random.Random(0)
     words = ("batch", folder / "class", "--data", data_folder, "--out", folder / "killed")
     for _ in range(times):
@@ -324,7 +327,7 @@ def test_reports_of_a_class_from_a_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """similarity, marks, export and stats, one after the other."""
+    """The commands similarity, marks, export and stats run one after the other."""
     subprocess.run(["cp", "-r", *graded[0].iterdir(), tmp_path], check=True)
     moved(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -62,7 +62,7 @@ def test_the_bundle_is_clean_and_formatted(bundled: Path) -> None:
 
 def test_the_bundle_is_small(bundled: Path) -> None:
     text = bundled.read_text()
-    beside: set[int] = set()  # the lines of docstrings and of comments that have one to themselves
+    beside: set[int] = set()  # the lines of docstrings
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             beside |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
@@ -84,7 +84,7 @@ def test_the_bundle_says_where_each_section_is_from_and_needs_no_other_file(bund
 
 @pytest.fixture
 def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small core in a folder of its own: `one` and the entry."""
+    """Return a folder for a small core: it holds the entry, and tests add the module `one`."""
     monkeypatch.setattr(bundling, "ROOT", tmp_path)
     monkeypatch.setattr(bundling, "CORE", ("one",))
     (tmp_path / "vae.py").write_text(

@@ -1,4 +1,4 @@
-"""`grader check` on a zip as the course asks for it, and on ones with a mistake each."""
+"""`grader check` on a zip as the course requires it, and on zips with one mistake each."""
 
 import io
 import stat
@@ -70,7 +70,7 @@ def test_a_submission_as_the_course_asks_for_it_passes(tmp_path: Path) -> None:
 
 
 def moved(change: Callable[[str], str]) -> dict[str, str | bytes | None]:
-    """The good files under other names."""
+    """Return the good files under other names."""
     gone: dict[str, str | bytes | None] = dict.fromkeys(GOOD)
     return gone | {change(name): content for name, content in GOOD.items()}
 

@@ -20,7 +20,7 @@ Score = Callable[..., tuple[int, str, str]]
 def score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Score:
-    """Runs `grader score` on a valid submission, with the given options changed."""
+    """Return a function that runs `grader score` on a valid submission, with changed options."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     images, labels = generator.integers(0, 256, (30, 28, 28)), np.repeat([1, 4, 8], 10)
@@ -149,7 +149,7 @@ def test_the_help_of_every_command_ends_in_an_example(
 def grader(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs `python -m grader` with these words."""
+    """Return a function that runs `python -m grader` with the given words."""
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["grader", *map(str, words)])
@@ -227,7 +227,7 @@ def test_a_mistake_in_the_command_line_of_run_is_one_line(
     places = {"honest": honest, "data": data_folder, "empty": tmp_path / "empty"}
     before = (honest / "vae.py").read_bytes()
     code, shown, err = grader("run", "--trust", *(word.format(**places) for word in words))
-    if words[0] == "{empty}":  # a submission's fault gets a result
+    if words[0] == "{empty}":  # a mistake in the submission still gets a result
         assert code == 0
         assert found in shown
         return

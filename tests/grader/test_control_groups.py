@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def join(groups: list[Path], program: str) -> subprocess.CompletedProcess:
-    """Run a Python program in the groups."""
+    """Run a Python program in the control groups."""
     words = [
         "sh",
         "-c",

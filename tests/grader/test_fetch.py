@@ -1,4 +1,4 @@
-"""Weights by link, from an HTTP server of the test's own."""
+"""Weights fetched by link, from an HTTP server that the tests start."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address under which its files are served."""
+    """Provide a folder and the address at which its files are served."""
     folder = tmp_path / "site"
     folder.mkdir()
     handler = partial(Quiet, directory=str(folder))

@@ -33,7 +33,7 @@ def result(members: list[str]) -> dict[str, Any]:
 
 
 def book(members: dict[str, list[str]], late: timedelta | None = None, **changes: Any) -> Book:
-    """A book of submissions by these members, all of them so late."""
+    """Return a book of submissions by these members, all of them late by `late`."""
     submitted = None if late is None else DUE + late
     students: dict[str, list[str]] = changes.pop("students", {})
     entries = {n: Entry(n, Path(n), submitted, students.get(n, [])) for n in members}
@@ -65,7 +65,7 @@ def test_two_submissions_of_one_group_are_flagged_and_not_imported(tmp_path: Pat
 
 
 def test_whose_it_is_the_platform_says_and_no_file_of_the_student_s() -> None:
-    """Naming a classmate who has an extension neither moves the deadline nor gives them a row."""
+    """Naming a classmate who has an extension neither moves the deadline nor adds their row."""
     extensions = {"2020CSZ0001": DUE + timedelta(days=9)}
     members, students = {"one": ["2020CSZ0001", "2020CSZ0002"]}, {"one": ["2020CSZ0002"]}
     table = gradebook(book(members, timedelta(days=4), students=students, extensions=extensions))
@@ -101,7 +101,7 @@ def test_the_same_table_is_the_same_bytes(tmp_path: Path) -> None:
     table = pd.DataFrame({"student": ["a\x07"], "total": [1.5]})
     for name in ("a.xlsx", "b.xlsx"):
         write_gradebook(table, tmp_path / name, gradescope=False)
-        time.sleep(2.1)  # the resolution of a time stamp in a zip
+        time.sleep(2.1)  # time stamps in a zip have a resolution of 2 s
     assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
     assert pd.read_excel(tmp_path / "a.xlsx")["total"][0] == 1.5
 

@@ -1,4 +1,4 @@
-"""The autograder in Gradescope's layout: in a folder, and in a mount namespace of its own."""
+"""The autograder in Gradescope's layout: in a folder, and in its own mount namespace."""
 
 import io
 import json
@@ -43,7 +43,7 @@ METADATA = {
 
 @pytest.fixture
 def root(tmp_path: Path, data_folder: Path) -> Path:
-    """/autograder, with an honest submission whose weights came along."""
+    """Return a folder laid out as /autograder, with an honest submission without weights."""
     folder = tmp_path / "autograder"
     with zipfile.ZipFile(io.BytesIO(pack("a3", data_folder))) as archive:
         archive.extractall(folder / "source")
@@ -65,7 +65,7 @@ def results(root: Path) -> dict[str, Any]:
 
 
 def with_weights(root: Path) -> None:
-    """Let the submission train where it lies, as its authors have done."""
+    """Train the submission in its own folder, as its authors would."""
     inner, data = root / "submission" / NAME, root / "source" / "data"
     sets = [str(data / f"mnist_1_4_8_{name}.npz") for name in ("train", "val")]
     command = [sys.executable, "vae.py", *sets, "train", "vae.pth", "gmm_params.pkl"]
@@ -222,7 +222,7 @@ cp /autograder/results/results.json ROOT/results.json
 def test_the_real_programs_in_a_layout_of_their_own(
     root: Path, hide: str, submit: Callable[..., Path]
 ) -> None:
-    """setup.sh and run_autograder as root, with namespaces for submissions and without."""
+    """setup.sh and run_autograder run as root, with and without namespaces for submissions."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs a mount namespace: run as root on Linux")
     with_weights(root)

@@ -38,7 +38,8 @@ def test_the_interval_is_that_of_the_mean() -> None:
     truth = np.zeros((400, 28, 28))
     recon = np.sqrt(GENERATOR.random((400, 1, 1))) * np.ones((28, 28))
     score = reconstruction_scores(truth, recon)["one_minus_mse"]
-    # The MSE of an image is uniform on 0..1, so that of 400 has the deviation 1/sqrt(12 * 400).
+    # The MSE of an image is uniform on 0..1, so the standard deviation of the mean of 400 is
+    # 1/sqrt(12 * 400).
     assert (score.high - score.low) / 2 == pytest.approx(1.96 / np.sqrt(4800), rel=0.1)
 
 

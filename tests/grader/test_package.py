@@ -24,7 +24,10 @@ def package(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs `grader package` on the small trained model, with options changed or left out."""
+    """Return a function that runs `grader package` on the small trained model.
+
+    It takes flags, and options to change or, with the value None, to leave out.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("train", "val"):
         shutil.copy(files / f"{name}.npz", tmp_path / f"mnist_1_4_8_{name}.npz")

@@ -74,7 +74,7 @@ def test_an_appeal_comes_to_the_same(
 def test_the_score_is_that_of_the_files_scored_by_themselves(
     trained: Path, data_folder: Path, a3: Assignment, level: Level, tmp_path: Path
 ) -> None:
-    """This project's own program, graded and run by hand."""
+    """This project's own program is graded, and then run and scored by hand."""
     folder = tmp_path / "own"
     folder.mkdir()
     for name in (*CORE, "preflight", "vae"):
@@ -151,7 +151,7 @@ np.savetxt(words.output, upright, fmt="%d", header="upright", comments="")
 def test_another_assignment_needs_no_other_grader(
     tmp_path: Path, submit: Submit, level: Level
 ) -> None:
-    """One stage, another program and command line, images of another size, another metric."""
+    """It has one stage, another program and command line, other image sizes and another metric."""
     (tmp_path / "stripes.toml").write_text(OTHER)
     images, labels = np.zeros((40, 12, 16), np.uint8), np.arange(40) % 2
     images[labels == 1, :, 3:5], images[labels == 0, 5:7, :] = 255, 255
@@ -323,7 +323,7 @@ def test_a_grader_that_is_killed_leaves_nothing_behind(
 
 
 def at_work(word: str, grader: int) -> set[int]:
-    """Return which processes that a grader has started are at a stage of a submission."""
+    """Return the processes, started by a grader, that are running a stage of a submission."""
     running = (pid for pid, words in command_lines() if words[1:2] == ["vae.py"] and word in words)
     return set(running) & set(descendants(grader))
 

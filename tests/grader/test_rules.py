@@ -23,7 +23,7 @@ def check(folder: Path, rules: Rules) -> list[Finding]:
 
 
 def kinds(submit: Submit, text: str | bytes, **more: str) -> list[tuple[Kind, int]]:
-    """Kind and line of the findings on a program, told without the line of its seed call."""
+    """Return kind and line of each finding on a program; the lines of SEED are not counted."""
     content = text.encode() if isinstance(text, str) else text
     folder = submit({"vae.py": SEED.encode() + content, **more})
     return [(finding.kind, finding.line - 2) for finding in check(folder, RULES)]

@@ -1,4 +1,4 @@
-"""Each test runs at every level that this machine gives; the report's header names them."""
+"""The sandbox at every level that this machine has; the test report's header names the best."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ LIMITS = Limits(seconds=60, memory=512 << 20, disk=8 << 20, files=200, processes
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder that other users may pass through: pytest's own are closed to them."""
+    """Provide a folder that other users may traverse, since pytest's own are closed to them."""
     with sandbox.temporary_folder() as folder:
         folder.chmod(0o711)
         yield folder
@@ -48,7 +48,7 @@ def run(
     readable: tuple[Path, ...] = (),
     hidden: tuple[Path, ...] = (),
 ) -> Outcome:
-    """Run a Python program, its text given, in the sandbox."""
+    """Run a Python program, given as text, in the sandbox."""
     command = (sys.executable, "-c", textwrap.dedent(program), *map(str, words))
     return sandbox.run(Command(command, folder, readable, hidden), limits, level)
 

@@ -16,7 +16,7 @@ ROOT = Path(grader.__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the unpacked wheel. Not to be written to."""
+    """Return a folder with the unpacked wheel. Do not write to it."""
     folder = tmp_path_factory.mktemp("wheel")
     build = "import hatchling.build, sys; print(hatchling.build.build_wheel(sys.argv[1]))"
     process = subprocess.run(

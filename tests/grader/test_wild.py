@@ -1,4 +1,4 @@
-"""Submissions in the many styles that students use, each with the verdicts that it should get."""
+"""Submissions in the many styles that students use, each with its expected verdicts."""
 
 import tomllib
 from pathlib import Path

@@ -113,7 +113,7 @@ def test_a_mistake_is_one_line(
 def shown(
     files: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
-    """The page in a browser, what its console said, the model and the mixture."""
+    """Provide the page in a browser, the messages of its console, the model and the mixture."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
     if chromium is None:
@@ -158,7 +158,7 @@ def test_the_page_decodes_and_encodes_as_pytorch_does(shown: dict[str, Any], fil
         "(images) => images.map((x) => explorer.network.encode(Float32Array.from(x)))",
         images.tolist(),
     )
-    # In 8 bits the encoder may prefer a neighbouring point of its grid.
+    # With 8-bit weights, the encoder may prefer a neighbouring point of its grid.
     apart = np.abs(np.array(found) - encode(shown["model"], images)).max(axis=1)
     assert np.mean(apart < 0.02) > 0.8
     mixture: GaussianMixture = shown["mixture"]
@@ -170,7 +170,7 @@ def test_the_page_decodes_and_encodes_as_pytorch_does(shown: dict[str, Any], fil
 
 
 def place_of(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a latent is on the screen."""
+    """Return the position of a latent on the screen."""
     return tuple(
         page.evaluate(
             """([x, y]) => {
@@ -185,7 +185,7 @@ def place_of(page: Any, x: float, y: float) -> tuple[float, float]:
 
 
 def pixels(page: Any, canvas: str) -> np.ndarray:
-    """The grey values of a canvas, (28, width)."""
+    """Return the grey values of a canvas, (28, width)."""
     data = page.evaluate(
         """(id) => {
             const canvas = document.getElementById(id);

@@ -55,7 +55,7 @@ def test_every_task_takes_the_preset_that_it_is_given(
 
 
 def images(sheet: Any) -> list[str]:
-    """All pictures among a notebook's outputs."""
+    """Return all pictures among a notebook's outputs."""
     outputs = [output for cell in sheet.cells for output in cell.get("outputs", [])]
     return [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
 
@@ -85,7 +85,7 @@ def test_the_notebook_is_executed_and_runs_again(mnist: Path, tmp_path: Path) ->
         assert archive.read(f"{stem}.ipynb") == path.read_bytes()
     text = "".join(page.extract_text() for page in pypdf.PdfReader(path.with_suffix(".pdf")).pages)
     assert "Which loss would suit classification?" in text
-    # Staff run what was handed in, in a folder of theirs.
+    # Staff run the submitted notebook in a folder of their own.
     place = tmp_path / "staff"
     place.mkdir()
     (place / "data").symlink_to(tmp_path / "data")

@@ -39,7 +39,7 @@ def test_the_report_has_three_pages_and_the_authors_come_first(
 
 
 def test_every_figure_of_the_text_is_the_run_s(files: Path, trained: Path, tmp_path: Path) -> None:
-    """With the labels of the validation set turned round, the report says so."""
+    """If the validation labels are shifted by one image, the report counts all as wrong."""
     images, labels = (np.load(files / "val.npz")[name] for name in ("data", "labels"))
     np.savez(tmp_path / "val.npz", data=images, labels=np.roll(labels, 1))
     shutil.copy(files / "train.npz", tmp_path)
@@ -86,7 +86,7 @@ def test_a_missing_record_of_training_is_an_error(
 
 
 def mixture(distance: float) -> GaussianMixture:
-    """Three unit Gaussians in a row, so far apart."""
+    """Return three unit Gaussians in a row, each `distance` from the next."""
     found = GaussianMixture(3)
     means = np.array([[-distance, 0], [0, 0], [distance, 0]])
     found._set(np.full(3, 1 / 3), means, np.stack([np.eye(2)] * 3))
@@ -98,9 +98,9 @@ def test_measures_are_those_of_known_gaussians() -> None:
     z, _ = source.sample(30_000, np.random.default_rng(1))
     found = measure(source, z)
     np.testing.assert_allclose(found.within, np.tile(found.expected, (3, 1)), atol=0.02)
-    # Between unit Gaussians at distance d the coefficient is exp(-d^2 / 8).
+    # Between unit Gaussians at distance d, the coefficient is exp(-d^2 / 8).
     np.testing.assert_allclose(found.bhattacharyya[0], np.exp([0, -36 / 8, -144 / 8]), rtol=1e-6)
-    # Of the outer two, what lies beyond half of the distance; of the middle one, on both sides.
+    # The outer two err beyond half the distance on one side, the middle one on both sides.
     assert found.errors == pytest.approx(4 / 3 * 0.00135, rel=0.15)
     assert found.silhouette > 0.6
 

@@ -54,7 +54,7 @@ def test_a_larger_beta_lowers_the_kl(mnist: Path, tmp_path: Path) -> None:
 
 
 def a_summary(kl: tuple[float, float], recon: tuple[float, float], *, swap: bool) -> dict[str, Any]:
-    """What a run could have found: losses from the first to the last epoch, for two betas."""
+    """Return a possible summary of a run: losses of the first and last epoch, for two betas."""
     loose = {
         "reconstruction": 80.0,
         "mse": 0.01,

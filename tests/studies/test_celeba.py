@@ -85,7 +85,7 @@ def test_a_draw_has_the_posterior_s_moments() -> None:
 
 @given(mu=st.floats(-3, 3), logvar=st.floats(-3, 2))
 def test_the_derived_kl_is_that_of_draws(mu: float, logvar: float) -> None:
-    """docs/kl.md: the mean of log q(z) - log p(z) over draws of z from q."""
+    """As in docs/kl.md, the KL is the mean of log q(z) - log p(z) over samples of z from q."""
     generator = np.random.default_rng(0)
     noise = generator.standard_normal(100_000)
     z = mu + np.exp(logvar / 2) * noise
@@ -113,7 +113,7 @@ def test_the_partition_says_who_trains(tmp_path: Path) -> None:
 
 
 def a_summary() -> dict[str, Any]:
-    """What the sentences need, of a run that went well."""
+    """Return what the sentences need, for a run that went well."""
     kept = {"overall colour": 0.9, "4 x 4 blocks": 0.6, "16 x 16 blocks": 0.2, "detail": 0.0}
     model = {
         "ssim": 0.4,
@@ -187,7 +187,7 @@ def test_the_sentences_follow_the_numbers() -> None:
 def test_the_gap_to_the_prior_is_that_of_two_gaussians() -> None:
     generator = np.random.default_rng(0)
     mean, variance = generator.normal(size=4), generator.uniform(0.2, 5, 4)
-    # Of independent Gaussians the divergences add up: Kingma and Welling (2014), appendix B.
+    # For independent Gaussians, the divergences add up: Kingma and Welling (2014), appendix B.
     expected = ((1 + mean**2) / variance - 1 + np.log(variance)).sum() / 2
     found = prior_gap(torch.tensor(mean), torch.diag(torch.tensor(variance)))
     assert found == pytest.approx(expected, rel=1e-5)
@@ -195,7 +195,7 @@ def test_the_gap_to_the_prior_is_that_of_two_gaussians() -> None:
 
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """100 images of noise in CelebA's layout, of which the list gives 20 to judge on."""
+    """Return a folder of 100 noise images in CelebA's layout; its list holds out 20 of them."""
     folder = tmp_path_factory.mktemp("celeba")
     (folder / "img_align_celeba").mkdir()
     generator, lines = np.random.default_rng(0), []

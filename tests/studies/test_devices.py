@@ -1,4 +1,4 @@
-"""One training on two processes, as a user starts it, against the same on one."""
+"""A training run on two processes, started as by a user, compared with the same run on one."""
 
 import copy
 import os
@@ -17,13 +17,13 @@ from studies.celeba_networks import VAE
 from studies.devices import Recorded
 
 REPOSITORY = Path(vae.__file__).parent
-# An uneven share of the last batch but one, and a last one that is left out.
+# Each batch of 15 is shared unevenly, and the last batch, of one image, is left out.
 LINE = "--latents 2 --size 32 24 --num-hidden 4 --epochs 3 --batch-size 15 --precision fp32"
 
 
 @pytest.fixture
 def portraits(tmp_path: Path) -> Path:
-    """Smooth images, of which 91 are for training, and what made them is soon learned."""
+    """Return an .npz of smooth images that are quick to learn; 91 of them are for training."""
     generator = np.random.default_rng(0)
     shades = generator.integers(0, 255, (101, 2, 1, 3)).astype(np.uint8)
     images = shades.repeat(16, axis=1).repeat(24, axis=2)
@@ -54,7 +54,7 @@ def test_two_processes_train_as_one_does(portraits: Path, tmp_path: Path) -> Non
             timeout=300,
         )
     one, two, other = (history(tmp_path / name) for name in ("one", "two", "torchrun"))
-    # Sums are made in another order; batch normalisation is over the whole batch in both.
+    # The order of sums differs; batch normalisation uses the whole batch in both cases.
     assert two[:, 1] == pytest.approx(one[:, 1], rel=1e-4)
     assert two == pytest.approx(one, rel=0.02)
     assert (other == two).all()
@@ -66,14 +66,14 @@ def test_two_processes_train_as_one_does(portraits: Path, tmp_path: Path) -> Non
         model.load_state_dict(torch.load(tmp_path / name / "celeba_latent_2.pth"))
         recon.append(model.decode(model.encode(x)[0]))
     assert torch.allclose(recon[0], recon[1], atol=2e-3)
-    # What two processes left, one goes on with.
+    # One process resumes what two processes left.
     line = LINE.replace("--epochs 3", "--epochs 4").split()
     assert vae.main([str(portraits), "celeba", str(tmp_path / "two"), *line]) == 0
     assert len(history(tmp_path / "two")) == 4
 
 
 class Halves(torch.nn.Module):
-    """Small, with statistics and two outputs, one of which the loss does not need."""
+    """A small network with batch statistics and two outputs; the loss needs only one of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def test_recorded_steps_are_those_of_the_network() -> None:
     network = copy.deepcopy(plain)
     recorded = Recorded(network)
     optimizers = [torch.optim.SGD(part.parameters(), 0.1) for part in (plain, network)]
-    for size in (8, 8, 5, 8):  # the third is not of the recorded size
+    for size in (8, 8, 5, 8):  # the third batch does not have the recorded size
         x, noise = torch.rand(size, 3, 9, 9).cuda(), torch.rand(size, 4).cuda()
         found = []
         parts: tuple[Callable[..., Any], ...] = plain, recorded

@@ -44,7 +44,10 @@ def run(line: str) -> int:
 
 @pytest.fixture(autouse=True)
 def any_algorithm() -> Iterator[None]:
-    """`train`, in another test, asks for deterministic ones, which unpooling has not."""
+    """Allow nondeterministic algorithms, because unpooling has no deterministic one.
+
+    `train`, in another test, requires deterministic algorithms.
+    """
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
     yield
@@ -140,7 +143,7 @@ def test_the_shares_of_two_processes_add_up_to_the_loss(kind: str) -> None:
 
 
 def some_faces(people: int, each: int) -> Faces:
-    """So many people with so many pictures in each of three expressions, 1 pixel each."""
+    """Return 1-pixel pictures of `people` people, `each` of them in each of three expressions."""
     kinds = np.repeat(["happy", "angry", "sad"], each)
     expressions = np.tile(kinds, people)
     names = np.repeat([f"p{number}" for number in range(people)], len(kinds))
@@ -168,7 +171,7 @@ def test_of_several_people_nobody_is_on_both_sides() -> None:
 def test_of_one_person_no_picture_is_on_both_sides() -> None:
     train, unseen = parts(some_faces(1, 12))
     assert not numbers(train) & numbers(unseen)
-    # Half at most, so that something is left to learn from.
+    # At most half is held out, so that something is left to learn from.
     assert len(unseen) == 12
     assert len(train) == 24
 
@@ -194,7 +197,7 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     faces = some_faces(10, 4)
     faces = faces.part(faces.expressions != "sad")
     own = np.unique(faces.people, return_inverse=True)[1]
-    # A latent that names the person, and none that tells the expression.
+    # One latent identifies the person, and none shows the expression.
     z = np.stack([own * 10.0, generator.normal(size=len(own))], axis=1)
     found = judge_clusters(z, faces)
     assert found["chance"] == 0.5
@@ -205,7 +208,7 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     assert found["silhouette"] == pytest.approx(silhouette_score(z, faces.expressions))
     told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
     assert judge_clusters(told, faces)["probe"] == 1
-    # In the plane of what varies most, which is the people, it cannot be seen.
+    # The plane of the largest variance is noise, so the expression cannot be seen in it.
     hidden = np.concatenate([generator.normal(size=(len(own), 2)) * 9, told[:, 1:]], axis=1)
     found = judge_clusters(hidden, faces)
     assert found["probe"] == 1
@@ -283,7 +286,7 @@ def test_the_sentences_follow_the_numbers() -> None:
 
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people, four pictures of each of two expressions, as an .npz."""
+    """Return an .npz of three people, with four pictures of each in each of two expressions."""
     path = tmp_path_factory.mktemp("faces") / "faces.npz"
     images = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3)).astype(np.uint8)
     np.savez(

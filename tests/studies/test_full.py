@@ -1,4 +1,4 @@
-"""Studies on the stand-ins of `demo_data`, trained long enough to do what they are meant to do."""
+"""Studies on the substitute data of `demo_data`, trained long enough to work as intended."""
 
 import json
 from pathlib import Path

@@ -24,7 +24,7 @@ def pixels() -> NDArray[np.uint8]:
 
 @pytest.fixture(params=["folder", "zip", "npz"])
 def place(request: pytest.FixtureRequest, pixels: NDArray[np.uint8], tmp_path: Path) -> Path:
-    """The same six images, 20 x 16, in each of the forms that they can come in."""
+    """Return the path of the same six images, 20 x 16, in each form that a source may have."""
     kind = request.param
     path = tmp_path / f"data{'' if kind == 'folder' else '.' + kind}"
     if kind == "npz":
@@ -115,7 +115,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
 
 
 def numbered(count: int) -> NDArray[np.uint8]:
-    """Images of 2 x 2 whose first value is their number."""
+    """Return `count` images of 2 x 2 pixels whose first value is their number."""
     images = np.zeros((count, 2, 2, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(count)
     return images
@@ -132,7 +132,7 @@ def test_an_epoch_has_every_image_once(count: int, batch_size: int) -> None:
     assert len(batches) == len(feed)
     seen = sorted(number for batch in batches for number in numbers(batch.images))
     assert len(seen) == len(set(seen))
-    # One image alone has no variance, and waits for another epoch.
+    # A single image has no variance, so it waits for another epoch.
     assert len(seen) == count - (count % batch_size == 1)
     for batch in batches:
         assert batch.share == 1

@@ -204,7 +204,7 @@ def test_grids_cover_the_range_and_the_prior() -> None:
 
 
 def a_summary(change: str = "distorted", gained: float = 0.01) -> dict[str, Any]:
-    """What the sentences on errors, overlaps and the improvement need."""
+    """Return what the sentences on errors, overlaps and the improvement need."""
     before = {"test_accuracy": 0.98, "test_loss": 0.05, "train_loss": 0.03}
     return {
         "held_out": 100,

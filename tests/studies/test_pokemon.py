@@ -20,7 +20,7 @@ def run(line: str) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A black square on transparent or white, in three kinds of files."""
+    """Return a folder with a black square, on transparent or white, in three kinds of files."""
     root = tmp_path / "pokemon"
     (root / "images").mkdir(parents=True)
     square = np.full((120, 120, 4), (0, 0, 0, 0), np.uint8)

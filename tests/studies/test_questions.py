@@ -1,6 +1,6 @@
 import importlib
 
-# Written by hand from the assignments' texts: every question that they put.
+# Written by hand from the assignments' texts: every question that they ask.
 ASKED = {
     "beta_vae": ("Q1.1", "Q1.2", "Q1.3", "Q1.4"),
     "cvae": ("Q2.1", "Q2.2", "Q2.3"),

@@ -15,7 +15,7 @@ X = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
 
 
 def train(out: Path, *, epochs: int = 6, stop: int = 99, rate: float = 0.01) -> nn.Module:
-    """A little network, trained with noise; interrupted in the middle of epoch `stop`."""
+    """Train a small network with noise; interrupt it in the middle of epoch `stop`."""
     torch.manual_seed(0)
     model = nn.Linear(3, 3)
     seen = 0
@@ -23,7 +23,7 @@ def train(out: Path, *, epochs: int = 6, stop: int = 99, rate: float = 0.01) -> 
     def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
         nonlocal seen
         seen += 1
-        if seen == 5 + 5 * (stop - 1) + 3:  # five steps are the trial's, five an epoch's
+        if seen == 5 + 5 * (stop - 1) + 3:  # five trial steps, then five per epoch
             raise KeyboardInterrupt
         x = X[index] + 0.1 * torch.randn(len(index), 3)
         return {"loss": (model(x) - X[index]).square().mean()}

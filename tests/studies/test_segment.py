@@ -24,7 +24,7 @@ SMALL = "--candidates 2 3 --spectral-clusters 4"
 
 
 def tiles(folder: Path) -> Path:
-    """Four tiles of two greys, the same across the diagonal, on a transparent ground."""
+    """Write four tiles on a transparent background; tiles on a diagonal have the same grey."""
     image = np.zeros((24, 24, 4), np.uint8)
     image[2:22, 2:22, 3] = 255
     image[2:12, 2:12, :3] = image[12:22, 12:22, :3] = 60
@@ -97,7 +97,7 @@ def test_everything_is_written_and_the_same_twice(tmp_path: Path) -> None:
         "summary.json",
         "answers.md",
     }
-    for name in names - {"summary.json", "answers.md"}:  # these two name running times
+    for name in names - {"summary.json", "answers.md"}:  # these two contain running times
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     summaries = [json.loads((tmp_path / n / "summary.json").read_text()) for n in ("a", "b")]
     for summary in summaries:
