@@ -1,1 +1,1 @@
-"""What is measured, one command each: `python -m benchmarks.NAME`; `make bench` runs them all."""
+"""Benchmarks, one command each: `python -m benchmarks.NAME`; `make bench` runs several of them."""

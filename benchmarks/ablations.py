@@ -1,9 +1,9 @@
-"""What each part of the recipe is good for: short trainings with one part left out.
+"""What each part of the recipe contributes: short trainings with one part left out.
 
-python -m benchmarks.ablations: for each variant and two seeds, half of the default epochs on
-VAE_DATA's training file; the scores of reconstructions of the test file with the search and with
-the encoder alone, and the classification score over 20 draws of the validation set, of both models.
-A variant that is in build/benchmarks/ablations.json already is not repeated.
+python -m benchmarks.ablations: trains each variant with two seeds for half of the default epochs on
+VAE_DATA's training file. It reports the scores of reconstructions of the test file, with the search
+and with the encoder alone, and the classification score over 20 random validation sets, of both
+models. A variant that is already in build/benchmarks/ablations.json is not repeated.
 """
 
 import functools
@@ -49,7 +49,7 @@ VARIANTS: dict[str, list[Change]] = {
 
 @contextmanager
 def changed(changes: list[Change]) -> Iterator[None]:
-    """Names of modules set to other values for a while."""
+    """Set names of modules to other values, and restore them afterwards."""
     kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
@@ -59,7 +59,7 @@ def changed(changes: list[Change]) -> Iterator[None]:
 
 
 def measure() -> dict[str, float]:
-    """Mean reconstruction scores and spread of the latents; lowest and median classification."""
+    """Measure mean reconstruction scores, spread of latents, lowest and median classification."""
     images, labels = load_labelled_images(course_file("train"))
     test_images, truth = load_labelled_images(course_file("test"))
     rows, class_scores = [], []

@@ -1,10 +1,11 @@
-"""A class of made-up submissions, graded in one run: how fast, at what overhead, with what memory.
+"""Speed, overhead and memory of grading a class of made-up submissions in one run.
 
-python -m benchmarks.classes [COUNT]: 200 submissions by default, each of which imports PyTorch,
-loads its weights and infers VAE_DATA's test images: textbook code with a part of its own. One in
-ten is broken, one in twenty hostile, one in twenty another's with all names changed. Graded with
-two jobs; a tenth of them with one job and with two, alternating, for the efficiency; and a tenth
-with training. The copies are then looked for, with the textbook code as known code.
+python -m benchmarks.classes [COUNT]: makes 200 submissions by default. Each is textbook code with a
+part of its own, which imports PyTorch, loads its weights and runs inference on VAE_DATA's test
+images. One in ten is broken, one in twenty is hostile, and one in twenty is a copy of another with
+all names changed. They are graded with two jobs. A tenth, but at least 20, are graded with one job
+and with two, alternating, to measure the efficiency; and again with training. Then the copies are
+searched for, with the textbook code as known code.
 """
 
 import json
@@ -47,7 +48,7 @@ ROUNDS = 2
 
 
 def own_part(generator: random.Random) -> str:
-    """Some functions that no two students would write alike: random arithmetic on lists."""
+    """Return functions that no two students would write alike: random arithmetic."""
     lines = []
     for number in range(6):
         lines += ["", "", f"def own_{number}(value, other):", "    total = value"]
@@ -74,14 +75,14 @@ def own_part(generator: random.Random) -> str:
 
 
 def renamed(source: str) -> str:
-    """The same code under other names."""
+    """Return the same code with other names."""
     words = {*re.findall(r"def (\w+)", source), "value", "other", "total", "step"}
     table = {word: f"my_{i}" for i, word in enumerate(sorted(words))}
     return re.sub(r"\b\w+\b", lambda match: table.get(match[0], match[0]), source)
 
 
 def write_class(folder: Path, count: int, weights: Path) -> dict[str, list[str]]:
-    """The submissions, as zips; which are broken, hostile, and copies."""
+    """Write the submissions as zips; return which are broken, hostile, and copies."""
     folder.mkdir()
     kinds: dict[str, list[str]] = {"broken": [], "hostile": [], "copy": []}
     textbook, parts = TEXTBOOK.read_text(), [own_part(random.Random(i)) for i in range(count)]
@@ -109,7 +110,7 @@ def write_class(folder: Path, count: int, weights: Path) -> dict[str, list[str]]
 
 
 def train_weights(folder: Path) -> None:
-    """The weights of the textbook code, trained once for all: what is measured is inference."""
+    """Train the weights of the textbook code once for all, since inference is measured."""
     folder.mkdir()
     words = [course_file("train"), course_file("val"), "train", "vae.pth", "gmm_params.pkl"]
     command = [sys.executable, str(TEXTBOOK), *map(str, words)]
@@ -117,7 +118,7 @@ def train_weights(folder: Path) -> None:
 
 
 def memory_of_session(session: int) -> int:
-    """Bytes of memory of all processes of a session, shared pages divided among them."""
+    """Return the bytes of memory of a session's processes, with shared pages divided among them."""
     total = 0
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -130,7 +131,7 @@ def memory_of_session(session: int) -> int:
 
 
 def grade(folder: Path, run: Path, jobs: int, *options: str) -> dict[str, float]:
-    """One run of `grader batch`: seconds, the programs' own, and the grader's peak of memory."""
+    """Run `grader batch` once; return its time, the programs' time, the grader's peak memory."""
     command = [sys.executable, "-m", "grader", "batch", str(folder), "--out", str(run)]
     command += ["--data", str(course_file("test").parent), "--jobs", str(jobs), *options]
     started, peak = time.perf_counter(), 0
@@ -166,7 +167,7 @@ def grade(folder: Path, run: Path, jobs: int, *options: str) -> dict[str, float]
 
 
 def subset(source: Path, target: Path, count: int) -> Path:
-    """A folder with the first `count` zips."""
+    """Copy the first `count` zips to a new folder."""
     target.mkdir()
     for path in sorted(source.iterdir())[:count]:
         shutil.copy(path, target)
@@ -174,7 +175,7 @@ def subset(source: Path, target: Path, count: int) -> Path:
 
 
 def found_copies(run: Path, base: Path, copies: list[str]) -> dict[str, float]:
-    """How many of the copies are flagged with their source, and how many other pairs are."""
+    """Count the copies that are flagged with their source, and the other pairs that are flagged."""
     command = [sys.executable, "-m", "grader", "similarity", str(run), "--base", str(base)]
     started = time.perf_counter()
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""What several benchmarks share: where data and results lie, and how a program is run."""
+"""What several benchmarks share: where data and results are, and how a program is run."""
 
 import json
 import os
@@ -12,25 +12,25 @@ RESULTS = ROOT / "build" / "benchmarks"
 
 
 def data_file(name: str) -> Path:
-    """Return the path of a file in the folder VAE_DATA; exit where that is not set."""
+    """Return the path of a file in the folder VAE_DATA; exit if it is not set."""
     if "VAE_DATA" not in os.environ:
         sys.exit("VAE_DATA is not set: this benchmark needs the folder of the course's data sets")
     return Path(os.environ["VAE_DATA"]).resolve() / name
 
 
 def course_file(part: str) -> Path:
-    """The course's own data set called `part` (train, val, test, test_recon), from VAE_DATA."""
+    """Return the path in VAE_DATA of the course's data set `part`: train, val, test, test_recon."""
     return data_file(f"mnist_1_4_8_{part}.npz")
 
 
 def run_vae(*words: Path | str, cwd: Path) -> None:
-    """Run vae.py in the folder `cwd`; its failure is this program's."""
+    """Run vae.py in the folder `cwd`; if it fails, this program fails."""
     command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
     subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
 def load(name: str) -> dict[str, Any]:
-    """What build/benchmarks/NAME.json holds from an earlier run; nothing where there is none."""
+    """Return what an earlier run wrote to build/benchmarks/NAME.json; empty if there is none."""
     path = RESULTS / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.exists() else {}
 

@@ -2,8 +2,8 @@
 
 python -m benchmarks.digits: trains on 14,748 MNIST images of each set of digits for a sixth of the
 default epochs, with two seeds, and scores on the test images of these digits. The five validation
-images of each class are drawn from the training file. A training that is in
-build/benchmarks/digits.json already is not repeated.
+images of each class are sampled from the training images. A training that is already in
+build/benchmarks/digits.json is not repeated.
 """
 
 import math

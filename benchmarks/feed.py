@@ -1,12 +1,12 @@
-"""How fast colour images reach the training, and how fast it is, on one device and on two.
+"""How fast colour images reach the training, and how fast training is, with one process and two.
 
-python -m benchmarks.feed: drawn portraits of CelebA's size as JPEG files; medians of alternating
-rounds. First, images a second from the decoded cache against a DataLoader that opens and decodes
-files as torchvision's ImageFolder does: as bytes, which is what travels to a device, and as numbers
-in [0, 1], which our feed makes of them there. Then a step of the `celeba` network in float32 and in
-bfloat16: images a second, the share of the rate of one large matrix product of the same type, and
-the share of time for which it waits for images. Last, `vae.py ... celeba` on one process and on
-two, of one thread each.
+python -m benchmarks.feed: uses drawn portraits of CelebA's size as JPEG files and reports medians
+of alternating rounds. First, images per second from the decoded cache, compared with a DataLoader
+that opens and decodes files as torchvision's ImageFolder does. It measures both as bytes, which are
+sent to a device, and as numbers in [0, 1], to which our feed converts them there. Then a step of
+the `celeba` network in float32 and in bfloat16: images per second, the share of the rate of one
+large matrix product of the same type, and the share of time spent waiting for images. Last,
+`vae.py ... celeba` with one process and with two, of one thread each.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def write_images(folder: Path) -> None:
 
 
 class Files(Dataset[Tensor]):
-    """Opens, decodes and, if asked to, converts a file whenever it is asked for one."""
+    """Opens, decodes and, with `floats`, converts a file each time an item is requested."""
 
     def __init__(self, folder: Path, floats: bool) -> None:
         self.files, self.floats = sorted(folder.glob("*.jpg")), floats
@@ -73,7 +73,7 @@ class Files(Dataset[Tensor]):
 
 
 def rate(batches: Callable[[], Iterator[object]]) -> float:
-    """Images a second of an epoch."""
+    """Return the images per second of an epoch."""
     started = time.perf_counter()
     for _ in batches():
         pass
@@ -81,7 +81,7 @@ def rate(batches: Callable[[], Iterator[object]]) -> float:
 
 
 def feeds(folder: Path, images: np.ndarray) -> dict[str, float]:
-    """Median images a second of each way."""
+    """Return the median images per second of each way."""
     workers = os.cpu_count() or 1
     feed = ImageFeed(images, BATCH_SIZE, torch.device("cpu"))
 
@@ -105,7 +105,7 @@ def feeds(folder: Path, images: np.ndarray) -> dict[str, float]:
 
 
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of the product of two square matrices."""
+    """Return the floating-point operations per second of the product of two square matrices."""
     side = PRODUCT[device.type]
     a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
     (a @ b)[0, 0].item()
@@ -117,7 +117,7 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def steps(images: np.ndarray, precision: Literal["fp32", "bf16"]) -> dict[str, float]:
-    """Of some steps: images a second, operations a second, and the share of time waited."""
+    """Measure some steps: images per second, operations per second, and share of time waited."""
     torch.manual_seed(0)
     device = torch.device(default_device())
     model = VAE(latent=100, size=SIZE).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -154,7 +154,7 @@ def steps(images: np.ndarray, precision: Literal["fp32", "bf16"]) -> dict[str, f
 
 
 def precisions(images: np.ndarray) -> dict[str, dict[str, float]]:
-    """Medians of `steps`, and the share of the rate of a matrix product, for each precision."""
+    """Return medians of `steps` and the share of a matrix product's rate, for each precision."""
     device = torch.device(default_device())
     found: dict[str, dict[str, list[float]]] = {}
     kinds: tuple[tuple[Literal["fp32", "bf16"], torch.dtype], ...] = (
@@ -174,7 +174,11 @@ def precisions(images: np.ndarray) -> dict[str, dict[str, float]]:
 
 
 def processes(folder: Path, out: Path) -> dict[int, float]:
-    """Images a second of the command, with one process and with two; of a second start's epochs."""
+    """Return the images per second of the command, with one process and with two.
+
+    Only the two epochs of the second start count: the first start trains one epoch, and the time of
+    a third, which has nothing left to train, is subtracted.
+    """
     rates = {}
     for devices in (1, 2):
         place = out / f"{devices}"

@@ -1,4 +1,4 @@
-"""Fails where the demo's scores are below what they must be: stated floors, and a plain PCA.
+"""Fail unless the demo's scores are above fixed floors and its SSIM is above that of a plain PCA.
 
 python -m benchmarks.floors SCORES.json TRAIN.npz RECON.npz
 """
@@ -18,13 +18,16 @@ FLOORS = {"one_minus_mse": 0.95, "ssim": 0.6, "classification": 0.95}
 
 
 def pca_reconstructions(train: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """(N, 784) images through two principal components of (M, 784) training images, in [0, 1]."""
+    """Reconstruct (N, 784) images from two principal components of (M, 784) training images.
+
+    The reconstructions are in [0, 1].
+    """
     pca = PCA(2).fit(train)
     return np.clip(pca.inverse_transform(pca.transform(images)), 0, 1)
 
 
 def pca_scores(train_path: Path, images_path: Path) -> dict[str, float]:
-    """1 - MSE and SSIM of a two-component PCA on the images of an .npz file."""
+    """Return 1 - MSE, SSIM and their weighted mean of a two-component PCA on images of an .npz."""
     train, images = (load_images(path).reshape(-1, 784) for path in (train_path, images_path))
     recon = pca_reconstructions(train, images).reshape(-1, 28, 28).astype(np.float64)
     scores = reconstruction_scores(images.reshape(-1, 28, 28).astype(np.float64), recon)

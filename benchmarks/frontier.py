@@ -1,8 +1,8 @@
-"""The scores against the length of training, and against the size of the decoder.
+"""The scores as functions of the length of training and of the size of the decoder.
 
 python -m benchmarks.frontier time|size: full runs of the recipe on VAE_DATA's training file with
-more or fewer epochs, or with wider and narrower decoders, scored on the test file. A run that is in
-build/benchmarks/frontier_NAME.json already is not repeated. Draws frontier_NAME.png next to it.
+more or fewer epochs, or with wider and narrower decoders, scored on the test file. A run that is
+already in build/benchmarks/frontier_NAME.json is not repeated. Draws frontier_NAME.png next to it.
 """
 
 import functools
@@ -26,7 +26,7 @@ SCORES = ("one_minus_mse", "ssim", "ssim_encoder_only", "classification")
 
 
 def measure(epochs: int, width: int) -> dict[str, float]:
-    """Train with so many epochs and a decoder so wide; seconds, parameters and scores."""
+    """Train with these epochs and this decoder width; return seconds, parameters and scores."""
     images = load_labelled_images(course_file("train"))[0]
     val_images, val_labels = load_labelled_images(course_file("val"))
     test_images, truth = load_labelled_images(course_file("test"))
@@ -53,7 +53,7 @@ def measure(epochs: int, width: int) -> dict[str, float]:
 
 
 def draw(rows: list[dict[str, float]], abscissa: str) -> Figure:
-    """A panel a score, against `abscissa` on a logarithmic axis."""
+    """Draw one panel per score, against `abscissa` on a logarithmic axis."""
     figure = Figure(figsize=(3 * len(SCORES), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(SCORES)), SCORES, strict=True):
         axes.semilogx([row[abscissa] for row in rows], [row[name] for row in rows], marker="o")

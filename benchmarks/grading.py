@@ -1,8 +1,9 @@
-"""What the grader itself costs: its SSIM against scikit-image's, and a submission's overhead.
+"""The cost of the grader: its SSIM compared with scikit-image's, and its overhead per submission.
 
-python -m benchmarks.grading: SSIM over 10,000 images, alternating with scikit-image's function in a
-loop, as the median time of each, their ratio and the largest difference; and the time of a whole
-assessment of a small submission, less the time that its own program ran. The data are made up.
+python -m benchmarks.grading: times SSIM over 10,000 images, alternating with scikit-image's
+function in a loop, and reports the median time of each, their ratio and the largest difference.
+Then it reports the time of a whole assessment of a small submission, minus the time that its own
+program ran. The data are made up.
 """
 
 import statistics
@@ -51,7 +52,7 @@ def measure_ssim() -> dict[str, float]:
 
 
 def measure_overhead(folder: Path) -> dict[str, float | str]:
-    """Of the honest part of the hostile submissions, which imports NumPy alone."""
+    """Measure the overhead on the hostile submissions' honest part, which imports only NumPy."""
     generator = np.random.default_rng(0)
     for name, count in SIZES.items():
         images = generator.integers(0, 256, (count, 28, 28), np.uint8)

@@ -1,8 +1,9 @@
-"""Whether the trained model is a VAE: what its prior, its plane and its posteriors are like.
+"""Measurements of the prior, the plane and the posteriors: is the trained model a VAE?
 
-python -m benchmarks.latent MODEL_FOLDER: for the vae.pth that `train` wrote there from VAE_DATA's
-training file. Distances are Euclidean, to the nearest training image; a sample's class is that of a
-small classifier, trained here on the training file's labels and used for nothing else.
+python -m benchmarks.latent MODEL_FOLDER: measures the vae.pth that `train` wrote there from
+VAE_DATA's training file. Distances are Euclidean, to the nearest training image. The class of a
+sample comes from a small classifier, trained here on the training file's labels and used for
+nothing else.
 """
 
 import math
@@ -27,14 +28,14 @@ CPU = torch.device("cpu")
 
 
 def nearest_distances(images: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """From (N, 784) images to the nearest of (M, 784): (N,)."""
+    """Return the distances from (N, 784) images to the nearest of (M, 784): (N,)."""
     x, others = torch.from_numpy(images), torch.from_numpy(train)
     squared = squared_distances(x, others).min(dim=1).values + x.square().sum(dim=1)
     return squared.clamp_min(0).sqrt().numpy()
 
 
 def calibration(model: VAE, images: np.ndarray, generator: np.random.Generator) -> dict[str, float]:
-    """Compare reconstructions from posterior means and from draws: an honest sigma costs little."""
+    """Compare reconstructions from posterior means and samples: an honest sigma costs little."""
     mu, logvar = posterior(model, images)
     sigma = np.exp(logvar / 2)
     drawn = mu + sigma * generator.standard_normal(mu.shape)
@@ -54,7 +55,7 @@ def calibration(model: VAE, images: np.ndarray, generator: np.random.Generator) 
 
 
 def departure(model: VAE, images: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Say how far the search goes from the posterior's mean, in its standard deviations."""
+    """Return how far the search moves from the posterior's mean, in its standard deviations."""
     mu, logvar = posterior(model, images)
     distance = np.linalg.norm((found - mu) / np.exp(logvar / 2), axis=1)
     return {
@@ -85,7 +86,7 @@ def measure(folder: Path) -> dict[str, float]:
     }
     generator = np.random.default_rng(0)
     results |= calibration(model, test, generator) | departure(model, test, found)
-    # What naming one of the training images takes, to be read next to kl_mean and the SSIM.
+    # The nats needed to name one of the training images, to compare with kl_mean and the SSIM.
     results["nats_of_a_lookup"] = math.log(len(train))
     component = generator.choice(len(mixture.weights_), SAMPLES, p=mixture.weights_)
     factors = np.linalg.cholesky(mixture.covariances_)[component]

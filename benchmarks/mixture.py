@@ -1,8 +1,8 @@
-"""How long EM takes against scikit-learn's, from the same start to the same tolerance.
+"""How long EM takes compared with scikit-learn's, from the same start to the same tolerance.
 
-python -m benchmarks.mixture: three overlapping Gaussians in the plane, one NumPy thread pool for
-both, alternating; reports the median time of each, their ratio, and how far apart the mean
-log-likelihoods that they reach are.
+python -m benchmarks.mixture: fits three overlapping Gaussians in the plane, alternating, with one
+NumPy thread pool for both. It reports the median time of each, their ratio, and the difference
+between the mean log-likelihoods that they reach.
 """
 
 import statistics
@@ -17,11 +17,11 @@ from benchmarks.common import save
 from gmm import GaussianMixture
 
 ROUNDS = 5
-ITERATIONS = 30  # at most; the larger set has not converged by then, in either
+ITERATIONS = 30  # at most; on the larger set, neither has converged by then
 
 
 def points(n: int) -> np.ndarray:
-    """`n` draws from three Gaussians: (n, 2)."""
+    """Return `n` samples from three Gaussians: (n, 2)."""
     generator = np.random.default_rng(0)
     means = np.array([[0.0, 0.0], [3.0, 1.0], [-2.0, 3.0]])[generator.integers(0, 3, n)]
     return means + generator.normal(size=(n, 2)) @ np.array([[1.0, 0.3], [0.0, 0.8]])
@@ -35,7 +35,7 @@ def measure(n: int) -> dict[str, float]:
         3,
         tol=1e-6,
         max_iter=ITERATIONS,
-        init_params="random_from_data",  # the cheapest; the start below replaces what it finds
+        init_params="random_from_data",  # the cheapest; the start below replaces its result
         means_init=means,
         weights_init=weights,
         precisions_init=np.linalg.inv(covariances),

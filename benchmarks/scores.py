@@ -1,12 +1,12 @@
 """The scores of the default recipe on the course's own data, as ranges over seeds and threads.
 
 python -m benchmarks.scores: trains with five seeds, on one thread and on two, each in a process of
-its own, and prints the lowest and the highest of each score, next to those of a PCA and of a
-lookup. A training that is in build/benchmarks/scores.json already is not repeated.
+its own. It prints the lowest and the highest of each score, and those of a PCA and of a lookup. A
+training that is already in build/benchmarks/scores.json is not repeated.
 
 Each training is scored on the test file, with the search and without, and on the reconstruction
-file. Its classifier starts from the validation file, and then from 200 other draws of 5 images a
-class from the training file, whose labels serve here only to draw and to judge.
+file. Its classifier starts from the validation file, and then from 200 other samples of 5 images
+per class from the training file, whose labels are used here only to sample and to score.
 """
 
 import json
@@ -35,7 +35,7 @@ DRAWS = 200
 
 
 def draw(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Draw the indices of 5 images of each class."""
+    """Sample the indices of 5 images of each class."""
     generator = np.random.default_rng(seed)
     return np.concatenate(
         [generator.choice(np.flatnonzero(labels == c), 5, replace=False) for c in np.unique(labels)]
@@ -82,7 +82,7 @@ def measure(seed: int) -> dict[str, float]:
 
 
 def measure_apart(seed: int, threads: int) -> dict[str, float]:
-    """Return what `measure` does in a process with so many threads."""
+    """Return what `measure` returns in a process with this many threads."""
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.scores", str(seed)],
         cwd=ROOT,

@@ -1,8 +1,8 @@
 """How long reconstructions take, with the search of the plane and without.
 
 python -m benchmarks.search MODEL_FOLDER: for the vae.pth that `train` wrote there, on 10 and 1,512
-images of VAE_DATA's test file, and on 10,000: its images again and again. The median of alternating
-runs.
+images of VAE_DATA's test file, and on 10,000 images, which repeat them. Reports the median of
+alternating runs.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""How long the test modes take on 10 images, against `import torch` alone.
+"""How long the test modes take on 10 images, compared with `import torch` alone.
 
 python -m benchmarks.startup: trains for one epoch on made-up images, then alternates the
 commands and reports the median wall time of each and its ratio to the import's.

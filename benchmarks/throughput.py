@@ -1,11 +1,12 @@
 """How much of the machine training uses, and how it compares with loops as they are often written.
 
-python -m benchmarks.throughput: on made-up images, as many as the course's; medians of alternating
-rounds. First, for each stage of training, the arithmetic of its matrix products in a second, as a
-share of the rate of one large float32 product in the same round. Then an epoch of a Gaussian VAE
-(squared error, KL) three ways: with this project's batches, loop and optimizer; from a DataLoader
-over a TensorDataset, with default Adam and the loss read at every step; and the same with a Dataset
-that converts an image at a time, in batches of 64. Last, what the SSIM term adds to a step.
+python -m benchmarks.throughput: reports medians of alternating rounds, on as many made-up images as
+the course has. First, for each stage of training: the operations per second of its matrix products,
+as a share of the rate of one large float32 product in the same round. Then the time of an epoch of
+a Gaussian VAE (squared error, KL): with this project's batches, loop and optimizer; from a
+DataLoader over a TensorDataset, with default Adam and the loss read at every step, also in batches
+of 64; and the same with a Dataset that converts one image at a time, in batches of 64. Last, the
+share of a step that the SSIM term takes.
 """
 
 import statistics
@@ -38,13 +39,13 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def product_rate() -> float:
-    """Floating-point operations a second of a 2048 x 2048 matrix product."""
+    """Return the floating-point operations per second of a 2048 x 2048 matrix product."""
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
     return 2 * 2048**3 * 5 / seconds(lambda: [a @ b for _ in range(5)])
 
 
 def operations(network: nn.Module, *, input_needs_gradient: bool) -> int:
-    """Of the matrix products of one image's forward and backward pass."""
+    """Count the operations of the matrix products in one image's forward and backward pass."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     total = sum(6 * layer.weight.numel() for layer in layers)
     return total if input_needs_gradient else total - 2 * layers[0].weight.numel()
@@ -53,7 +54,7 @@ def operations(network: nn.Module, *, input_needs_gradient: bool) -> int:
 def epoch(
     model: nn.Module, step: Callable[..., dict[str, Tensor]], batches: ShuffledBatches
 ) -> None:
-    """One pass of this project's loop."""
+    """Run one epoch of this project's loop."""
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
     fit(model, step, batches, optimizer, scheduler, epochs=1)
@@ -101,7 +102,7 @@ def elbo(model: GaussianVAE, x: Tensor) -> Tensor:
 
 
 class OneByOne(Dataset[Tensor]):
-    """Converts an image whenever it is asked for one."""
+    """Converts an image each time one is requested."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -127,7 +128,7 @@ def usual_epoch(model: GaussianVAE, loader: DataLoader[Any]) -> float:
 
 
 def loops(images: np.ndarray, dataset: DigitDataset) -> dict[str, float]:
-    """Median seconds an epoch of each loop."""
+    """Return the median seconds per epoch of each loop."""
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, Generator().manual_seed(0))
     tensors = TensorDataset(dataset.images)
     ways: dict[str, Callable[[], object]] = {
@@ -152,7 +153,7 @@ def loops(images: np.ndarray, dataset: DigitDataset) -> dict[str, float]:
 
 
 def ssim_share(dataset: DigitDataset) -> float:
-    """The time of the SSIM term and its gradient, as a share of a step of the second stage."""
+    """Return the time of the SSIM term and its gradient, as a share of a second-stage step."""
     model, generator = VAE(), Generator().manual_seed(0)
     batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
     prior = Prior(3)

@@ -1,6 +1,7 @@
-"""How late a submission is, and what that costs.
+"""How late a submission is, and how many points that costs.
 
-Worked out from the submission's own time stamp, never from now: grading it again changes nothing.
+Both come from the submission's time stamp, never from the current time, so that grading it again
+changes nothing.
 """
 
 import csv
@@ -17,21 +18,24 @@ EXPECTED = "a CSV with the columns 'entry' and 'due', a date and time with its t
 
 
 def days_late(submitted: datetime, due: datetime | None) -> int:
-    """Days begun since `due`; 0 in time, or where nothing is due."""
+    """Return the days since `due`, rounded up; 0 if in time or if there is no due date."""
     if due is None or submitted <= due:
         return 0
     return -((due - submitted) // DAY)
 
 
 def share_lost(days: int, policy: Late) -> float:
-    """The share of the points that so many days cost."""
+    """Return the share of the points that is lost after this many days."""
     if days == 0 or not policy.days:
         return 0.0
     return policy.days[days - 1] if days <= len(policy.days) else 1.0
 
 
 def read_time(text: str) -> datetime:
-    """A date and time with its time zone, as in 2024-11-11T18:00:00+05:30. Raises ValueError."""
+    """Parse a date and time with its time zone, as in 2024-11-11T18:00:00+05:30.
+
+    Raises ValueError.
+    """
     time = datetime.fromisoformat(text.strip())
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
@@ -39,7 +43,7 @@ def read_time(text: str) -> datetime:
 
 
 def read_extensions(path: Path) -> dict[str, datetime]:
-    """Due dates of their own, by entry number, from a CSV. Raises ArtifactError."""
+    """Read individual due dates, by entry number, from a CSV. Raises ArtifactError."""
     try:
         text = read_file(path, EXPECTED, LARGEST).decode("utf-8-sig")
         extensions: dict[str, datetime] = {}
@@ -56,6 +60,6 @@ def read_extensions(path: Path) -> dict[str, datetime]:
 def due_date(
     members: list[str], due: datetime | None, extensions: Mapping[str, datetime]
 ) -> datetime | None:
-    """When a group's submission is due: for all of its members, when it is for the last of them."""
+    """Return when a group's submission is due: the latest due date of any member."""
     own = [extensions[member] for member in members if member in extensions]
     return max(own, default=due) if due is None else max([due, *own])

@@ -1,14 +1,15 @@
-"""Starts one command under limits, and ends only when all that the command started is dead.
+"""A program that starts one command under limits and ends only when all its processes are dead.
 
     python -I -S launcher.py REPORT_FD PLAN
 
-PLAN is the JSON of a `sandbox.Plan`. This file is a program of its own, between the grader and the
-command, so that nothing outlives either: the kernel tells it when the grader dies, and hands it
-every process whose parent has died. It stays outside the sandbox, as the grader's own user.
+PLAN is the JSON of what `sandbox.plan` returns. This file is a separate program between the grader
+and the command, so that no process outlives either: the kernel signals it when the grader dies, and
+gives it every process whose parent has died. It stays outside the sandbox, as the grader's own
+user.
 
-Where namespaces are missing it confines the command itself, after dropping to another user:
-Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and seccomp
-(https://docs.kernel.org/userspace-api/seccomp_filter.html) for sockets.
+At the level `confined`, which has no namespaces, it confines the command itself after switching to
+another user: with Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and with
+seccomp (https://docs.kernel.org/userspace-api/seccomp_filter.html) for sockets.
 """
 
 import contextlib
@@ -45,8 +46,8 @@ LANDLOCK_TCP = 0b11  # bind, connect
 LANDLOCK_SCOPES = 0b11  # abstract sockets, signals
 
 SECCOMP_MODE_FILTER = 2
-# The audit id, the number of socket(), and those of calls whose effects outlive a process: shmget,
-# semget, msgget, mq_open, add_key, request_key, keyctl.
+# The audit id, the number of socket(), and the numbers of calls whose effects outlive a process:
+# shmget, semget, msgget, mq_open, add_key, request_key, keyctl.
 ARCHITECTURES = {
     "x86_64": (0xC000003E, 41, [29, 64, 68, 240, 248, 249, 250]),
     "aarch64": (0xC00000B7, 198, [194, 190, 186, 180, 217, 218, 219]),
@@ -59,7 +60,7 @@ AF_UNIX = 1
 
 
 def call(number: int, *arguments: Any) -> int:
-    """A system call by number; raises OSError."""
+    """Make a system call by number. Raises OSError."""
     result = LIBC.syscall(number, *arguments)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -72,7 +73,7 @@ def prctl(option: int, value: int, pointer: Any = 0) -> None:
 
 
 def landlock_version() -> int:
-    """The kernel's version of Landlock, 0 where it has none."""
+    """Return the kernel's version of Landlock, or 0 if it has none."""
     try:
         return call(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION)
     except OSError:
@@ -80,7 +81,7 @@ def landlock_version() -> int:
 
 
 def restrict_files(readable: list[str], writable: list[str]) -> None:
-    """Allow this process and its children nothing but these paths and what lies beneath them."""
+    """Restrict this process and its children to these paths and what is below them."""
     version = landlock_version()
     handled = LANDLOCK_RIGHTS[max(known for known in LANDLOCK_RIGHTS if known <= version)]
     tcp = LANDLOCK_TCP if version >= 4 else 0
@@ -102,13 +103,16 @@ def restrict_files(readable: list[str], writable: list[str]) -> None:
 
 
 def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One instruction of a classic BPF program; the jumps count instructions to skip."""
+    """Encode one instruction of a classic BPF program; the jumps count instructions to skip."""
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
 def restrict_calls() -> None:
-    """Allow this process and its children no socket that leaves the machine, and no kernel objects
-    that would outlive them: another command could find these."""
+    """Deny this process and its children some sockets and kernel objects.
+
+    Denied are sockets that leave the machine, and kernel objects that would outlive the processes:
+    another command could find these.
+    """
     if platform.machine() not in ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}")
     architecture, socket_call, refused = ARCHITECTURES[platform.machine()]
@@ -138,7 +142,7 @@ def restrict_calls() -> None:
 
 
 def say(report: int, **facts: Any) -> None:
-    """One line of JSON to the grader."""
+    """Write one line of JSON to the grader."""
     os.write(report, json.dumps(facts).encode() + b"\n")
 
 
@@ -171,12 +175,12 @@ def become(plan: dict[str, Any], report: int) -> NoReturn:
 
 
 def descendants(root: int) -> list[int]:
-    """The processes that descend from `root`."""
+    """Return the processes that descend from `root`."""
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
         children = []
-        with contextlib.suppress(OSError):  # it may end meanwhile
+        with contextlib.suppress(OSError):  # it may have ended
             for file in Path("/proc", str(pid), "task").glob("*/children"):
                 children += [int(word) for word in file.read_text().split()]
         found += children
@@ -185,7 +189,7 @@ def descendants(root: int) -> list[int]:
 
 
 def kill_user(uid: int) -> None:
-    """Kill all processes of a user, at one blow: only that user may ask the kernel for it."""
+    """Kill all processes of a user at once; the kernel does this only for that user."""
     child = os.fork()
     if child == 0:
         try:
@@ -197,7 +201,7 @@ def kill_user(uid: int) -> None:
 
 
 def kill_all(uid: int | None) -> None:
-    """Kill what the command started, and wait until none of it is left."""
+    """Kill all processes that the command started, and wait until none is left."""
     while True:
         if uid is not None:
             kill_user(uid)

@@ -1,6 +1,6 @@
-"""What a submission has to consist of, rule by rule: the files in its folder, and what they say.
+"""The rules on the files of a submission: which must be in its folder, and what they must contain.
 
-Reads small text files and names; runs nothing and opens no PDF.
+This module reads names and small text files. It runs nothing and opens no PDF.
 """
 
 import re
@@ -13,13 +13,13 @@ from .artifacts import ArtifactError, printable, read_file
 from .assignment import Layout
 
 TEXT_SIZE = 64 << 10
-EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # of RFC 2606: nobody's
+EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them
 MOST_MEMBERS = 10  # of a group
 
 
 @dataclass(frozen=True)
 class Check:
-    """A rule, and whether it is kept; None where it could not be asked. `message`: what to do."""
+    """A rule and whether it is kept, or None if it could not be checked. `message`: what to do."""
 
     rule: str
     passed: bool | None
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass
 class Contents:
-    """The entry numbers and the report of a submission, and how it keeps the rules."""
+    """The entry numbers and the report of a submission, and a check for each rule."""
 
     members: list[str] = field(default_factory=list)
     report: Path | None = None
@@ -39,7 +39,7 @@ class Contents:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a small text file that are not empty. Raises ArtifactError."""
+    """Return the lines of a small text file that are not empty. Raises ArtifactError."""
     try:
         content = read_file(path, "a short text", TEXT_SIZE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -49,7 +49,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def problem_of_link(path: Path) -> str | None:
-    """What is wrong with the link that the first line of a file should be; None if nothing is."""
+    """Return what is wrong with the link on the first line of a file, or None if nothing is."""
     try:
         lines = read_lines(path)
     except ArtifactError as error:
@@ -58,7 +58,7 @@ def problem_of_link(path: Path) -> str | None:
 
 
 def problem_of_address(link: str, place: str) -> str | None:
-    """What is wrong with a link that was given at `place`; None if nothing is."""
+    """Return what is wrong with a link that was given at `place`, or None if nothing is."""
     try:
         parts = urlsplit(link)
         host = parts.hostname or ""
@@ -72,7 +72,7 @@ def problem_of_address(link: str, place: str) -> str | None:
 
 
 def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[str]:
-    """What is wrong with a file of entry numbers; the good ones are added to `members`."""
+    """Yield what is wrong with a file of entry numbers; add the valid ones to `members`."""
     try:
         lines = read_lines(path)
     except ArtifactError as error:
@@ -93,7 +93,7 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
 
 
 def check_layout(home: Path, layout: Layout) -> Contents:
-    """How the folder `home` keeps the rules on its files."""
+    """Check the folder `home` against the rules on its files."""
     contents = Contents()
     for name in layout.files:
         missing = None if (home / name).is_file() else f"{name} is missing"
@@ -111,7 +111,7 @@ def check_layout(home: Path, layout: Layout) -> Contents:
 
 
 def check_report_name(home: Path, contents: Contents) -> None:
-    """Whether there is one PDF, called after the entry numbers."""
+    """Check whether there is exactly one PDF, named after the entry numbers."""
     wanted = "_".join(contents.members) + ".pdf" if contents.members else "a PDF"
     reports = sorted(path for path in home.glob("*.[pP][dD][fF]") if path.is_file())
     named = [path for path in reports if path.name == wanted]

@@ -1,4 +1,4 @@
-"""Arrays in, scores out: how close reconstructions are, and how right predictions."""
+"""Scores from arrays: how close reconstructions are, and how accurate predictions are."""
 
 import os
 import threading
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-# What the assignment combines, and how much each part counts.
+# The parts that the assignment combines, and their weights.
 RECONSTRUCTION_WEIGHTS = {"one_minus_mse": 0.5, "ssim": 0.5}
 CLASSIFICATION_WEIGHTS = {"macro_f1": 0.5, "micro_f1": 0.5}
 
 SSIM_WINDOW = 7
-SSIM_BATCH = 125  # images at a time: few calls, and what they need fits a processor cache
+SSIM_BATCH = 125  # images at a time: few calls, and their memory fits into a CPU cache
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Score:
-    """A score and the bootstrap interval that says how far another test set might move it."""
+    """A score and its bootstrap interval, which shows how far another test set might move it."""
 
     value: float
     low: float
@@ -31,7 +31,7 @@ class Score:
 
 
 def interval(value: float, resampled: NDArray[np.float64]) -> Score:
-    """`value` with the percentile interval of its bootstrap resamples (Efron, 1979)."""
+    """Return `value` with the percentile interval of its bootstrap resamples (Efron, 1979)."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Score(float(value), float(low), float(high))
@@ -42,16 +42,16 @@ def weighted(parts: Mapping[str, NDArray[np.float64]], weights: Mapping[str, flo
 
 
 def one_minus_mse(truth: NDArray[np.float64], recon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 less the mean squared error of each image: (N, H, W) twice -> (N,)."""
+    """Return 1 minus the mean squared error of each image: (N, H, W) twice -> (N,)."""
     return 1 - np.square(truth - recon).mean(axis=(1, 2))
 
 
 def ssim(truth: NDArray[np.float64], recon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The structural similarity of each pair of images in [0, 1]: (N, H, W) twice -> (N,).
+    """Return the structural similarity of pairs of images in [0, 1]: (N, H, W) twice -> (N,).
 
     Wang, Bovik, Sheikh and Simoncelli (2004), as scikit-image's `structural_similarity` computes it
-    by default with `data_range=1`: uniform windows of 7 x 7 that lie within the image, the sample
-    covariance. Many images at once, on all processors.
+    by default with `data_range=1`: uniform 7 x 7 windows inside the image, and the sample
+    covariance. Many images are processed at once, on all available cores.
     """
     parts = [slice(i, i + SSIM_BATCH) for i in range(0, len(truth), SSIM_BATCH)]
     local = threading.local()
@@ -68,9 +68,9 @@ def ssim(truth: NDArray[np.float64], recon: NDArray[np.float64]) -> NDArray[np.f
 
 
 class Similarity:
-    """The SSIM of `count` pairs of images, in memory that is used again: (N, H, W) twice -> (N,).
+    """The SSIM of `count` pairs of images, in reused memory: (N, H, W) twice -> (N,).
 
-    The images' axis comes last, so that every operation goes through long rows of memory.
+    The axis of the images comes last, so that every operation works on long rows of memory.
     """
 
     def __init__(self, count: int, height: int, width: int) -> None:
@@ -90,7 +90,7 @@ class Similarity:
         window_sums(self.moments, self.down)
         window_sums(self.down.transpose(2, 1, 0, 3), self.sums)
 
-        # Every mean and covariance of a window comes times powers of its number of pixels.
+        # Every mean and covariance of a window is scaled by powers of its number of pixels.
         pixels = SSIM_WINDOW**2
         c1, c2 = 0.01**2 * pixels**2, 0.03**2 * pixels * (pixels - 1)
         sum_x, sum_y, covariance, variances = self.sums.swapaxes(0, 1)
@@ -116,7 +116,7 @@ class Similarity:
 
 
 def window_sums(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    """Sums of `SSIM_WINDOW` neighbours along the first axis: (H, ...) -> (H - 6, ...)."""
+    """Sum `SSIM_WINDOW` neighbours along the first axis, into `out`: (H, ...) -> (H - 6, ...)."""
     change = np.empty(out.shape[1:])
     np.add.reduce(x[:SSIM_WINDOW], axis=0, out=out[0])
     for row in range(len(out) - 1):
@@ -132,7 +132,10 @@ def reconstruction_scores(
     recon: NDArray[np.float64],
     weights: Mapping[str, float] = RECONSTRUCTION_WEIGHTS,
 ) -> dict[str, Score]:
-    """1 - MSE, SSIM and their weighted mean `reconstruction`, over images (N, H, W) in [0, 1]."""
+    """Return 1 - MSE, SSIM and their weighted mean `reconstruction`.
+
+    The images are (N, H, W) in [0, 1].
+    """
     images = {name: metric(truth, recon) for name, metric in IMAGE_METRICS.items()}
     images["reconstruction"] = weighted(images, weights)
     table = np.column_stack(list(images.values()))
@@ -150,10 +153,11 @@ def reconstruction_scores(
 
 
 def confusion_scores(confusion: NDArray) -> dict[str, NDArray[np.float64]]:
-    """Accuracy, macro F1 and micro F1 of confusion matrices (..., K, K), true class by predicted.
+    """Return accuracy, macro F1 and micro F1 of confusion matrices.
 
-    The same as scikit-learn's, of many matrices at once; a class that is absent from both sides of
-    a matrix does not count in its macro F1.
+    The matrices are (..., K, K), true class by predicted class. The scores are the same as
+    scikit-learn's, for many matrices at once. A class that is absent from both sides of a matrix
+    does not count in its macro F1.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     involved = confusion.sum(axis=-1) + confusion.sum(axis=-2)
@@ -171,7 +175,10 @@ def classification_scores(
     predicted: NDArray[np.int64],
     weights: Mapping[str, float] = CLASSIFICATION_WEIGHTS,
 ) -> dict[str, Score]:
-    """Accuracy, macro F1, micro F1 and their weighted mean `classification`, of labels (N,)."""
+    """Return accuracy, macro F1, micro F1 and their weighted mean `classification`.
+
+    The labels are (N,).
+    """
     values = {
         "accuracy": accuracy_score(truth, predicted),
         "macro_f1": f1_score(truth, predicted, average="macro", zero_division=0),
@@ -190,7 +197,11 @@ def classification_scores(
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fared: what of its predictions was right, and what of its images was found."""
+    """The scores of one class.
+
+    `precision` is the share of its predictions that are correct, `recall` the share of its images
+    that are found.
+    """
 
     label: int
     precision: float
@@ -200,7 +211,7 @@ class ClassScore:
 
 
 def class_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[ClassScore]:
-    """Precision, recall and F1 of each class that occurs in `truth`, in ascending order."""
+    """Return precision, recall and F1 of each class that occurs in `truth`, in ascending order."""
     labels = np.unique(truth)
     rows = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     return [

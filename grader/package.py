@@ -1,4 +1,4 @@
-"""The repository -> submission.zip: the bundle, the report, the entry numbers, the link.
+"""Pack the repository into submission.zip: the bundle, the report, the entry numbers, the link.
 
 `vae.py` is run as a program, as the course runs it.
 """
@@ -19,7 +19,7 @@ TRAIN, VAL = "train", "val"  # data sets of the assignment
 
 @dataclass(frozen=True)
 class Authors:
-    """Who hands in: names and entry numbers, in the same order."""
+    """The authors of a submission: names and entry numbers, in the same order."""
 
     names: list[str]
     entries: list[str]
@@ -30,7 +30,7 @@ class Authors:
 
 
 def run_vae(*words: str | Path) -> None:
-    """Run the repository's vae.py. Raises ArtifactError with its message where it fails."""
+    """Run the repository's vae.py. Raises ArtifactError with its message if it fails."""
     command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
     process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode:
@@ -40,9 +40,9 @@ def run_vae(*words: str | Path) -> None:
 
 
 def make_report(assignment: Assignment, data: Path, model: Path, authors: Authors) -> bytes:
-    """The report that lies beside `model`, or else one that is made.
+    """Return the report next to `model`, or make one.
 
-    The model is trained first where there is none.
+    If there is no model, train it first.
     """
     sets = [assignment.data[name].path(data.resolve()) for name in (TRAIN, VAL)]
     weights = [model.resolve(), model.resolve().with_name("gmm_params.pkl")]
@@ -63,11 +63,11 @@ def make_report(assignment: Assignment, data: Path, model: Path, authors: Author
 def package(
     assignment: Assignment, data: Path, model: Path, authors: Authors, link: str, weights: bool
 ) -> bytes:
-    """The content of the submission's zip: one folder with everything in it.
+    """Return the content of the submission's zip: one folder with everything in it.
 
-    With `weights`, the model and the mixture come along. Raises ArtifactError.
+    With `weights`, it includes the model and the mixture. Raises ArtifactError.
     """
-    report = make_report(assignment, data, model, authors)  # and the model, where there is none
+    report = make_report(assignment, data, model, authors)  # trains a model if there is none
     files = {
         "vae.py": bundle().encode(),
         "model_path.txt": f"{link}\n".encode(),

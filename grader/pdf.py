@@ -1,6 +1,6 @@
-"""How many pages a stranger's PDF has, and the first line of its text.
+"""The number of pages of an untrusted PDF, and the first line of its text.
 
-It is read in a sandbox: a PDF may be made to keep a reader busy for ever.
+The PDF is read in a sandbox, because it may be made to keep a reader busy forever.
 """
 
 import json
@@ -25,7 +25,7 @@ print(json.dumps([len(pages), next((line for line in lines if line), "")]))
 
 
 def read_pdf(path: Path, level: Level) -> tuple[int, str]:
-    """Pages and first line. Raises ArtifactError where it cannot be read."""
+    """Return the number of pages and the first line. Raises ArtifactError if it cannot be read."""
     expected = "a PDF that can be read without a password"
     content = read_file(path, expected, LARGEST)
     if not content.startswith(b"%PDF-"):

@@ -1,4 +1,4 @@
-"""The pictures of a result page: arrays in, a matplotlib Figure out."""
+"""The pictures of a result page, drawn from arrays as matplotlib figures."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""unpack -> rules -> the assignment's stages -> probes -> score: a submission in, a Grade out."""
+"""The way from a submission to a Grade: unpack -> rules -> stages -> probes -> score."""
 
 import hashlib
 import math
@@ -27,13 +27,13 @@ PICTURES = 10  # images shown in a report
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
-    """The files called `names` in a folder, if all are there."""
+    """Return the files called `names` in a folder if all are there, otherwise nothing."""
     found = {name: folder / name for name in names if (folder / name).is_file()}
     return found if len(found) == len(names) else {}
 
 
 def find_weights(bench: Bench) -> None:
-    """Take the weights from the first place, in the assignment's order, that has them."""
+    """Use the weights from the first place, in the assignment's order, that has them."""
     names = bench.assignment.trained_artefacts()
     places = {"included": bench.submission.folder, "fetched": bench.settings.weights_folder}
     for place in () if bench.settings.train else bench.assignment.weights:
@@ -48,7 +48,10 @@ def find_weights(bench: Bench) -> None:
 
 
 def check_size(bench: Bench) -> Step | None:
-    """Whether the numbers in all trained artefacts are within the limit; None where none is set."""
+    """Check whether the numbers in all trained artefacts are within the limit.
+
+    Return None if no limit is set or if there is no artefact.
+    """
     allowed = advised = None
     for name in bench.assignment.trained_artefacts():
         artefact = bench.assignment.artefact[name]
@@ -77,11 +80,11 @@ def check_size(bench: Bench) -> Step | None:
 
 
 def check_rules(bench: Bench) -> Step:
-    """Read the code. What the assignment forbids ends the assessment, unless it is one's own."""
+    """Check the code. Forbidden code ends the assessment, unless it is the user's own."""
     home, grade = bench.submission.folder, bench.grade
     kept, left_out = carried_files(home, set(bench.assignment.artefact))
     program = bench.assignment.program
-    if bench.settings.level is Level.TRUSTED:  # one's own folder may hold more than the submission
+    if bench.settings.level is Level.TRUSTED:  # a user's own folder may hold more than a submission
         kept = rules.imported_files(home, kept, program)
     findings = rules.check(home, kept, program, bench.assignment.rules)
     for path in left_out:
@@ -104,7 +107,7 @@ def check_rules(bench: Bench) -> Step:
 
 
 def score(bench: Bench, metric: Metric) -> Mark:
-    """The marks for one metric."""
+    """Return the marks for one metric."""
     mark = Mark(metric.name, metric.title, metric.points)
     artefact = bench.assignment.artefact[metric.artefact]
     assert artefact.of is not None
@@ -131,7 +134,7 @@ def score(bench: Bench, metric: Metric) -> Mark:
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """The classes of `truth`, and how often each (a row) was taken for each of all predicted."""
+    """Return all classes, and how often each true class (row) was predicted as each (column)."""
     classes = np.union1d(truth, predicted)
     rows, columns = np.searchsorted(classes, truth), np.searchsorted(classes, predicted)
     table = np.zeros((len(classes), len(classes)), np.int64)
@@ -140,13 +143,13 @@ def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.n
 
 
 def stopped(stage: Stage, error: SandboxError) -> Step:
-    """The step of a stage that this machine could not run."""
+    """Return the step of a stage that this machine could not run."""
     message = "the grader could not run this stage; that is no fault of the submission"
     return Step(stage.name, Verdict.INTERNAL, message, output=str(error))
 
 
 def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
-    """All stages in their order; one that trains, only where no weights came."""
+    """Run all stages in order; those that train, only if no weights came with the submission."""
     find_weights(bench)
     only = bench.settings.only
     for stage in bench.assignment.stage:
@@ -170,7 +173,7 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
 
 
 def record(bench: Bench) -> dict:
-    """What another assessment has to have in common with this one to come to the same."""
+    """Return what another assessment must share with this one to reach the same result."""
     assignment, settings = bench.assignment, bench.settings
     return {
         "seed": assignment.seed,
@@ -187,7 +190,10 @@ def record(bench: Bench) -> dict:
 
 
 def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> dict[str, Data]:
-    """The data sets; for a student who has no test set, one that says what to expect of it."""
+    """Return the settings of the data sets, with stand-ins for those that a student does not have.
+
+    A student has no test set; the stand-in shows what to expect of it.
+    """
     labelled = {a.of for a in assignment.artefact.values() if a.kind == "labels"}
     found = {}
     for name, part in assignment.data.items():
@@ -208,9 +214,9 @@ def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> 
 def assess(
     path: Path, assignment: Assignment, settings: Settings, progress: Callable[[Grade], object] = id
 ) -> Grade:
-    """Assess the submission, a zip or a folder, at `path`; `progress` hears of each step.
+    """Assess the submission, a zip or a folder, at `path`; call `progress` after each step.
 
-    Raises ArtifactError where the grader's own data is missing or damaged.
+    Raises ArtifactError if the grader's own data is missing or damaged.
     """
     grade = Grade(assignment.name, assignment.title, printable(path.name))
     grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
@@ -248,7 +254,7 @@ def assess(
             if done(check_rules(bench)).verdict is Verdict.OK:
                 run_stages(bench, done)
                 done(run_probes(bench))
-        except Exception:  # a student gets a result whatever a submission found to break
+        except Exception:  # a student gets a result whatever a submission breaks
             message = "the grader failed here, and a person has to look at it"
             done(Step("grader", Verdict.INTERNAL, message, output=traceback.format_exc()))
             grade.flags.append(Flag("grader", "an error of the grader's own ended the assessment"))

@@ -1,6 +1,6 @@
-"""Questions to a submission that works: is it what it seems? A failed one is for a person to judge.
+"""Probes of a submission that works: is it what it seems? Failed probes are flagged for review.
 
-Each runs a stage once more under other conditions; `Probe` in assignment.py says which there are.
+Each probe runs a stage again under other conditions; `Probe` in assignment.py lists the probes.
 """
 
 import zipfile
@@ -18,11 +18,11 @@ from .sandbox import SandboxError
 from .stages import Bench, collect, read_answers, stage_run
 from .verdicts import Verdict
 
-SAME = 0.01  # grey levels on the scale 0..1 that two runs of one program may differ by
+SAME = 0.01  # grey levels on the scale 0..1: two runs of a program may differ by as much
 
 
 def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) -> np.ndarray | None:
-    """The answers of the probe's stage on other copies or artefacts; None where it has none."""
+    """Return the answers of the probe's stage on other copies or artefacts; None if it has none."""
     stage = bench.assignment.stage_named(probe.stage)
     artefact = bench.assignment.artefact[probe.artefact]
     assert artefact.of is not None
@@ -38,13 +38,16 @@ def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) ->
 
 
 def changed_share(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of images whose answers differ, by more than rounding."""
+    """Return the share of images whose answers differ by more than rounding."""
     different = np.abs(one - other) > (SAME if one.ndim > 1 else 0)
     return float(different.reshape(len(one), -1).any(axis=1).mean())
 
 
 def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """A bottleneck cannot reconstruct noise; a program that copies its input can."""
+    """Check whether a submission reconstructs noise.
+
+    A bottleneck cannot reconstruct noise; a program that copies its input can.
+    """
     generator = np.random.default_rng(bench.assignment.seed)
     images = generator.random(data.images.shape)
     whole = data.stored.dtype.kind != "f"
@@ -61,7 +64,10 @@ def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
 
 
 def zeroed(path: Path, copy: Path) -> None:
-    """A copy of PyTorch's state dict, or of NumPy's .npz, with every number 0; else zeros alone."""
+    """Write a copy of a PyTorch state dict, or of a NumPy .npz, with every number 0.
+
+    If the file is neither, write zeros only.
+    """
     try:
         source = open_zip(path, read_file(path, "weights"), "weights")
         with zipfile.ZipFile(copy, "w") as target:
@@ -78,7 +84,7 @@ def zeroed(path: Path, copy: Path) -> None:
 
 
 def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """Other weights give other answers, unless the answers come from elsewhere."""
+    """Check whether other weights give other answers; if not, the answers come from elsewhere."""
     given = dict(bench.made)
     for name in bench.assignment.stage_named(probe.stage).needs:
         if bench.assignment.artefact[name].kind == "weights":
@@ -95,7 +101,7 @@ def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | No
 
 
 def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """An answer belongs to its image, wherever in the file that is."""
+    """Check whether each answer belongs to its image, wherever in the file the image is."""
     copy = scratch / "order.npz"
     generator = np.random.default_rng([bench.assignment.seed, *data.order])
     other = generator.permutation(len(data.order))
@@ -110,7 +116,10 @@ def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
 
 
 def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """Weights that hold the answers score better than those that the same code trains."""
+    """Check whether the weights score better than those that the same code trains.
+
+    Weights that hold the answers do.
+    """
     given = dict(bench.made)
     for stage in bench.assignment.stage:
         if stage.trains:
@@ -131,7 +140,7 @@ def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | N
 
 
 def score_of(assignment: Assignment, probe: Probe, data: DataSet, answers: np.ndarray) -> float:
-    """The weighted score of answers, as the assignment combines it."""
+    """Return the weighted score of the answers, as the assignment combines it."""
     metric = next(m for m in assignment.metric if m.artefact == probe.artefact)
     if assignment.artefact[probe.artefact].kind == "images":
         return reconstruction_scores(data.images, answers, metric.parts)["reconstruction"].value
@@ -143,7 +152,7 @@ KINDS = {"noise": noise, "damage": damage, "order": order, "retrain": retrain}
 
 
 def run_probes(bench: Bench) -> Step:
-    """Ask all the assignment's probes about the artefacts that there are; flag what they find."""
+    """Run all the assignment's probes on the artefacts that exist, and flag what they find."""
     asked, before = 0, bench.program_seconds
     for probe in bench.assignment.probe:
         if probe.artefact not in bench.answers or (

@@ -1,4 +1,4 @@
-"""How a class run gets on: a live table on a terminal, a line for each submission elsewhere."""
+"""The progress of a class run: a live table on a terminal, else a line for each submission."""
 
 import time
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ SHOWN = 20  # running and finished submissions in the table
 
 @dataclass
 class State:
-    """Where a submission is: its stage, and when it was queued, begun and done, in seconds."""
+    """The state of a submission: its stage, and when it was started and finished, in seconds."""
 
     stage: str = "queued"
     begun: float | None = None
@@ -25,7 +25,7 @@ class State:
 
 @dataclass
 class Progress:
-    """Hears of ids and stages, and shows them. A context manager: the table lives within it."""
+    """Receives ids and stages and shows them. A context manager: the table is shown inside it."""
 
     run: Run
     console: Console
@@ -52,7 +52,7 @@ class Progress:
         state = self.states.setdefault(submission, State())
         now = time.monotonic()
         if state.done is not None:
-            return  # a message that was overtaken by the result
+            return  # the result arrived before this message
         state.stage = stage
         if stage != "queued" and state.begun is None:
             state.begun = now
@@ -68,7 +68,7 @@ class Progress:
         return f"{result['score']:g} points" if result else "no result"
 
     def counts(self) -> str:
-        """How many are done, of how many, and about how long the rest will take."""
+        """Return how many submissions of how many are done, and estimate the time for the rest."""
         done = [s for s in self.states.values() if s.done is not None and s.begun is not None]
         left = len(self.states) - len(done)
         text = f"{len(done)}/{len(self.states)}"

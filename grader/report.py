@@ -1,4 +1,4 @@
-"""A Grade -> one HTML page that needs nothing else: scores, pictures, verdicts, outputs."""
+"""A Grade as one self-contained HTML page: scores, pictures, verdicts, outputs."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from .results import LABELS, mark_text, seconds_text, summary_text
 
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(HOME / "templates"),
-    autoescape=True,  # names, messages and outputs are a stranger's
+    autoescape=True,  # names, messages and outputs are untrusted
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -23,14 +23,14 @@ ENVIRONMENT = jinja2.Environment(
 
 
 def embedded(figure: Figure) -> str:
-    """A figure as the address of a picture within the page."""
+    """Return a figure as a data URL, to embed it in the page."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def pictures(grade: Grade) -> dict[str, str]:
-    """The pictures that there is something for, under their captions."""
+    """Draw the pictures for which there is data; return them by caption."""
     kept = grade.pictures
     found = {}
     if kept.originals is not None and kept.reconstructions is not None:
@@ -44,7 +44,7 @@ def pictures(grade: Grade) -> dict[str, str]:
 
 
 def render(grade: Grade) -> str:
-    """The page."""
+    """Return the page as HTML."""
     template = ENVIRONMENT.get_template("report.html")
     helpers: dict[str, Any] = {
         "labels": LABELS,

@@ -1,4 +1,4 @@
-"""As JSON and on the terminal: the `Scores` of files, and the `Grade` of a program."""
+"""Output as JSON and on the terminal: the `Scores` of files, and the `Grade` of a program."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ PASSING = (Verdict.OK, Verdict.SKIPPED)
 
 @dataclass
 class Scores:
-    """The scores of one submission, with what is to be said about its files."""
+    """The scores of one submission, with remarks on its files."""
 
     reconstruction: dict[str, Score]
     reconstruction_images: int
@@ -44,12 +44,12 @@ class Scores:
 
     @property
     def within_limit(self) -> bool:
-        """Whether the model is of the size that the assignment allows."""
+        """Return whether the model is within the size that the assignment allows."""
         return self.parameters is None or self.parameters <= PARAMETERS_ALLOWED
 
 
 def to_json(scores: Scores) -> dict[str, Any]:
-    """Every figure of `scores`, in types that JSON has."""
+    """Return every figure of `scores`, in types that JSON has."""
     return asdict(scores) | {
         "parameters_allowed": PARAMETERS_ALLOWED,
         "within_limit": scores.within_limit,
@@ -96,7 +96,7 @@ def class_table(classes: list[ClassScore]) -> Table:
 
 
 def show(scores: Scores, console: Console) -> None:
-    """Print `scores` for a person."""
+    """Print `scores` in readable form."""
     console.print(score_table(scores))
     console.print(class_table(scores.classes))
     if scores.parameters is not None:
@@ -122,7 +122,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def step_text(step: Step) -> str:
-    """What a student reads about a step."""
+    """Return what a student reads about a step."""
     lines = [step.message or f"{step.name} went well", f"verdict {step.verdict}"]
     if step.peak_memory:
         lines[1] += (
@@ -135,7 +135,7 @@ def step_text(step: Step) -> str:
 
 
 def mark_text(mark: Mark) -> str:
-    """What a student reads about a metric: rounded, so that another try tells little."""
+    """Return what a student reads about a metric, rounded so that another try reveals little."""
     if mark.value is None:
         return mark.message
     parts = ", ".join(f"{LABELS[name]} {score.value:.3f}" for name, score in mark.parts.items())
@@ -144,7 +144,7 @@ def mark_text(mark: Mark) -> str:
 
 
 def to_gradescope(grade: Grade) -> dict[str, Any]:
-    """The content of results.json, in the form that Gradescope asks for.
+    """Return the content of results.json, in the form that Gradescope requires.
 
     Flags, exact figures and the record are in `extra_data`, which students do not see.
     https://gradescope-autograders.readthedocs.io/en/latest/specs/
@@ -195,19 +195,19 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
     }
 
 
-# What a repetition has in common with the first assessment; times and memory vary.
+# A repetition must share these with the first assessment; times and memory vary.
 REPEATED = ("sha256", "weights", "numbers", "verdicts", "metrics", "record")
 
 
 def flat(value: Any, key: str = "") -> dict[str, Any]:
-    """The leaves of nested dictionaries, under their keys with dots between."""
+    """Flatten nested dictionaries: return their leaves by keys joined with dots."""
     if not isinstance(value, dict):
         return {key: value}
     return {k: v for name, inner in value.items() for k, v in flat(inner, f"{key}.{name}").items()}
 
 
 def differences(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
-    """How two `extra_data` differ in what a repetition should have in common, a line each."""
+    """List how two `extra_data` differ in what a repetition should share, one line each."""
     before, after = (
         flat({name: extra.get(name) for name in REPEATED}) for extra in (earlier, later)
     )
@@ -219,7 +219,7 @@ def differences(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
 
 
 def mark_figures(mark: Mark) -> dict[str, Any]:
-    """A metric's exact figures."""
+    """Return a metric's exact figures."""
     parts = {name: asdict(score) for name, score in mark.parts.items()}
     return {"value": mark.value, "points": str(mark.points), "parts": parts}
 
@@ -234,7 +234,7 @@ def show_checks(checks: list[Check], console: Console) -> None:
 
 
 def summary_text(grade: Grade) -> str:
-    """The remarks, and what a person still has to mark."""
+    """Return the points, the remarks, and what still has to be marked by hand."""
     lines = [f"{grade.points} of {grade.possible:g} points"]
     lines += [f"{title}: up to {points:g} points, marked by hand" for title, points in grade.manual]
     lines += [f"Remark: {remark}" for remark in grade.remarks]
@@ -242,7 +242,7 @@ def summary_text(grade: Grade) -> str:
 
 
 def plan_text(task: Assignment, included: bool, remarks: list[str]) -> str:
-    """What an assignment would do with a submission that leaves these remarks."""
+    """Describe what an assignment would do with a submission that leaves these remarks."""
     lines = [f"{task.title} ({task.name})"]
     for name, data in task.data.items():
         order = "in another order" if data.shuffled else "in its order"
@@ -269,7 +269,7 @@ def plan_text(task: Assignment, included: bool, remarks: list[str]) -> str:
 
 
 def show_grade(grade: Grade, console: Console) -> None:
-    """Print a grade for a person."""
+    """Print a grade in readable form."""
     steps = Table(title=f"{grade.title}: {grade.submission}")
     for column in ("Step", "Verdict", "Time", "Memory", ""):
         steps.add_column(column, justify="right" if column in ("Time", "Memory") else "left")

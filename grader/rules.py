@@ -1,7 +1,7 @@
 """What a submission's code imports and does, read from its syntax trees, never by running it.
 
-A reader of syntax sees what is written, not what happens: code that hides its imports is told apart
-(`suspicious`), and the sandbox is what keeps it from using them.
+A syntax tree shows what is written, not what happens. Code that hides its imports is marked as
+`suspicious`, and the sandbox prevents it from using them.
 """
 
 import ast
@@ -18,7 +18,7 @@ from .assignment import Rules
 
 LARGEST_SOURCE = 2 << 20  # bytes
 
-# What runs or finds code by names that only show when it runs.
+# These run or find code by names that only appear at run time.
 DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
 DYNAMIC_MODULES = {
     "importlib",
@@ -45,7 +45,7 @@ OUTSIDE_CALLS = {
 SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"}
 TRAIN_WORDS = ("train", "fit")
 
-HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # of the standard library; nobody needs them
+HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # standard library modules that nobody needs
 COMPILED = {".pyc", ".so", ".pyd", ".pth"}
 START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
 
@@ -53,14 +53,14 @@ START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
 class Kind(StrEnum):
     FORBIDDEN = "forbidden"  # breaks a rule of the assignment
     BROKEN = "broken"  # cannot be read as Python
-    SUSPICIOUS = "suspicious"  # for a person to look at
-    MISSING = "missing"  # allowed, and not installed here
+    SUSPICIOUS = "suspicious"  # flagged for review
+    MISSING = "missing"  # allowed, but not installed here
     REMARK = "remark"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has to say about a line of a file."""
+    """What a rule finds on a line of a file."""
 
     kind: Kind
     file: str
@@ -72,7 +72,7 @@ class Finding:
 
 
 def decide(module: str, rules: Rules) -> bool | None:
-    """Whether a module may be imported: by the longest rule that fits it; None where none does."""
+    """Decide by the longest rule that fits whether a module may be imported; None if none fits."""
     parts = module.split(".")
     for length in range(len(parts), 0, -1):
         prefix = ".".join(parts[:length])
@@ -82,12 +82,12 @@ def decide(module: str, rules: Rules) -> bool | None:
 
 
 def installed(module: str) -> bool:
-    """Whether a top-level module is there for a submission to import."""
+    """Check whether a top-level module is there for a submission to import."""
     return module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None
 
 
 def package_folders(modules: list[str]) -> Iterator[Path]:
-    """The folders of those of the modules that are installed."""
+    """Yield the folders of those modules that are installed."""
     for module in modules:
         top, *inner = module.split(".")
         found = importlib.util.find_spec(top)
@@ -98,14 +98,14 @@ def package_folders(modules: list[str]) -> Iterator[Path]:
 
 
 def versions(modules: list[str]) -> dict[str, str]:
-    """The installed versions of the packages that hold these modules."""
+    """Return the installed versions of the packages that contain these modules."""
     owners = importlib.metadata.packages_distributions()
     packages = {p for module in modules for p in owners.get(module.split(".")[0], [])}
     return {package: importlib.metadata.version(package) for package in sorted(packages)}
 
 
 class Reader(ast.NodeVisitor):
-    """Collects findings on one file. `names` says which module each name stands for."""
+    """Collects findings on one file. `names` maps each imported name to its module path."""
 
     def __init__(self, file: str, rules: Rules, own: set[str]) -> None:
         self.file, self.rules, self.own = file, rules, own
@@ -151,7 +151,7 @@ class Reader(ast.NodeVisitor):
             self.names[alias.asname or alias.name] = name
 
     def dotted(self, node: ast.expr) -> str | None:
-        """The module path that a chain of attributes spells, if it begins with an import."""
+        """Return the module path that a chain of attributes spells, if it begins with an import."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -199,7 +199,7 @@ class Reader(ast.NodeVisitor):
 
 
 def called_names(node: ast.AST) -> Iterator[str]:
-    """The last part of the name of each function that is called below a node."""
+    """Yield the last part of the name of each function that is called below a node."""
     for child in ast.walk(node):
         if isinstance(child, ast.Call):
             function = child.func
@@ -208,7 +208,7 @@ def called_names(node: ast.AST) -> Iterator[str]:
 
 
 def is_search(loop: ast.For) -> bool:
-    """Whether a loop goes through written-out settings, or their product, and trains in each."""
+    """Check whether a loop goes over literal settings, or their product, and trains with each."""
     literal = isinstance(loop.iter, ast.List | ast.Tuple) and len(loop.iter.elts) > 1
     product = bool(SEARCH_CALLS & set(called_names(loop.iter)))
     body = ast.Module(loop.body, [])
@@ -218,7 +218,7 @@ def is_search(loop: ast.For) -> bool:
 
 
 def parse(path: Path, file: str) -> ast.Module | Finding:
-    """The syntax tree of a file, or why there is none."""
+    """Return the syntax tree of a file, or a finding that says why there is none."""
     try:
         content = path.read_bytes()
         if len(content) > LARGEST_SOURCE:
@@ -231,13 +231,13 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
 
 
 def reserved_names(rules: Rules) -> set[str]:
-    """The modules whose place no file of a submission may take."""
+    """Return the modules that no file of a submission may replace."""
     packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
     return (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
 
 
 def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
-    """The program, and those of `files` that it imports, or that these import in turn."""
+    """Return the program and those of `files` that it imports, directly or indirectly."""
     known = {path.relative_to(folder).as_posix(): path for path in files if path.suffix == ".py"}
     found: dict[str, Path] = {}
     waiting = [program]
@@ -262,7 +262,7 @@ def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
 
 
 def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
-    """What all rules have to say about `files` below `folder`, of which `program` is run."""
+    """Apply all rules to `files` below `folder`; `program` is the one that is run."""
     findings: list[Finding] = []
     reserved = reserved_names(rules)
     own = {path.relative_to(folder).parts[0].split(".")[0] for path in folder.rglob("*.py")}
@@ -275,7 +275,7 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is compiled code"))
         elif path.suffix != ".py":
             continue
-        # A folder comes before an installed module only as a package.
+        # A folder takes precedence over an installed module only if it is a package.
         if module in reserved and (not inner or inner.startswith("__init__.")):
             message = f"takes the place of the module {module}"
             findings.append(Finding(Kind.FORBIDDEN, file, 1, message))

@@ -1,14 +1,14 @@
 """The state of a class run: a folder for each submission, and a SQLite index of them.
 
-    RUN/run.json                     what is graded, with what
-    RUN/submissions/ID/results.json  the result; `key` says what it is the result of
+    RUN/run.json                     what is graded, and with what
+    RUN/submissions/ID/results.json  the result; `key` identifies what it is the result of
                        report.html   the same as a page
                        earlier/N/    what regrading replaced
-    RUN/fetched/ID/                  weights by link
-    RUN/index.sqlite                 a row a submission; made anew from the folders at any time
+    RUN/fetched/ID/                  weights fetched from a link
+    RUN/index.sqlite                 one row per submission; can be rebuilt from the folders
 
-A result counts if its key is the one that grading would give it now, so a run that was killed goes
-on where it stopped, and nothing is graded twice unless something that matters has changed.
+A result counts if its key is the one that grading would give it now. So a run that was killed
+resumes where it stopped, and nothing is graded again unless something that matters has changed.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ RESULTS = "results.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission of a class: `submitted` and `students` as far as an export tells them."""
+    """A submission of a class. `submitted` and `students` are set only if an export has them."""
 
     id: str
     path: Path
@@ -48,9 +48,9 @@ class Entry:
 
 
 def find_submissions(folder: Path) -> list[Entry]:
-    """What lies in a folder: zips and folders, or a bulk export of Gradescope's.
+    """Find the submissions in a folder: zips and folders, or a bulk export from Gradescope.
 
-    Raises ArtifactError where there is nothing.
+    Raises ArtifactError if there are none.
     """
     if not folder.is_dir():
         raise ArtifactError(folder, "no such folder", "a folder of zips or folders")
@@ -68,7 +68,10 @@ def find_submissions(folder: Path) -> list[Entry]:
 
 
 def lone_zip(path: Path) -> Path:
-    """The zip in a folder that holds nothing else, as learning platforms export them; or `path`."""
+    """Return the zip in a folder that contains nothing else, otherwise `path`.
+
+    Learning platforms export such folders.
+    """
     inside = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
     alone = len(inside) == 1 and inside[0].suffix.lower() == ".zip"
     # A link could lead to another student's work.
@@ -76,7 +79,7 @@ def lone_zip(path: Path) -> Path:
 
 
 def read_export(folder: Path) -> list[Entry]:
-    """The submissions of a Gradescope export, whose metadata has Ruby's symbols for keys."""
+    """Read the submissions of a Gradescope export, whose metadata has Ruby symbols as keys."""
     path = folder / METADATA
     expected = "the metadata of a Gradescope export"
     try:
@@ -98,7 +101,7 @@ def read_export(folder: Path) -> list[Entry]:
 
 
 def hash_files(paths: list[Path], root: Path) -> str:
-    """SHA-256 of the names and contents of files below `root`; links are not followed."""
+    """Return the SHA-256 of the names and contents of files below `root`; do not follow links."""
     total = hashlib.sha256()
     for path in sorted(paths):
         content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -108,7 +111,7 @@ def hash_files(paths: list[Path], root: Path) -> str:
 
 
 def hash_submission(path: Path) -> str:
-    """SHA-256 of a zip, or of all files of a folder."""
+    """Return the SHA-256 of a zip, or of all files of a folder."""
     if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     files = [p for p in path.rglob("*") if p.is_symlink() or p.is_file()]
@@ -116,13 +119,13 @@ def hash_submission(path: Path) -> str:
 
 
 def grader_version() -> str:
-    """SHA-256 of the grader's own source: another grader may come to other results."""
+    """Return the SHA-256 of the grader's source, because another grader may give other results."""
     return hash_files(list(HOME.rglob("*.py")), HOME)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run grades with: recorded in run.json, and what `regrade` takes from there."""
+    """The settings of a run, recorded in run.json; `regrade` reads them from there."""
 
     submissions: Path
     assignment: str
@@ -139,7 +142,10 @@ class Run:
         self.folder = folder
 
     def save_plan(self, plan: Plan) -> None:
-        """Begin a run, or go on with one. Raises ArtifactError where that was begun otherwise."""
+        """Start or resume a run.
+
+        Raises ArtifactError if it was started with other settings, or cannot be written.
+        """
         path = self.folder / "run.json"
         if path.exists():
             before = self.plan()
@@ -159,7 +165,7 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else grades into this run meanwhile. Raises ArtifactError where somebody does."""
+        """Lock the run against other commands. Raises ArtifactError if another one locked it."""
         held = lock(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
         if held is None:
             raise ArtifactError(self.folder, "another command at work on it", "one at a time")
@@ -169,7 +175,7 @@ class Run:
             os.close(held)
 
     def plan(self) -> Plan:
-        """What the run was begun with. Raises ArtifactError where there is none."""
+        """Return the settings that the run started with. Raises ArtifactError if it has none."""
         path = self.folder / "run.json"
         try:
             text = json.loads(path.read_text())
@@ -187,19 +193,19 @@ class Run:
         return self.folder / "fetched" / submission
 
     def result(self, submission: str) -> dict[str, Any] | None:
-        """The results.json of a submission; None where there is none yet."""
+        """Return the results.json of a submission, or None if there is none yet."""
         try:
             return dict(json.loads((self.home(submission) / RESULTS).read_text()))
         except FileNotFoundError:
             return None
 
     def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every result so far, in the order of the ids."""
+        """Yield every result so far, in the order of the ids."""
         for path in sorted(self.folder.glob(f"submissions/*/{RESULTS}")):
             yield path.parent.name, dict(json.loads(path.read_text()))
 
     def set_aside(self, submission: str) -> None:
-        """Move a result to `earlier`, out of the way of the next."""
+        """Move a result to `earlier`, to make room for the next."""
         home = self.home(submission)
         number = max((int(p.name) for p in home.glob("earlier/*")), default=0) + 1
         target = home / "earlier" / f"{number}"
@@ -209,7 +215,7 @@ class Run:
                 shutil.move(home / name, target / name)
 
     def earlier(self, submission: str) -> dict[str, Any] | None:
-        """The result that was set aside last."""
+        """Return the result that was set aside last, or None."""
         paths = sorted(
             self.home(submission).glob(f"earlier/*/{RESULTS}"), key=lambda p: int(p.parent.name)
         )
@@ -243,7 +249,7 @@ class Run:
 
 
 def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> dict[str, str]:
-    """For each submission, what its result depends on, as a hash."""
+    """Return for each submission a hash of everything that its result depends on."""
     data = {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in data_files(assignment, plan.data).items()

@@ -1,16 +1,16 @@
-"""One untrusted command under limits: a command in, a verdict out. Knows nothing of assignments.
+"""Run one untrusted command under limits: a command in, a verdict out. Independent of assignments.
 
-Four levels, best first; `best_level` finds what a machine gives by trying:
+There are four levels, best first; `best_level` finds by trying which of them a machine supports:
 
-- full: another user, and new namespaces (bubblewrap) in which nothing of the machine is to be seen
-  but the system, the interpreter and what the command is given; no network.
-- unprivileged: the same namespaces for the user who grades.
-- confined: another user; Landlock, from Linux 5.13 on, keeps it from files that any user may read;
-  seccomp from the network.
-- trusted: limits alone. For one's own code.
+- full: another user, and new namespaces (bubblewrap) that show nothing of the machine except the
+  system, the interpreter and what the command is given; no network.
+- unprivileged: the same namespaces, for the user who grades.
+- confined: another user. Landlock, from Linux 5.13 on, blocks files that any user may read; seccomp
+  blocks the network.
+- trusted: limits only, for the user's own code.
 
-At every level the command has a cleared environment, no terminal, no standard input, bounded
-memory, processes, output and time, and all that it started is dead before `run` returns.
+At every level the command has a cleared environment, no terminal, no standard input, and bounded
+memory, processes, output and time. Everything that it started is dead before `run` returns.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ from .control_groups import ControlGroups, control_groups
 from .verdicts import Verdict
 
 LAUNCHER = Path(launcher.__file__)
-USERS = range(52_000, 53_000)  # ids that no system gives out; each command gets one of its own
+USERS = range(52_000, 53_000)  # ids that no system assigns; each command gets its own
 LOCKS = Path("/run/vae-grader")
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts")
@@ -46,11 +46,11 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
 KERNEL = ("/proc", "/sys/devices/system/cpu")
 
 PREFIX = "vae-grader-"  # of temporary folders
-ABANDONED_SECONDS = 60.0  # so old is one whose grader has had the time to lock it
+ABANDONED_SECONDS = 60.0  # older ones should have been locked by their grader
 
-TAIL = 64 << 10  # bytes of output kept from its beginning, and from its end
+TAIL = 64 << 10  # bytes of output kept at its beginning, and at its end
 POLL_SECONDS = 0.05
-PATIENCE_SECONDS = 20.0  # for the launcher to end, once told to
+PATIENCE_SECONDS = 20.0  # for the launcher to end after SIGTERM
 ADDRESS_SPACE = 16 << 30  # bytes above the memory limit: libraries reserve far more than they use
 
 
@@ -70,13 +70,15 @@ class Level(StrEnum):
 
 
 class SandboxError(Exception):
-    """The command could not be started as asked: a fault of the machine or the grader."""
+    """The command could not be run as requested: a fault of the machine or the grader."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use. Memory and disk in bytes, `files` and disk beside what it is given;
-    `processes` counts threads too.
+    """What a command may use.
+
+    Memory and disk are in bytes. `files` and `disk` do not include what it is given. `processes`
+    includes threads.
     """
 
     seconds: float = 300.0
@@ -92,10 +94,10 @@ BOUNDLESS = Limits(disk=1 << 62, files=1 << 62)
 
 @dataclass(frozen=True)
 class Command:
-    """`words` run in `folder`, the one place where it may write; all paths are absolute.
+    """`words` run in `folder`, the only place where it may write; all paths are absolute.
 
-    Next to the system it may read `readable`, and this Python if it `needs_python`; folders in
-    `hidden` are empty for it, where there are namespaces.
+    In addition to the system it may read `readable`, and this Python if it `needs_python`. If there
+    are namespaces, folders in `hidden` look empty to it.
     """
 
     words: tuple[str, ...]
@@ -110,7 +112,7 @@ class Command:
 
 @dataclass
 class Outcome:
-    """How a command ended: seconds of wall and processor time, bytes of memory at the peak."""
+    """How a command ended: wall and CPU time in seconds, peak memory in bytes."""
 
     verdict: Verdict
     code: int | None
@@ -123,7 +125,7 @@ class Outcome:
 
 @dataclass
 class Output:
-    """The beginning and the end of what a command prints, however much that is."""
+    """The beginning and the end of what a command prints, however much it prints."""
 
     head: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
@@ -137,7 +139,7 @@ class Output:
         del self.tail[:-TAIL]
 
     def read(self, pipe: int) -> bool:
-        """Take what a pipe has to give now; False at its end."""
+        """Read what is in a pipe now; return False at its end."""
         text = os.read(pipe, 1 << 16)
         self.add(text)
         return bool(text)
@@ -149,7 +151,7 @@ class Output:
 
 
 def lock(path: Path, flags: int) -> int | None:
-    """An open descriptor of `path`, locked until it is closed; None where it is locked already."""
+    """Return an open descriptor of `path`, locked until it is closed; None if already locked."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +163,7 @@ def lock(path: Path, flags: int) -> int | None:
 
 @contextlib.contextmanager
 def user_of_its_own() -> Iterator[int]:
-    """A user id that no other command of any grader on this machine has meanwhile."""
+    """Provide a user id that no other command of any grader here uses at the same time."""
     LOCKS.mkdir(mode=0o700, exist_ok=True)
     for uid in USERS:
         descriptor = lock(LOCKS / str(uid), os.O_CREAT | os.O_RDWR)
@@ -185,7 +187,7 @@ def interpreter() -> str:
 
 
 def environment(folder: Path, temporary: Path, cpus: int) -> dict[str, str]:
-    """What a command finds in its environment, and all of it."""
+    """Return the complete environment of a command."""
     threads = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     return {
         "PATH": f"{Path(interpreter()).parent}:/usr/bin:/bin",
@@ -202,7 +204,7 @@ def environment(folder: Path, temporary: Path, cpus: int) -> dict[str, str]:
 
 
 def interpreter_folders() -> list[Path]:
-    """Where the grader's own Python and its packages are."""
+    """Return the folders of the grader's own Python and its packages."""
     folders = map(Path, (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()))
     paths = {path for folder in folders if folder.exists() for path in (folder, folder.resolve())}
     paths = {path for path in paths if ".." not in path.parts}
@@ -211,7 +213,7 @@ def interpreter_folders() -> list[Path]:
 
 
 def bubblewrap(command: Command, temporary: Path, limits: Limits, report: int) -> list[str]:
-    """The words that run `command` in namespaces of its own."""
+    """Return the words that run `command` in its own namespaces."""
     words: list[str] = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
     words += ["--new-session", "--cap-drop", "ALL", "--json-status-fd", str(report)]
     words += ["--proc", "/proc", "--dev", "/dev"]
@@ -234,10 +236,10 @@ def bubblewrap(command: Command, temporary: Path, limits: Limits, report: int) -
 
 
 def threads() -> int:
-    """How many threads there are on this machine, as far as they can be seen."""
+    """Count the visible threads on this machine."""
     total = 0
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it may end meanwhile
+        with contextlib.suppress(OSError):  # it may have ended
             total += len(list((process / "task").iterdir()))
     return total
 
@@ -245,7 +247,7 @@ def threads() -> int:
 def plan(
     command: Command, limits: Limits, level: Level, uid: int | None, temporary: Path, report: int
 ) -> dict[str, Any]:
-    """What the launcher needs to know."""
+    """Return what the launcher needs to know."""
     cpus = sorted(os.sched_getaffinity(0))[: limits.cpus]
     files = [f"/etc/{name}" for name in SYSTEM_FILES]
     readable = [*map(Path, (*SYSTEM, *files, *KERNEL)), *command.readable_folders()]
@@ -253,7 +255,7 @@ def plan(
     if level.namespaces:
         words = bubblewrap(command, temporary, limits, report)
     processes = limits.processes
-    if not level.other_user:  # the limit counts all that the user runs
+    if not level.other_user:  # the limit counts everything that the user runs
         processes += threads()
     return {
         "parent": os.getpid(),
@@ -279,13 +281,13 @@ def plan(
 
 
 def give(folder: Path, uid: int) -> None:
-    """Make a user the owner of a folder that the grader filled, and of all in it."""
+    """Make a user the owner of a folder that the grader filled, and of everything in it."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def usage(folder: Path, limits: Limits) -> tuple[int, int]:
-    """Bytes and entries below a folder, counted no further than to one past the limits."""
+    """Count bytes and entries below a folder; stop once a limit is exceeded."""
     size = entries = 0
     folders = [str(folder)]
     while folders and size <= limits.disk and entries <= limits.files:
@@ -299,15 +301,15 @@ def usage(folder: Path, limits: Limits) -> tuple[int, int]:
                         folders.append(entry.path)
                     if entries > limits.files:
                         break
-        except FileNotFoundError:  # it changes while it is looked at
+        except FileNotFoundError:  # it changes while it is being read
             continue
-        except OSError:  # closed to the grader, or too deep: not meant well
+        except OSError:  # closed to the grader, or too deep: treated as hostile
             entries = limits.files + 1
     return size, entries
 
 
 def memory_of(root: int) -> int:
-    """Bytes of memory of all that descends from a process; pages that are shared count for each."""
+    """Return the bytes of memory of a process's descendants; count shared pages for each."""
     page, total = os.sysconf("SC_PAGESIZE"), 0
     for pid in launcher.descendants(root):
         with contextlib.suppress(OSError):
@@ -316,7 +318,7 @@ def memory_of(root: int) -> int:
 
 
 def proportional_memory_of(root: int) -> int:
-    """The same with shared pages divided among those that share them: exact, and slow."""
+    """Return the same as `memory_of`, with shared pages divided among processes: exact but slow."""
     total = 0
     for pid in launcher.descendants(root):
         with contextlib.suppress(OSError):
@@ -326,7 +328,7 @@ def proportional_memory_of(root: int) -> int:
 
 
 def unlinked_size(root: int) -> int:
-    """Bytes of files without a name that what descends from a process holds open."""
+    """Return the bytes of files without a name that a process's descendants hold open."""
     sizes: dict[tuple[int, int], int] = {}
     for pid in launcher.descendants(root):
         with contextlib.suppress(OSError):
@@ -339,7 +341,7 @@ def unlinked_size(root: int) -> int:
 
 
 class Watch:
-    """Looks at a running command every few moments: is it still within its limits?"""
+    """Checks whether a running command is still within its limits."""
 
     def __init__(
         self, pid: int, folders: tuple[Path, ...], limits: Limits, groups: ControlGroups
@@ -359,7 +361,7 @@ class Watch:
         return size > self.limits.disk or entries > self.limits.files
 
     def exceeded(self) -> Verdict | None:
-        """The limit that is exceeded, if one is."""
+        """Return the verdict for the limit that is exceeded, if one is."""
         if self.seconds > self.limits.seconds:
             return Verdict.TIME_LIMIT
         if self.disk_exceeded():
@@ -374,7 +376,7 @@ class Watch:
 
 
 def judge(code: int, output: str) -> Verdict:
-    """The verdict on a command that ended by itself, from its exit status and last words."""
+    """Judge a command that ended by itself, from its exit status and its last line of output."""
     if code == 0:
         return Verdict.OK
     last = output.rstrip().rpartition("\n")[2]
@@ -388,14 +390,14 @@ def judge(code: int, output: str) -> Verdict:
 
 
 def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Output]:
-    """Read what the command prints until its launcher ends; end it where it exceeds a limit."""
+    """Read what the command prints until its launcher ends; end it if it exceeds a limit."""
     assert process.stdout is not None
     pipe, output, exceeded = process.stdout.fileno(), Output(), None
     os.set_blocking(pipe, False)
     next_look = deadline = 0.0
     while process.poll() is None:
         if select.select([pipe], [], [], POLL_SECONDS)[0] and not output.read(pipe):
-            time.sleep(POLL_SECONDS)  # closed by a command that goes on
+            time.sleep(POLL_SECONDS)  # closed by a command that still runs
         now = time.monotonic()
         if exceeded is not None and now > deadline:
             process.kill()
@@ -413,7 +415,7 @@ def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Out
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder in which a stranger's program wrote: however deep, whatever its rights."""
+    """Remove a folder that an untrusted program wrote to, whatever its depth and permissions."""
     subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, stderr=subprocess.DEVNULL)
     subprocess.run(["rm", "-rf", "--", folder], check=True)
 
@@ -432,7 +434,7 @@ def remove_abandoned(parent: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for as long as it is needed; those of graders that were killed are removed."""
+    """Provide a folder until it is no longer needed; remove those of graders that were killed."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     descriptor = lock(folder, os.O_DIRECTORY)
     remove_abandoned(folder.parent)
@@ -453,7 +455,7 @@ def clear_shared_memory(uid: int) -> None:
 
 
 def start(details: dict[str, Any], report: int) -> subprocess.Popen:
-    """The launcher, at work on its plan."""
+    """Start the launcher on its plan."""
     words = [interpreter(), "-I", "-S", str(LAUNCHER), str(report), json.dumps(details)]
     return subprocess.Popen(
         words,
@@ -467,9 +469,9 @@ def start(details: dict[str, Any], report: int) -> subprocess.Popen:
 
 
 def run(command: Command, limits: Limits, level: Level) -> Outcome:
-    """Run `command` to its end, or to that of its limits.
+    """Run `command` until it ends or exceeds a limit.
 
-    Raises SandboxError where the machine does not give the level.
+    Raises SandboxError if the machine does not support the level.
     """
     with contextlib.ExitStack() as stack:
         uid = stack.enter_context(user_of_its_own()) if level.other_user else None
@@ -523,7 +525,7 @@ if missing:
 
 
 def obstacle(level: Level, *, with_python: bool = True) -> str | None:
-    """Return why this machine does not give `level`; None where it does.
+    """Return why this machine does not support `level`, or None if it does.
 
     Tries it by running a command: by default this Python, with what submissions import.
     """
@@ -545,12 +547,12 @@ def obstacle(level: Level, *, with_python: bool = True) -> str | None:
 
 @functools.cache
 def best_level() -> Level:
-    """Return the best level that this machine gives with this Python."""
+    """Return the best level that this machine supports with this Python."""
     return next((level for level in Level if obstacle(level) is None), Level.TRUSTED)
 
 
 @functools.cache
 def supported_level() -> Level:
-    """Return the best level that this machine gives to a Python that every user can read."""
+    """Return the best level that this machine supports for a Python that every user can read."""
     working = (level for level in Level if obstacle(level, with_python=False) is None)
     return next(working, Level.TRUSTED)

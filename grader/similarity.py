@@ -1,7 +1,7 @@
-"""Whose sources are alike? copydetect's fingerprints of token sequences, pair by pair.
+"""Similar sources, found pair by pair with copydetect's fingerprints of token sequences.
 
 Schleimer, Wilkerson and Aiken, "Winnowing: Local Algorithms for Document Fingerprinting" (SIGMOD
-2003). What it finds is for a person to look at; it takes no marks.
+2003). The pairs are flagged for review; no marks are deducted.
 """
 
 import shutil
@@ -18,13 +18,13 @@ from .runs import Entry
 from .sandbox import temporary_folder
 from .submission import open_submission
 
-THRESHOLD = 0.6  # of one source's fingerprints that are in the other too, known code left out
+THRESHOLD = 0.6  # share of a source's fingerprints that the other has too, without known code
 LARGEST = 1 << 20  # bytes of a source
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two submissions, and the larger share of one's source that is in the other."""
+    """Two submissions, and the larger share of one's source that is also in the other."""
 
     one: str
     other: str
@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Alike:
-    """Two files, the shares of each that the other has too, and their sources as marked HTML."""
+    """Two files, the share of each that the other has too, and their sources as marked-up HTML."""
 
     one: str
     other: str
@@ -44,13 +44,13 @@ class Alike:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """The submissions that they belong to."""
+        """Return the submissions that they belong to."""
         one, other = sorted((self.one.split("/")[0], self.other.split("/")[0]))
         return one, other
 
 
 def gather(entries: list[Entry], task: Assignment, folder: Path) -> None:
-    """Each submission's sources in a folder of its own; broken submissions are left out."""
+    """Copy each submission's sources to a folder of its own; leave out broken submissions."""
     for entry in entries:
         with temporary_folder() as scratch:
             try:
@@ -65,9 +65,9 @@ def gather(entries: list[Entry], task: Assignment, folder: Path) -> None:
 
 
 def compare(entries: list[Entry], task: Assignment, base: Path | None, out: Path) -> list[Pair]:
-    """The pairs beyond `THRESHOLD`, the most alike first; their page is written to `out`.
+    """Return the pairs above `THRESHOLD`, the most similar first; write their page to `out`.
 
-    Code that lies below `base`, such as the starter's, counts for nobody.
+    Code below `base`, such as starter code, is not counted.
     """
     with temporary_folder() as folder:
         gather(entries, task, folder)

@@ -1,7 +1,7 @@
-"""One run of the submitted program, as a stage of the assignment asks: in a folder of its own.
+"""Run the submitted program once, as a stage of the assignment requires, in a folder of its own.
 
-The folder holds a fresh copy of the submission and the artefacts that the assignment hands on; of
-what the run leaves in it only the named files are looked at.
+The folder contains a fresh copy of the submission and the artefacts that the stage needs. Of what
+the run leaves in it, only the named files are read.
 """
 
 import builtins
@@ -32,13 +32,13 @@ from .sandbox import Command, Level, Limits, interpreter
 from .submission import Submission
 from .verdicts import Verdict
 
-CARRIED_BYTES = 8 << 20  # of a submission's files, weights apart; larger ones hide weights
+CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 LINE_SIZE = 200  # characters of a program's last line
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a submission is assessed: where data and weights lie, what is run, and how sealed off."""
+    """How a submission is assessed: where data and weights are, what is run, at which level."""
 
     data_folder: Path
     level: Level
@@ -50,8 +50,11 @@ class Settings:
 
 @dataclass
 class Bench:
-    """What the steps of one assessment share. `made` has the artefacts so far, `answers` what is
-    in those that are scored, in the order of the data set."""
+    """What the steps of one assessment share.
+
+    `made` has the artefacts so far. `answers` has the content of those that are scored, in the
+    order of the data set.
+    """
 
     assignment: Assignment
     settings: Settings
@@ -62,11 +65,16 @@ class Bench:
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, np.ndarray] = field(default_factory=dict)
-    program_seconds: float = 0.0  # that the submission has run so far
+    program_seconds: float = 0.0  # for which the submission has run so far
 
 
 def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
-    """A submission's files that its runs get, small ones first, and those beyond the room."""
+    """Return the files of a submission that its runs get, small ones first, and the rest.
+
+    The rest are the files that exceed the limit on their total size, `CARRIED_BYTES`.
+
+    Files and folders named in `left_out` are in neither list.
+    """
     kept: list[Path] = []
     rest: list[Path] = []
     room = CARRIED_BYTES
@@ -82,7 +90,7 @@ def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Pa
 
 
 def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
-    """A fresh copy of the submission in `folder`, with the artefacts that the stage needs."""
+    """Copy the submission and the artefacts that the stage needs to `folder`."""
     home = bench.submission.folder
     kept, _ = carried_files(home, set(bench.assignment.artefact))
     for path in kept:
@@ -105,9 +113,10 @@ def limits_of(stage: Stage) -> Limits:
 
 
 def last_words(output: str, whole: bool) -> str:
-    """The last line that says anything, as a traceback's does.
+    """Return the last line that is not empty: in a traceback, it names the error.
 
-    Unless `whole`, only the kind of error and where it arose: the text could carry test images.
+    Unless `whole`, return only the kind of error and where it was raised, because the text could
+    contain test images.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
@@ -121,14 +130,14 @@ def last_words(output: str, whole: bool) -> str:
 
 
 def missing_module(output: str, bench: Bench) -> str | None:
-    """The allowed module whose absence here ended a program, if one did."""
+    """Return the allowed module whose absence here ended a program, if one did."""
     found = re.search(r"ModuleNotFoundError: No module named '([A-Za-z_]\w*)", output)
     allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
     return found[1] if found and found[1] in allowed and not rules.installed(found[1]) else None
 
 
 def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> str:
-    """What happened, in words for the student."""
+    """Describe what happened, for the student."""
     limits = stage.limits
     return {
         Verdict.OK: "",
@@ -148,7 +157,7 @@ def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> 
 def stage_run(
     bench: Bench, stage: Stage, copies: dict[str, Path], given: dict[str, Path]
 ) -> Iterator[tuple[Step, Path]]:
-    """Run a stage on these copies and artefacts; its step, and the folder it leaves behind."""
+    """Run a stage on these copies and artefacts; yield its step and the folder it leaves behind."""
     with sandbox.temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
@@ -182,7 +191,7 @@ def stage_run(
 
 
 def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) -> dict[str, Path]:
-    """Copy what the stage made out of its folder. A file that is missing makes the format wrong."""
+    """Copy what the stage made out of its folder. If a file is missing, the format is wrong."""
     into.mkdir(exist_ok=True)
     made = {}
     for name in stage.makes:
@@ -199,12 +208,12 @@ def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) ->
 
 
 def plain(error: ArtifactError, folder: Path) -> str:
-    """An error's text without the grader's own folders."""
+    """Return an error's text without the grader's own folders."""
     return str(error).replace(f"{folder}/", "")
 
 
 def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
-    """What a stage wrote, for a student who looks for a file that is not there."""
+    """List what a stage wrote, for a student who looks for a missing file."""
     old = {path.name for path in bench.submission.folder.iterdir()} | set(stage.needs)
     try:
         names = sorted({path.name[:NAME_SIZE] for path in folder.iterdir()} - old)[:NAMES]
@@ -214,7 +223,7 @@ def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
 
 
 def read_answers(artefact: Artefact, path: Path, data: DataSet, remarks: Remarks) -> np.ndarray:
-    """What an artefact says of each image of the copy. Raises ArtifactError."""
+    """Return what an artefact says about each image of the copy. Raises ArtifactError."""
     if artefact.kind == "images":
         return read_reconstructions(path, remarks, len(data.images), data.side)
     assert artefact.column is not None
@@ -222,7 +231,7 @@ def read_answers(artefact: Artefact, path: Path, data: DataSet, remarks: Remarks
 
 
 def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
-    """Read the artefacts that are scored; what they deviate in becomes the step's message."""
+    """Read the artefacts that are scored; errors become the step's message, deviations remarks."""
     for name, path in made.items():
         artefact = bench.assignment.artefact[name]
         if artefact.of is None:
@@ -237,7 +246,7 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
 
 
 def run_stage(bench: Bench, stage: Stage) -> Step:
-    """Run a stage for the record: its artefacts count, unless it was stopped at a limit."""
+    """Run a stage; its artefacts count, unless a limit stopped it or a package is missing here."""
     missing = [name for name in stage.needs if name not in bench.made]
     if missing:
         message = f"there is no {' and no '.join(missing)} to go on with"

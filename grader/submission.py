@@ -1,7 +1,7 @@
-"""A zip or a folder that a student handed in -> a checked tree of plain files.
+"""Turn a zip or a folder that a student handed in into a checked tree of plain files.
 
-Nothing of it is run or followed: an archive is unpacked by this module's own rules, because the
-usual tools make the links and the paths that an archive asks for.
+Nothing in it is run, and no link is followed. An archive is unpacked by this module's own rules,
+because the usual tools create whatever links and paths an archive contains.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
 @dataclass
 class Submission:
-    """A submission that can be run: `folder` holds the program; `remarks` are for the student."""
+    """A submission that can be run: `folder` has the program; `remarks` are for the student."""
 
     name: str
     folder: Path
@@ -35,12 +35,15 @@ class Submission:
 
 
 def ignored(path: PurePosixPath) -> bool:
-    """Whether a file is left by a system or a tool, and no part of the work."""
+    """Check whether a file was left by a system or a tool and is not part of the work."""
     return bool(set(path.parts) & IGNORED) or path.name.startswith("._")
 
 
 def safe_path(archive: Path, name: str) -> PurePosixPath:
-    """The path of an archive's entry. Raises ArtifactError where it could lead elsewhere."""
+    """Return the path of an archive's entry.
+
+    Raises ArtifactError if it could lead elsewhere, is too long or deep, or cannot be printed.
+    """
     path = PurePosixPath(name)
     expected = "paths within the submission, with / between folders"
     if "\\" in name:
@@ -55,7 +58,7 @@ def safe_path(archive: Path, name: str) -> PurePosixPath:
 
 
 def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The files of an archive that may be unpacked. Raises ArtifactError for a suspicious one."""
+    """Return the files of an archive to unpack. Raises ArtifactError for a suspicious entry."""
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     if len(archive.infolist()) > MOST_ENTRIES:
         raise ArtifactError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
@@ -66,7 +69,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ArtifactError(path, f"'{name}', a link or a device", "plain files and folders")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # The others inflate a chunk as a whole, however large it grows.
+            # The others decompress a chunk as a whole, however large it becomes.
             raise ArtifactError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
             raise ArtifactError(path, f"'{name}', which is encrypted", "no password")
@@ -85,7 +88,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
 def unpack(path: Path, destination: Path) -> None:
     """Write the files of the zip archive at `path` below `destination`.
 
-    Raises ArtifactError for what is no archive, leads outside, or unpacks to too much.
+    Raises ArtifactError if it is not an archive, leads outside, or unpacks to too much.
     """
     left = MOST_BYTES
     try:
@@ -107,7 +110,7 @@ def unpack(path: Path, destination: Path) -> None:
 
 
 def copy_folder(path: Path, destination: Path) -> None:
-    """Copy the plain files of a folder, hidden ones and builds left out. Raises ArtifactError."""
+    """Copy the plain files of a folder, except hidden ones and builds. Raises ArtifactError."""
     left = MOST_BYTES
     for entries, source in enumerate(plain_files(path), 1):
         safe_path(path, source.relative_to(path).as_posix())
@@ -121,7 +124,7 @@ def copy_folder(path: Path, destination: Path) -> None:
 
 
 def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """The files below `folder` in order of their names. Raises ArtifactError for a link."""
+    """Yield the files below `folder` in order of their names. Raises ArtifactError for a link."""
     if depth > DEEPEST:
         raise ArtifactError(folder, "folders deep beyond use", f"at most {DEEPEST}")
     for path in sorted(folder.iterdir()):
@@ -136,7 +139,7 @@ def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files below `folder`."""
+    """Return the SHA-256 of the names and contents of all files below `folder`."""
     total = hashlib.sha256()
     for path in plain_files(folder):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -145,7 +148,7 @@ def digest(folder: Path) -> str:
 
 
 def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> Path:
-    """The folder that holds the program: asked for is one folder with everything in it."""
+    """Return the folder that contains the program; expected is one folder with everything in it."""
     programs = (path for path in folder.rglob(program) if path.is_file())
     found = sorted(programs, key=lambda p: len(p.parts))
     if not found:
@@ -163,7 +166,7 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
 def open_submission(path: Path, assignment: Assignment, destination: Path) -> Submission:
     """Unpack the zip, or copy the folder, at `path` to the empty folder `destination`; check it.
 
-    Raises ArtifactError where there is nothing that could be run.
+    Raises ArtifactError if there is nothing that could be run.
     """
     remarks: list[str] = []
     layout = assignment.submission

@@ -12,5 +12,5 @@ class Verdict(StrEnum):
     OUTPUT_LIMIT = "OUTPUT_LIMIT"
     FORBIDDEN = "FORBIDDEN"
     SKIPPED = "SKIPPED"
-    ENVIRONMENT = "ENVIRONMENT"  # an allowed package is missing here: no fault of the student's
+    ENVIRONMENT = "ENVIRONMENT"  # an allowed package is missing here; not the student's fault
     INTERNAL = "INTERNAL"
