@@ -16,13 +16,13 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from benchmarks.common import ROOT, save
+from grader.assessment.pipeline import assess
+from grader.assessment.stages import Settings
 from grader.assignment import read_assignment
+from grader.display.report_page import render
+from grader.display.results import to_gradescope
 from grader.metrics import ssim
-from grader.pipeline import assess
-from grader.report import render
-from grader.results import to_gradescope
-from grader.sandbox import best_level
-from grader.stages import Settings
+from grader.sandbox.isolation import best_level
 
 ROUNDS = 5
 IMAGES = 10_000

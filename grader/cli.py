@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from . import HOME, PROGRAM, __version__, class_commands, gradescope, metrics, results
+from . import HOME, PROGRAM, __version__, metrics
 from .artifacts import (
     ArtifactError,
     Remarks,
@@ -23,19 +23,22 @@ from .artifacts import (
     read_truth_images,
     read_truth_labels,
 )
+from .assessment.pipeline import assess, weights_in
+from .assessment.stages import Settings, carried_files
 from .assignment import read_assignment
-from .bundle import ROOT, bundle, require_repository
-from .check import check_submission
+from .classroom import class_commands
+from .display import results
+from .display.report_page import render
 from .files import write_whole
-from .launcher import landlock_version
-from .layout import problem_of_address, problem_of_link, read_lines
-from .package import Authors, package
-from .pipeline import assess, weights_in
-from .report import render
-from .rules import check as check_rules
-from .sandbox import Level, best_level, obstacle, supported_level, temporary_folder
-from .stages import Settings, carried_files
-from .submission import open_submission
+from .sandbox.isolation import Level, best_level, obstacle, supported_level, temporary_folder
+from .sandbox.launcher import landlock_version
+from .shipping import gradescope
+from .shipping.bundle import ROOT, bundle, require_repository
+from .shipping.package import Authors, package
+from .submission.check import check_submission
+from .submission.contents import problem_of_address, problem_of_link, read_lines
+from .submission.rules import check as check_rules
+from .submission.unpacking import open_submission
 
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # needed only by the commands for a class

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import recipe
 import vae
-from grader import sandbox
+from grader.sandbox import isolation
 from studies.demo_data import enlarge, write_mnist
 
 # A busy machine must not make a test fail; fixtures that examples share are never written to.
@@ -24,7 +24,7 @@ settings.load_profile("any machine")
 
 
 def pytest_report_header() -> str:
-    return f"sandbox: {sandbox.best_level()}"
+    return f"sandbox: {isolation.best_level()}"
 
 
 @pytest.fixture(scope="session")

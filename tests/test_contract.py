@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import losses
 import models
-from grader.bundle import bundle
+from grader.shipping.bundle import bundle
 
 
 def load_bundle(folder: Path) -> ModuleType:

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader import sandbox
 from grader.assignment import Assignment, Limits, read_assignment
-from grader.sandbox import Level
+from grader.sandbox import isolation
+from grader.sandbox.isolation import Level
 from tests.conftest import shapes
 
 A3_FILES = {"train": 120, "val": 15, "test_recon": 10, "test": 60}
@@ -34,10 +34,10 @@ def a3() -> Assignment:
 @pytest.fixture(scope="session")
 def level() -> Level:
     """Return this machine's best level for untrusted code; skip the test if it has none."""
-    best = sandbox.best_level()
+    best = isolation.best_level()
     if best is Level.TRUSTED:
         pytest.skip(
-            f"needs a sandbox; python -m grader doctor says how: {sandbox.obstacle(Level.FULL)}"
+            f"needs a sandbox; python -m grader doctor says how: {isolation.obstacle(Level.FULL)}"
         )
     return best
 

@@ -14,10 +14,10 @@ import pytest
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.batch import most_jobs, one_processor_each, processor_of_its_own
-from grader.bundle import ROOT
-from grader.runs import Run
-from grader.sandbox import Level
+from grader.classroom.batch import most_jobs, one_processor_each, processor_of_its_own
+from grader.classroom.runs import Run
+from grader.sandbox.isolation import Level
+from grader.shipping.bundle import ROOT
 from tests.grader.classes import entry_number, grader, make_class
 
 COUNT = 6
@@ -373,7 +373,7 @@ def test_a_missing_package_of_the_class_commands_is_one_line(
     graded: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "copydetect", None)
-    monkeypatch.delitem(sys.modules, "grader.similarity", raising=False)
+    monkeypatch.delitem(sys.modules, "grader.classroom.similarity", raising=False)
     assert grader(f"similarity {graded[0]}/run", monkeypatch) == 2
     err = capsys.readouterr().err
     assert err == "this command needs copydetect; python -m pip install copydetect\n"

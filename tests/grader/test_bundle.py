@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader import bundle as bundling
 from grader.assignment import read_assignment
-from grader.bundle import CORE, ENTRY, ROOT, bundle
-from grader.rules import check
+from grader.shipping import bundle as bundling
+from grader.shipping.bundle import CORE, ENTRY, ROOT, bundle
+from grader.submission.rules import check
 
 COMMANDS = (
     "train.npz val.npz train vae.pth gmm_params.pkl --epochs 2",

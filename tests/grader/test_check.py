@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from matplotlib.figure import Figure
 
 from grader.assignment import read_assignment
-from grader.check import check_submission
 from grader.cli import main
-from grader.layout import Check, problem_of_address
+from grader.submission.check import check_submission
+from grader.submission.contents import Check, problem_of_address
 from tests.mutations import damaged
 
 A3 = read_assignment("a3")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.control_groups import control_groups, mounts
+from grader.sandbox.control_groups import control_groups, mounts
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or "memory" not in mounts() or not os.access(mounts()["memory"], os.W_OK),

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from grader import fetch as fetching
-from grader import layout
 from grader.assignment import read_assignment
-from grader.fetch import fetch_all, verify
-from grader.runs import Entry, Run, find_submissions
+from grader.classroom import fetch as fetching
+from grader.classroom.fetch import fetch_all, verify
+from grader.classroom.runs import Entry, Run, find_submissions
+from grader.submission import contents
 
 A3 = read_assignment("a3")
 WEIGHTS = {"vae.pth": b"weights", "gmm_params.pkl": b"mixture"}
@@ -147,4 +147,4 @@ def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.Mo
     records = fetch_all(submissions(tmp_path / "class", links), A3, Run(tmp_path / "run"))
     assert [record.get("problem") for record in records.values()] == [None, None]
     assert asked == list(links.items())
-    assert layout.problem_of_address(links["file"], "x") is None
+    assert contents.problem_of_address(links["file"], "x") is None

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.gradebook import Book, gradebook, harmless, marks_template, read_marks, write_gradebook
-from grader.lateness import read_time
-from grader.runs import Entry
+from grader.classroom.gradebook import (
+    Book,
+    gradebook,
+    harmless,
+    marks_template,
+    read_marks,
+    write_gradebook,
+)
+from grader.classroom.lateness import read_time
+from grader.classroom.runs import Entry
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
 FULL = read_assignment("a3")

@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from grader import fetch as fetching
-from grader import gradescope
 from grader.assignment import read_assignment
-from grader.gradescope import for_gradescope, grade_upload, pack, read_upload
-from grader.sandbox import Level
+from grader.classroom import fetch as fetching
+from grader.sandbox.isolation import Level
+from grader.shipping import gradescope
+from grader.shipping.gradescope import for_gradescope, grade_upload, pack, read_upload
 from tests.grader.test_check import GOOD, NAME
 
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())

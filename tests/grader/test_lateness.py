@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.lateness import days_late, due_date, read_extensions, read_time, share_lost
+from grader.classroom.lateness import days_late, due_date, read_extensions, read_time, share_lost
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
 POLICY = read_assignment("a3").late

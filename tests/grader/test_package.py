@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from grader.assignment import read_assignment
-from grader.bundle import bundle
-from grader.check import check_submission
 from grader.cli import main
+from grader.shipping.bundle import bundle
+from grader.submission.check import check_submission
 
 Run = Callable[..., tuple[int, str, str]]
 LINK = "https://drive.google.com/file/d/1"

@@ -12,16 +12,18 @@ import jsonschema
 import numpy as np
 import pytest
 
-from grader import metrics, report, results, sandbox
+from grader import metrics
 from grader.artifacts import ArtifactError, Remarks, read_predictions, read_reconstructions
+from grader.assessment.copies import read_data_set, write_copy
+from grader.assessment.grade import Grade, Mark
+from grader.assessment.pipeline import assess
+from grader.assessment.stages import Settings
 from grader.assignment import Assignment, read_assignment
-from grader.bundle import CORE, ROOT
-from grader.copies import read_data_set, write_copy
-from grader.grade import Grade, Mark
-from grader.launcher import descendants
-from grader.pipeline import assess
-from grader.sandbox import Level
-from grader.stages import Settings
+from grader.display import report_page, results
+from grader.sandbox import isolation
+from grader.sandbox.isolation import Level
+from grader.sandbox.launcher import descendants
+from grader.shipping.bundle import CORE, ROOT
 from grader.verdicts import Verdict
 from tests.grader.processes import command_lines, wait_until
 from tests.grader.test_exploits import program
@@ -56,7 +58,7 @@ def test_an_honest_submission_gets_a_result_that_explains_itself(honest: Grade) 
         assert 0 < by_name[name]["score"] <= 40
     assert content["score"] == float(sum(mark.points for mark in honest.marks))
     assert "Report: up to 20 points, marked by hand" in content["output"]
-    page = report.render(honest)
+    page = report_page.render(honest)
     assert page.count("data:image/png;base64") == 2
     assert "http://" not in page.replace("http-equiv", "")
 
@@ -161,7 +163,7 @@ def test_another_assignment_needs_no_other_grader(
     assert [str(step.verdict) for step in grade.steps] == ["OK"] * 4
     assert grade.points == Decimal("12.50")
     assert check_results(grade)["tests"][-1]["max_score"] == 12.5
-    assert report.render(grade)
+    assert report_page.render(grade)
 
 
 def test_weights_are_taken_from_the_first_place_that_has_them(
@@ -212,7 +214,7 @@ def test_a_submission_that_cannot_be_opened_gets_a_result_too(
     content = check_results(grade)
     assert content["score"] == 0
     assert str(tmp_path) not in json.dumps(content)
-    assert report.render(grade)
+    assert report_page.render(grade)
 
 
 def test_a_format_penalty_is_taken_where_the_assignment_says_so(
@@ -332,7 +334,7 @@ def at_work(word: str, grader: int) -> set[int]:
 def test_every_level_comes_to_the_same_marks(
     honest: Grade, submit: Submit, data_folder: Path, a3: Assignment, other: Level
 ) -> None:
-    if (why := sandbox.obstacle(other)) is not None:
+    if (why := isolation.obstacle(other)) is not None:
         pytest.skip(why)
     grade = assess(submit({"vae.py": program()}), a3, Settings(data_folder, other))
     assert grade.marks == honest.marks

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import Rules, read_assignment
-from grader.rules import Finding, Kind, decide, imported_files, package_folders
-from grader.rules import check as check_files
+from grader.submission.rules import Finding, Kind, decide, imported_files, package_folders
+from grader.submission.rules import check as check_files
 from tests.mutations import damaged
 
 RULES = read_assignment("a3").rules

@@ -7,7 +7,7 @@ import pytest
 
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.runs import Plan, Run, find_submissions, hash_submission, keys
+from grader.classroom.runs import Plan, Run, find_submissions, hash_submission, keys
 from tests.grader.classes import make_class
 
 A3 = read_assignment("a3")

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from grader import sandbox
-from grader.sandbox import Command, Level, Limits, Outcome
+from grader.sandbox import isolation
+from grader.sandbox.isolation import Command, Level, Limits, Outcome
 from grader.verdicts import Verdict
 from tests.grader.processes import alive, wait_until
 
-LEVELS = [level for level in Level if sandbox.obstacle(level) is None]
+LEVELS = [level for level in Level if isolation.obstacle(level) is None]
 SEALED = [level for level in LEVELS if level is not Level.TRUSTED]
 LIMITS = Limits(seconds=60, memory=512 << 20, disk=8 << 20, files=200, processes=50, cpus=1)
 
@@ -28,7 +28,7 @@ LIMITS = Limits(seconds=60, memory=512 << 20, disk=8 << 20, files=200, processes
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """Provide a folder that other users may traverse, since pytest's own are closed to them."""
-    with sandbox.temporary_folder() as folder:
+    with isolation.temporary_folder() as folder:
         folder.chmod(0o711)
         yield folder
 
@@ -50,7 +50,7 @@ def run(
 ) -> Outcome:
     """Run a Python program, given as text, in the sandbox."""
     command = (sys.executable, "-c", textwrap.dedent(program), *map(str, words))
-    return sandbox.run(Command(command, folder, readable, hidden), limits, level)
+    return isolation.run(Command(command, folder, readable, hidden), limits, level)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -79,7 +79,7 @@ def test_a_python_named_by_a_roundabout_path_works_as_well(
     around = python.parent / ".." / python.parent.name
     monkeypatch.setattr(sys, "executable", str(around / python.name))
     monkeypatch.setattr(sys, "prefix", str(around / ".."))
-    assert sandbox.obstacle(level) is None
+    assert isolation.obstacle(level) is None
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -97,7 +97,7 @@ def test_output_without_end_is_cut(level: Level, folder: Path) -> None:
     outcome = run(level, folder, program)
     assert outcome.verdict is Verdict.OK
     assert outcome.output_bytes == 1010 * 100_000
-    assert len(outcome.output) < 3 * sandbox.TAIL
+    assert len(outcome.output) < 3 * isolation.TAIL
     assert outcome.output.startswith("000000000x")
     assert outcome.output.splitlines()[-1].startswith("000099999x")
 
@@ -163,7 +163,7 @@ def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path
 )
 def test_what_it_may_write_is_limited(level: Level, folder: Path, program: str) -> None:
     assert run(level, folder, program).verdict is Verdict.OUTPUT_LIMIT
-    sandbox.remove(folder)
+    isolation.remove(folder)
     assert not folder.exists()
 
 
@@ -335,16 +335,16 @@ def test_temporary_folders_of_dead_graders_are_removed(
     (old / "deep").mkdir(parents=True)
     os.utime(old, (0, 0))
     (tmp_path / "other").mkdir()
-    with sandbox.temporary_folder() as first:
+    with isolation.temporary_folder() as first:
         os.utime(first, (0, 0))
-        with sandbox.temporary_folder() as second:
+        with isolation.temporary_folder() as second:
             assert sorted(tmp_path.iterdir()) == sorted([first, second, tmp_path / "other"])
     assert list(tmp_path.iterdir()) == [tmp_path / "other"]
 
 
 def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
-    with pytest.raises(sandbox.SandboxError, match="nowhere"):
-        sandbox.run(Command(("/nowhere",), folder), LIMITS, Level.TRUSTED)
+    with pytest.raises(isolation.SandboxError, match="nowhere"):
+        isolation.run(Command(("/nowhere",), folder), LIMITS, Level.TRUSTED)
 
 
 @pytest.mark.slow
@@ -368,6 +368,6 @@ def test_the_unprivileged_level_holds_too(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    sandbox.remove(home)
+    isolation.remove(home)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "unprivileged" in run.stdout or "passed" in run.stdout

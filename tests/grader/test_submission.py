@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from grader import submission
 from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
-from grader.submission import Submission, open_submission
+from grader.submission import unpacking
+from grader.submission.unpacking import Submission, open_submission
 from tests.mutations import damaged
 
 A3 = read_assignment("a3")
@@ -131,7 +131,7 @@ def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_bomb_is_stopped_while_it_unpacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "MOST_BYTES", 4 << 20)
+    monkeypatch.setattr(unpacking, "MOST_BYTES", 4 << 20)
     with pytest.raises(ArtifactError, match="more than 4 MiB"):
         open_zip(tmp_path, zipped({"work/vae.py": "", "work/zeros": bytes(64 << 20)}))
     size = sum(path.stat().st_size for path in (tmp_path / "tree").rglob("*"))

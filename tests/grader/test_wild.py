@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from grader.assessment.pipeline import assess
+from grader.assessment.stages import Settings
 from grader.assignment import Assignment
-from grader.pipeline import assess
-from grader.sandbox import Level
-from grader.stages import Settings
+from grader.sandbox.isolation import Level
 
 WILD = Path(__file__).parents[1] / "wild"
 LONG = {"reads_labels", "workers"}  # they train as long as `plain` does

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .artifacts import ArtifactError, read_file
-from .assignment import Late
+from ..artifacts import ArtifactError, read_file
+from ..assignment import Late
 
 DAY = timedelta(days=1)
 LARGEST = 4 << 20

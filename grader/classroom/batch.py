@@ -16,18 +16,18 @@ from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 
-from . import sandbox
-from .artifacts import ArtifactError
-from .assignment import Assignment, read_assignment
-from .files import write_whole
-from .grade import Flag, Grade, Mark, Step
-from .pipeline import assess
-from .report import render
-from .results import to_gradescope
+from ..artifacts import ArtifactError
+from ..assessment.grade import Flag, Grade, Mark, Step
+from ..assessment.pipeline import assess
+from ..assessment.stages import Settings
+from ..assignment import Assignment, read_assignment
+from ..display.report_page import render
+from ..display.results import to_gradescope
+from ..files import write_whole
+from ..sandbox import isolation
+from ..sandbox.isolation import Level
+from ..verdicts import Verdict
 from .runs import RESULTS, Entry, Plan, Run, find_submissions, keys
-from .sandbox import Level
-from .stages import Settings
-from .verdicts import Verdict
 
 FRACTION = 0.9  # of the machine's memory, for all submissions that run at once
 
@@ -74,7 +74,7 @@ def processor_of_its_own() -> Iterator[None]:
     folder = Path(tempfile.gettempdir(), f"vae-grader-processors-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     for processor in sorted(before):
-        held = sandbox.lock(folder / str(processor), os.O_CREAT | os.O_RDWR)
+        held = isolation.lock(folder / str(processor), os.O_CREAT | os.O_RDWR)
         if held is not None:
             try:
                 os.sched_setaffinity(0, {processor})
@@ -184,7 +184,7 @@ def grade_class(
     # The zips of a class have different names.
     layout = task.submission.model_copy(update={"zip_name": None})
     task = task.model_copy(update={"submission": layout})
-    level = sandbox.best_level()
+    level = isolation.best_level()
     todo = waiting(entries, wanted, run)
     for entry in todo:
         watch(entry.id, "queued")

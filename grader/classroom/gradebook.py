@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from .artifacts import ArtifactError, printable
-from .assignment import Assignment
-from .files import DATE, write_whole
-from .grade import rounded
+from ..artifacts import ArtifactError, printable
+from ..assessment.grade import rounded
+from ..assignment import Assignment
+from ..files import DATE, write_whole
 from .lateness import days_late, due_date, share_lost
 from .runs import Entry
 

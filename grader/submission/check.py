@@ -4,15 +4,15 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from ..artifacts import ArtifactError, count_numbers
+from ..assessment.stages import carried_files, plain
+from ..assignment import Assignment, Layout
+from ..sandbox.isolation import Level, temporary_folder
 from . import rules
-from .artifacts import ArtifactError, count_numbers
-from .assignment import Assignment, Layout
-from .layout import Check, Contents, problem_of_link
+from .contents import Check, Contents, problem_of_link
 from .pdf import read_pdf
 from .rules import Kind
-from .sandbox import Level, temporary_folder
-from .stages import carried_files, plain
-from .submission import Submission, ignored, open_submission
+from .unpacking import Submission, ignored, open_submission
 
 ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}

@@ -15,19 +15,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from . import HOME, results
-from .artifacts import ArtifactError
-from .assignment import FOLDER, Assignment, read_assignment
-from .copies import data_files
-from .fetch import fetch
-from .files import write_whole, zipped
-from .grade import Grade, rounded
-from .lateness import days_late, read_time, share_lost
-from .pipeline import assess, weights_in
-from .runs import Entry
-from .sandbox import Level, best_level, temporary_folder
-from .stages import Settings
-from .submission import open_submission
+from .. import HOME
+from ..artifacts import ArtifactError
+from ..assessment.copies import data_files
+from ..assessment.grade import Grade, rounded
+from ..assessment.pipeline import assess, weights_in
+from ..assessment.stages import Settings
+from ..assignment import FOLDER, Assignment, read_assignment
+from ..classroom.fetch import fetch
+from ..classroom.lateness import days_late, read_time, share_lost
+from ..classroom.runs import Entry
+from ..display import results
+from ..files import write_whole, zipped
+from ..sandbox.isolation import Level, best_level, temporary_folder
+from ..submission.unpacking import open_submission
 
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import PROGRAM, sandbox
-from .artifacts import ArtifactError
-from .assignment import read_assignment
-from .copies import data_files
-from .files import write_whole
+from .. import PROGRAM
+from ..artifacts import ArtifactError
+from ..assessment.copies import data_files
+from ..assignment import read_assignment
+from ..display.results import PASSING, differences
+from ..files import write_whole
+from ..sandbox import isolation
+from ..sandbox.isolation import Level
 from .lateness import read_extensions
-from .results import PASSING, differences
 from .runs import Plan, Run, find_submissions
-from .sandbox import Level
 
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
@@ -38,7 +39,7 @@ def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
     from .batch import grade_class, most_jobs
     from .progress import Progress
 
-    if sandbox.best_level() is Level.TRUSTED:
+    if isolation.best_level() is Level.TRUSTED:
         raise typer.BadParameter(f"this machine has no sandbox ({PROGRAM} doctor says why)")
     room = most_jobs(read_assignment(run.plan().assignment))
     if jobs is not None and jobs > room and scheduler is None:

@@ -8,9 +8,9 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import HOME
+from .. import HOME
+from ..assessment.grade import Grade
 from . import pictures as drawings
-from .grade import Grade
 from .results import LABELS, mark_text, seconds_text, summary_text
 
 ENVIRONMENT = jinja2.Environment(

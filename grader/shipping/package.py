@@ -8,11 +8,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .artifacts import ArtifactError
-from .assignment import Assignment
+from ..artifacts import ArtifactError
+from ..assignment import Assignment
+from ..files import zipped
+from ..sandbox.isolation import temporary_folder
 from .bundle import ROOT, bundle
-from .files import zipped
-from .sandbox import temporary_folder
 
 TRAIN, VAL = "train", "val"  # data sets of the assignment
 

@@ -7,10 +7,10 @@ import json
 import shutil
 from pathlib import Path
 
-from . import sandbox
-from .artifacts import ArtifactError, read_file
-from .sandbox import Command, Level, Limits, interpreter
-from .verdicts import Verdict
+from ..artifacts import ArtifactError, read_file
+from ..sandbox import isolation
+from ..sandbox.isolation import Command, Level, Limits, interpreter
+from ..verdicts import Verdict
 
 LIMITS = Limits(seconds=20, memory=1 << 30, disk=1 << 20, files=10, processes=16, cpus=1)
 LARGEST = 64 << 20  # bytes
@@ -30,13 +30,13 @@ def read_pdf(path: Path, level: Level) -> tuple[int, str]:
     content = read_file(path, expected, LARGEST)
     if not content.startswith(b"%PDF-"):
         raise ArtifactError(path, "no PDF", expected)
-    with sandbox.temporary_folder() as scratch:
+    with isolation.temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
         folder.mkdir()
         shutil.copyfile(path, folder / "report.pdf")
         command = Command((interpreter(), "-I", "-c", READER, "report.pdf"), folder)
-        outcome = sandbox.run(command, LIMITS, level)
+        outcome = isolation.run(command, LIMITS, level)
     try:
         if outcome.verdict is not Verdict.OK:
             raise ValueError(outcome.verdict)

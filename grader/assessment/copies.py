@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifacts import (
+from ..artifacts import (
     ArtifactError,
     Remarks,
     array_names,
@@ -22,7 +22,7 @@ from .artifacts import (
     read_truth_images,
     read_truth_labels,
 )
-from .assignment import Assignment, Data
+from ..assignment import Assignment, Data
 
 
 @dataclass(frozen=True)

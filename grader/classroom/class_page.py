@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .assignment import Assignment
-from .files import write_whole
+from ..assignment import Assignment
+from ..display.report_page import ENVIRONMENT, embedded
+from ..files import write_whole
 from .gradebook import Book, gradebook
-from .report import ENVIRONMENT, embedded
 from .runs import Run
 from .similarity import Pair
 

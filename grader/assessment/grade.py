@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import Score
-from .verdicts import Verdict
+from ..metrics import Score
+from ..verdicts import Verdict
 
 CENT = Decimal("0.01")
 

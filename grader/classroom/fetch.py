@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 import gdown
 
-from .artifacts import ArtifactError, printable
-from .assignment import Assignment
-from .files import write_whole
-from .layout import problem_of_link, read_lines
+from ..artifacts import ArtifactError, printable
+from ..assignment import Assignment
+from ..files import write_whole
+from ..sandbox.isolation import temporary_folder
+from ..submission.contents import problem_of_link, read_lines
+from ..submission.unpacking import open_submission, unpack
 from .runs import Entry, Run, hash_submission
-from .sandbox import temporary_folder
-from .submission import open_submission, unpack
 
 LARGEST = 256 << 20  # bytes
 TIMEOUT = 60  # seconds without an answer

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .artifacts import ArtifactError
-from .assignment import Assignment
-from .layout import Contents, check_layout
+from ..artifacts import ArtifactError
+from ..assignment import Assignment
+from .contents import Contents, check_layout
 
 MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked

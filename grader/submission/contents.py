@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .artifacts import ArtifactError, printable, read_file
-from .assignment import Layout
+from ..artifacts import ArtifactError, printable, read_file
+from ..assignment import Layout
 
 TEXT_SIZE = 64 << 10
 EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them

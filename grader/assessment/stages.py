@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import rules, sandbox
-from .artifacts import (
+from ..artifacts import (
     NAME_SIZE,
     NAMES,
     ArtifactError,
@@ -25,12 +24,14 @@ from .artifacts import (
     read_predictions,
     read_reconstructions,
 )
-from .assignment import Artefact, Assignment, Stage
+from ..assignment import Artefact, Assignment, Stage
+from ..sandbox import isolation
+from ..sandbox.isolation import Command, Level, Limits, interpreter
+from ..submission import rules
+from ..submission.unpacking import Submission
+from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Grade, Step
-from .sandbox import Command, Level, Limits, interpreter
-from .submission import Submission
-from .verdicts import Verdict
 
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 LINE_SIZE = 200  # characters of a program's last line
@@ -158,7 +159,7 @@ def stage_run(
     bench: Bench, stage: Stage, copies: dict[str, Path], given: dict[str, Path]
 ) -> Iterator[tuple[Step, Path]]:
     """Run a stage on these copies and artefacts; yield its step and the folder it leaves behind."""
-    with sandbox.temporary_folder() as scratch:
+    with isolation.temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
         folder.mkdir()
@@ -170,7 +171,7 @@ def stage_run(
             readable=tuple(copies[name] for name in stage.used_data()),
             hidden=tuple(rules.package_folders(bench.assignment.rules.hidden)),
         )
-        outcome = sandbox.run(command, limits_of(stage), bench.settings.level)
+        outcome = isolation.run(command, limits_of(stage), bench.settings.level)
         bench.program_seconds += outcome.seconds
         verdict, module = outcome.verdict, missing_module(outcome.output, bench)
         if verdict is Verdict.RUNTIME_ERROR and module:

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from . import rules, sandbox
-from .artifacts import ArtifactError, count_numbers, printable
-from .assignment import Assignment, Data, Metric, Stage
-from .check import check_report
+from ..artifacts import ArtifactError, count_numbers, printable
+from ..assignment import Assignment, Data, Metric, Stage
+from ..metrics import classification_scores, reconstruction_scores
+from ..sandbox import isolation
+from ..sandbox.isolation import Level, SandboxError
+from ..submission import rules
+from ..submission.check import check_report
+from ..submission.unpacking import open_submission
+from ..verdicts import Verdict
 from .copies import read_data_set, read_labels, write_copy
 from .grade import Flag, Grade, Mark, Step
-from .metrics import classification_scores, reconstruction_scores
 from .probes import run_probes
-from .sandbox import Level, SandboxError
 from .stages import Bench, Settings, carried_files, limits_of, plain, run_stage
-from .submission import open_submission
-from .verdicts import Verdict
 
 PICTURES = 10  # images shown in a report
 
@@ -231,7 +232,7 @@ def assess(
         progress(grade)
         return step
 
-    with sandbox.temporary_folder() as scratch:
+    with isolation.temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}
         for name, copy in copies.items():

@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from . import HOME
-from .artifacts import ArtifactError
+from .. import HOME
+from ..artifacts import ArtifactError
 
 ROOT = HOME.parent
 CORE = (

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts import ArtifactError, Remarks, open_zip, read_file
-from .assignment import Assignment, Probe
+from ..artifacts import ArtifactError, Remarks, open_zip, read_file
+from ..assignment import Assignment, Probe
+from ..metrics import classification_scores, reconstruction_scores, ssim
+from ..sandbox.isolation import SandboxError
+from ..verdicts import Verdict
 from .copies import DataSet, write_copy
 from .grade import Flag, Step
-from .metrics import classification_scores, reconstruction_scores, ssim
-from .sandbox import SandboxError
 from .stages import Bench, collect, read_answers, stage_run
-from .verdicts import Verdict
 
 SAME = 0.01  # grey levels on the scale 0..1: two runs of a program may differ by as much
 

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .assignment import Assignment
-from .grade import Grade, Mark, Step
-from .layout import Check
-from .metrics import CONFIDENCE, ClassScore, Score
-from .verdicts import Verdict
+from ..assessment.grade import Grade, Mark, Step
+from ..assignment import Assignment
+from ..metrics import CONFIDENCE, ClassScore, Score
+from ..submission.contents import Check
+from ..verdicts import Verdict
 
 PARAMETERS_ALLOWED = 20_000_000
 PARAMETERS_ADVISED = 10_000_000

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from copydetect import CopyDetector
 
-from .artifacts import ArtifactError
-from .assignment import Assignment
-from .files import write_whole
-from .report import ENVIRONMENT
+from ..artifacts import ArtifactError
+from ..assignment import Assignment
+from ..display.report_page import ENVIRONMENT
+from ..files import write_whole
+from ..sandbox.isolation import temporary_folder
+from ..submission.unpacking import open_submission
 from .runs import Entry
-from .sandbox import temporary_folder
-from .submission import open_submission
 
 THRESHOLD = 0.6  # share of a source's fingerprints that the other has too, without known code
 LARGEST = 1 << 20  # bytes of a source

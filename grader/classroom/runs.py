@@ -25,13 +25,13 @@ from typing import Any
 
 import yaml
 
-from . import HOME
-from .artifacts import ArtifactError, printable
-from .assignment import Assignment
-from .copies import data_files
-from .files import write_whole
+from .. import HOME
+from ..artifacts import ArtifactError, printable
+from ..assessment.copies import data_files
+from ..assignment import Assignment
+from ..files import write_whole
+from ..sandbox.isolation import lock
 from .lateness import read_time
-from .sandbox import lock
 
 METADATA = "submission_metadata.yml"
 RESULTS = "results.json"

@@ -32,9 +32,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ..verdicts import Verdict
 from . import launcher
 from .control_groups import ControlGroups, control_groups
-from .verdicts import Verdict
 
 LAUNCHER = Path(launcher.__file__)
 USERS = range(52_000, 53_000)  # ids that no system assigns; each command gets its own
