@@ -61,6 +61,11 @@ class ArtifactError(Exception):
         super().__init__(printable(f"{path}: {found}; expected {expected}"))
 
 
+def without_folder(error: ArtifactError, folder: Path) -> str:
+    """Return an error's text without the path of the grader's own folder."""
+    return str(error).replace(f"{folder}/", "")
+
+
 @dataclass
 class Remarks:
     """Deviations from the required format in a file that could still be read."""

@@ -24,7 +24,7 @@ from .artifacts import (
     read_truth_labels,
 )
 from .assessment.pipeline import assess, weights_in
-from .assessment.stages import Settings, carried_files
+from .assessment.stages import Settings
 from .assignment import read_assignment
 from .classroom import class_commands
 from .display import results
@@ -38,7 +38,7 @@ from .shipping.package import Authors, package
 from .submission.check import check_submission
 from .submission.contents import problem_of_address, problem_of_link, read_lines
 from .submission.rules import check as check_rules
-from .submission.unpacking import open_submission
+from .submission.unpacking import carried_files, open_submission
 
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # needed only by the commands for a class

@@ -1,7 +1,6 @@
 """The way from a submission to a Grade: unpack -> rules -> stages -> probes -> score."""
 
 import hashlib
-import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts import ArtifactError, count_numbers, printable
+from ..artifacts import ArtifactError, printable, without_folder
 from ..assignment import Assignment, Data, Metric, Stage
 from ..metrics import classification_scores, reconstruction_scores
 from ..sandbox import isolation
 from ..sandbox.isolation import Level, SandboxError
 from ..submission import rules
 from ..submission.check import check_report
-from ..submission.unpacking import open_submission
+from ..submission.size import measure_size
+from ..submission.unpacking import carried_files, open_submission
 from ..verdicts import Verdict
 from .copies import read_data_set, read_labels, write_copy
 from .grade import Flag, Grade, Mark, Step
 from .probes import run_probes
-from .stages import Bench, Settings, carried_files, limits_of, plain, run_stage
+from .stages import Bench, Settings, limits_of, run_stage
 
 PICTURES = 10  # images shown in a report
 
@@ -53,30 +53,19 @@ def check_size(bench: Bench) -> Step | None:
 
     Return None if no limit is set or if there is no artefact.
     """
-    allowed = advised = None
-    for name in bench.assignment.trained_artefacts():
-        artefact = bench.assignment.artefact[name]
-        allowed = artefact.numbers_allowed or allowed
-        advised = artefact.numbers_advised or advised
-        if name not in bench.made:
-            continue
-        size = bench.made[name].stat().st_size
-        try:
-            weights = artefact.kind == "weights"
-            numbers = count_numbers(bench.made[name]) if weights else math.ceil(size / 8)
-        except ArtifactError as error:
-            numbers = size // 4
-            text = plain(error, bench.made[name].parent)
-            bench.grade.remarks.append(f"{text}; taken for {numbers:,} numbers")
-        bench.grade.numbers[name] = numbers
-    if allowed is None or not bench.grade.numbers:
+    size = measure_size(bench.made, bench.assignment)
+    bench.grade.numbers |= size.numbers
+    for text in size.unreadable:
+        bench.grade.remarks.append(f"{text}; its bytes are counted as numbers, four each")
+    if size.allowed is None or not size.numbers:
         return None
-    total = sum(bench.grade.numbers.values())
-    message = f"{total:,} numbers; {allowed:,} are allowed"
-    if total > allowed:
+    message = f"{size.total:,} numbers; {size.allowed:,} are allowed"
+    if size.too_large:
         return Step("size", Verdict.FORBIDDEN, message)
-    if advised is not None and total > advised:
-        bench.grade.remarks.append(f"the model has {total:,} numbers; {advised:,} are advised")
+    if size.advised is not None and size.total > size.advised:
+        bench.grade.remarks.append(
+            f"the model has {size.total:,} numbers; {size.advised:,} are advised"
+        )
     return Step("size", Verdict.OK, message)
 
 
@@ -241,7 +230,7 @@ def assess(
         try:
             submission = open_submission(path, assignment, scratch / "submission")
         except ArtifactError as error:
-            done(Step("unpack", Verdict.WRONG_FORMAT, plain(error, path.parent)))
+            done(Step("unpack", Verdict.WRONG_FORMAT, without_folder(error, path.parent)))
             grade.marks = [Mark(m.name, m.title, m.points) for m in assignment.metric]
             return grade
         bench = Bench(assignment, settings, submission, scratch, data, copies, grade)

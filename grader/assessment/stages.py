@@ -23,17 +23,17 @@ from ..artifacts import (
     read_file,
     read_predictions,
     read_reconstructions,
+    without_folder,
 )
 from ..assignment import Artefact, Assignment, Stage
 from ..sandbox import isolation
 from ..sandbox.isolation import Command, Level, Limits, interpreter
 from ..submission import rules
-from ..submission.unpacking import Submission
+from ..submission.unpacking import Submission, carried_files
 from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Grade, Step
 
-CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 LINE_SIZE = 200  # characters of a program's last line
 
 
@@ -67,27 +67,6 @@ class Bench:
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, np.ndarray] = field(default_factory=dict)
     program_seconds: float = 0.0  # for which the submission has run so far
-
-
-def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
-    """Return the files of a submission that its runs get, small ones first, and the rest.
-
-    The rest are the files that exceed the limit on their total size, `CARRIED_BYTES`.
-
-    Files and folders named in `left_out` are in neither list.
-    """
-    kept: list[Path] = []
-    rest: list[Path] = []
-    room = CARRIED_BYTES
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not left_out & set(path.relative_to(folder).parts)
-    ]
-    for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
-        room -= path.stat().st_size
-        (kept if room >= 0 else rest).append(path)
-    return kept, rest
 
 
 def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
@@ -201,16 +180,11 @@ def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) ->
         except ArtifactError as error:
             if step.verdict is Verdict.OK:
                 step.verdict = Verdict.WRONG_FORMAT
-                step.message = f"{plain(error, folder)}; {new_files(bench, stage, folder)}"
+                step.message = f"{without_folder(error, folder)}; {new_files(bench, stage, folder)}"
             continue
         (into / name).write_bytes(content)
         made[name] = into / name
     return made
-
-
-def plain(error: ArtifactError, folder: Path) -> str:
-    """Return an error's text without the grader's own folders."""
-    return str(error).replace(f"{folder}/", "")
 
 
 def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
@@ -242,7 +216,7 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
             bench.answers[name] = data.restore(read_answers(artefact, path, data, remarks))
         except ArtifactError as error:
             step.verdict = Verdict.WRONG_FORMAT
-            step.message = plain(error, path.parent)
+            step.message = without_folder(error, path.parent)
         bench.grade.remarks += [text.replace(f"{path.parent}/", "") for text in remarks.texts]
 
 

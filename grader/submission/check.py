@@ -4,15 +4,15 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ..artifacts import ArtifactError, count_numbers
-from ..assessment.stages import carried_files, plain
+from ..artifacts import ArtifactError, without_folder
 from ..assignment import Assignment, Layout
 from ..sandbox.isolation import Level, temporary_folder
 from . import rules
 from .contents import Check, Contents, problem_of_link
 from .pdf import read_pdf
 from .rules import Kind
-from .unpacking import Submission, ignored, open_submission
+from .size import measure_size
+from .unpacking import Submission, carried_files, ignored, open_submission
 
 ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}
@@ -40,7 +40,10 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
         try:
             submission = open_submission(path.absolute(), assignment, folder)
         except ArtifactError as error:
-            return [*checks, Check("it unpacks", False, plain(error, path.absolute().parent))]
+            return [
+                *checks,
+                Check("it unpacks", False, without_folder(error, path.absolute().parent)),
+            ]
         checks.append(Check("it unpacks", True))
         checks += submission.contents.checks
         checks += check_report(submission.contents, layout, Level.TRUSTED)
@@ -125,7 +128,7 @@ def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check
     try:
         pages, line = read_pdf(contents.report, level)
     except ArtifactError as error:
-        message = plain(error, contents.report.parent)
+        message = without_folder(error, contents.report.parent)
         return [Check("the report can be read", False, message)]
     checks = [Check("the report can be read", True)]
     most = layout.report_pages
@@ -146,19 +149,16 @@ def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check
 
 
 def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Check]:
-    """Check whether included weights are within the allowed size."""
-    for name, artefact in assignment.artefact.items():
-        path = submission.folder / name
-        if artefact.numbers_allowed is None or not path.is_file():
-            continue
-        rule = f"{name} holds at most {artefact.numbers_allowed:,} numbers"
-        try:
-            numbers = count_numbers(path)
-        except ArtifactError as error:
-            yield Check(rule, False, plain(error, submission.folder))
-            continue
-        large = numbers > artefact.numbers_allowed
-        yield Check(rule, not large, f"{name} holds {numbers:,} numbers" if large else "")
+    """Check whether the included artefacts are together within the allowed size."""
+    paths = {name: submission.folder / name for name in assignment.trained_artefacts()}
+    files = {name: path for name, path in paths.items() if path.is_file()}
+    size = measure_size(files, assignment)
+    if size.allowed is None or not files:
+        return
+    found = size.unreadable or [f"{n:,} in {name}" for name, n in size.numbers.items()]
+    rule = f"{' and '.join(files)} hold at most {size.allowed:,} numbers"
+    broken = size.too_large or bool(size.unreadable)
+    yield Check(rule, not broken, "; ".join(found) if broken else "")
 
 
 def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check]:

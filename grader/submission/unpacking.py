@@ -20,6 +20,7 @@ MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked
 CHUNK = 1 << 20
 DEEPEST = 20  # folders
+CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
 
@@ -182,3 +183,23 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     contents = check_layout(home, layout)
     remarks += [check.message for check in contents.checks if check.passed is False]
     return Submission(path.name, home, digest(destination), contents, remarks)
+
+
+def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
+    """Return the files of a submission that its runs get, small ones first, and the rest.
+
+    The rest are the files that exceed the limit on their total size, `CARRIED_BYTES`. Files and
+    folders named in `left_out` are in neither list.
+    """
+    kept: list[Path] = []
+    rest: list[Path] = []
+    room = CARRIED_BYTES
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not left_out & set(path.relative_to(folder).parts)
+    ]
+    for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
+        room -= path.stat().st_size
+        (kept if room >= 0 else rest).append(path)
+    return kept, rest

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+import torch
 from hypothesis import given, settings
 from matplotlib.figure import Figure
 
@@ -67,6 +68,19 @@ def test_a_submission_as_the_course_asks_for_it_passes(tmp_path: Path) -> None:
     checks = check_submission(zip_of(tmp_path / "submission.zip", GOOD), A3)
     assert failed(checks) == []
     assert len(checks) > 15
+
+
+def test_the_limit_is_on_all_trained_files_together(tmp_path: Path) -> None:
+    """The grader adds them up too; 8 bytes of a file that is not a state dict are a number."""
+    weights = io.BytesIO()
+    torch.save({"a": torch.zeros(300)}, weights)
+    limit = A3.artefact["vae.pth"].model_copy(update={"numbers_allowed": 400})
+    task = A3.model_copy(update={"artefact": A3.artefact | {"vae.pth": limit}})
+    for size, passed in ((800, True), (808, False)):
+        files = {f"{NAME}/vae.pth": weights.getvalue(), f"{NAME}/gmm_params.pkl": bytes(size)}
+        checks = check_submission(zip_of(tmp_path / f"{size}.zip", GOOD | files), task)
+        verdicts = [check.passed for check in checks if "400 numbers" in check.rule]
+        assert verdicts == [passed]
 
 
 def moved(change: Callable[[str], str]) -> dict[str, str | bytes | None]:
