@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from gmm import GaussianMixture
+from grader.errors import UserError
 from models import VAE
-from storage import UserError, load_pickle, load_state_dict, replacing, save_pickle, sha256
+from storage import load_pickle, load_state_dict, replacing, save_pickle, sha256
 from training import History
 
 MIXTURE = "the mixture saved by 'vae.py ... train'"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from storage import UserError, check_writable
+from grader.errors import UserError
+from storage import check_writable
 
 
 class CommandLine(argparse.ArgumentParser):

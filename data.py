@@ -12,7 +12,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from storage import UserError, read_bytes
+from grader.errors import UserError
+from storage import read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"

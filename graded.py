@@ -13,10 +13,11 @@ from checkpoint import load_mixture, load_model, save_mixture, write_history
 from classifier import fit_mixture
 from command_line import CommandLine, check_outputs
 from data import load_images, load_labelled_images
+from grader.errors import UserError
 from inference import encode, reconstruct
 from models import VAE
 from recipe import EPOCHS, MOST_COMPONENTS, train_vae
-from storage import STATE_DICT, UserError, replacing, save_state_dict, state_dict_size
+from storage import STATE_DICT, replacing, save_state_dict, state_dict_size
 
 MATCH = 0.9  # least share of the validation images that should be in their class's component
 SMALLEST_SHARE = 0.15  # of an equal share of the images; a component below it has collapsed

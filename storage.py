@@ -1,7 +1,4 @@
-"""Reading and writing files: whole-file writes, state dicts, pickles that can hold only data.
-
-This module also has the error type for a user's mistake, which `vae.py` prints as one line.
-"""
+"""Reading and writing files: whole-file writes, state dicts, pickles that can hold only data."""
 
 import hashlib
 import io
@@ -17,14 +14,7 @@ from typing import Any, BinaryIO, NoReturn
 import torch
 from torch import nn
 
-
-class UserError(Exception):
-    """A mistake in the user's input: the file, what was found, what was expected."""
-
-    def __init__(self, path: Path | str, found: str, expected: str) -> None:
-        text = f"{path}: {found}; expected {expected}"
-        # A name in a file may hold line breaks or terminal control codes.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+from grader.errors import UserError
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from graded import test_classifier, test_reconstruction, train
-from storage import UserError
+from grader.errors import UserError
 
 Handler = Callable[[list[str], list[str], str], None]
 # mode: (what comes before its name, what may follow it, its handler, what it does)

@@ -1,7 +1,7 @@
 """Read untrusted files as checked arrays, labels or parameter counts; nothing is ever unpickled.
 
 A file that deviates from the format is accepted if its meaning is certain, and every deviation
-leaves a remark. If the meaning is not certain, ArtifactError says what was found and what was
+leaves a remark. If the meaning is not certain, UserError says what was found and what was
 expected.
 """
 
@@ -20,6 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import UserError, printable
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
 SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
@@ -49,19 +51,7 @@ ITEM_BYTES = {
 }
 
 
-def printable(text: str) -> str:
-    """Escape line breaks and terminal control codes in `text`: names in a file may contain them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-class ArtifactError(Exception):
-    """A file that cannot be scored: its path, what was found, what was expected."""
-
-    def __init__(self, path: Path | str, found: str, expected: str) -> None:
-        super().__init__(printable(f"{path}: {found}; expected {expected}"))
-
-
-def without_folder(error: ArtifactError, folder: Path) -> str:
+def without_folder(error: UserError, folder: Path) -> str:
     """Return an error's text without the path of the grader's own folder."""
     return str(error).replace(f"{folder}/", "")
 
@@ -80,7 +70,7 @@ class Remarks:
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
     """Read a regular file that has no other hard link, without following a symbolic link.
 
-    Raises ArtifactError for anything else, for an empty file, and for more than `largest` bytes.
+    Raises UserError for anything else, for an empty file, and for more than `largest` bytes.
     """
     try:
         # Non-blocking, so that a named pipe cannot hold up the grader.
@@ -89,44 +79,44 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
         found = f"cannot be opened ({error.strerror})"
         if error.errno == errno.ELOOP:
             found = "a symbolic link"
-        raise ArtifactError(path, found, expected) from error
+        raise UserError(path, found, expected) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ArtifactError(path, kind, expected)
+            raise UserError(path, kind, expected)
         if status.st_nlink > 1:
-            raise ArtifactError(path, f"a file with {status.st_nlink} hard links", expected)
+            raise UserError(path, f"a file with {status.st_nlink} hard links", expected)
         if status.st_size > largest:
             found = f"a file of {status.st_size / 2**20:.0f} MiB"
-            raise ArtifactError(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
+            raise UserError(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(largest)
     finally:
         os.close(descriptor)
     if not content:
-        raise ArtifactError(path, "an empty file", expected)
+        raise UserError(path, "an empty file", expected)
     return content
 
 
 def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
     """Open the zip archive in `content`.
 
-    Raises ArtifactError for a damaged archive, for unusual compression, and if the sizes that it
+    Raises UserError for a damaged archive, for unusual compression, and if the sizes that it
     declares add up to more than `LARGEST_FILE`.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception as error:  # a damaged directory can fail in struct, codecs and more
-        raise ArtifactError(path, f"not a zip archive ({error})", expected) from error
+        raise UserError(path, f"not a zip archive ({error})", expected) from error
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # Other methods inflate a whole chunk at once, however large it becomes.
-            raise ArtifactError(path, "an unusual method of compression", expected)
+            raise UserError(path, "an unusual method of compression", expected)
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
         found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
-        raise ArtifactError(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
+        raise UserError(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
     return archive
 
 
@@ -140,19 +130,19 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -> np.ndarray:
     """Read one array of numbers from an .npz file.
 
-    Raises ArtifactError for other types, and if its header does not fit the bytes that are there.
+    Raises UserError for other types, and if its header does not fit the bytes that are there.
     """
     try:
         with archive.open(name) as file:
             shape, fortran_order, dtype = read_header(file)
             if dtype.kind not in "buif":
-                raise ArtifactError(path, f"'{name}' of type {dtype}", expected)
+                raise UserError(path, f"'{name}' of type {dtype}", expected)
             values = np.frombuffer(file.read(), dtype)
             return values.reshape(shape, order="F" if fortran_order else "C")
-    except ArtifactError:
+    except UserError:
         raise
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
-        raise ArtifactError(path, f"'{name}' that is damaged, or no array", expected) from error
+        raise UserError(path, f"'{name}' that is damaged, or no array", expected) from error
 
 
 def array_names(archive: zipfile.ZipFile) -> list[str]:
@@ -169,7 +159,7 @@ def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
             remarks.add(f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'", "'data'")
             return candidates[0]
     found = ", ".join(f"'{name[:-4][:NAME_SIZE]}'" for name in names[:NAMES]) or "nothing"
-    raise ArtifactError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
+    raise UserError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
 
 
 def read_images(
@@ -181,7 +171,7 @@ def read_images(
     ones must have 784 values.
 
     Other array names and layouts leave a remark if only one reading of them makes sense.
-    Raises ArtifactError otherwise, and for values that are not finite.
+    Raises UserError otherwise, and for values that are not finite.
     """
     size = f" of {side[0]} x {side[1]}" if side else ""
     expected = f"'data' with {count or 'N'} images{size}"
@@ -196,9 +186,9 @@ def read_images(
         or inner not in {(height, width), (height * width,)}
         or number != (count or number)
     ):
-        raise ArtifactError(path, f"images of shape {data.shape}", expected)
+        raise UserError(path, f"images of shape {data.shape}", expected)
     if not np.isfinite(data).all():
-        raise ArtifactError(path, "values that are NaN or infinite", expected)
+        raise UserError(path, "values that are NaN or infinite", expected)
     if data.shape[1:] != (height, width):
         remarks.add(f"images of shape {data.shape}", f"({number}, {height}, {width})")
     return data.reshape(number, height, width)
@@ -210,7 +200,7 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
     low, high = images.min(), images.max()
     if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
         found = f"values from {low:g} to {high:g}"
-        raise ArtifactError(path, found, "numbers in 0..255 or floats in 0..1")
+        raise UserError(path, found, "numbers in 0..255 or floats in 0..1")
     return images / 255 if images.dtype.kind != "f" or high > 1 else images.astype(np.float64)
 
 
@@ -228,14 +218,14 @@ def read_reconstructions(
         remarks.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
         return images / 255
     if low < -1 or high > 2:
-        raise ArtifactError(path, f"values from {low:g} to {high:g}", "values in 0..1")
+        raise UserError(path, f"values from {low:g} to {high:g}", "values in 0..1")
     if low < 0 or high > 1:
         remarks.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
     return images
 
 
 def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
-    """Convert `values` to whole numbers, (N,). Raises ArtifactError for anything else."""
+    """Convert `values` to whole numbers, (N,). Raises UserError for anything else."""
     numbers = np.empty(len(values), np.int64)
     for row, text in enumerate(values):
         try:
@@ -243,26 +233,22 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
         except ValueError:
             number = math.nan
         if not (number.is_integer() and abs(number) < 2**31):
-            raise ArtifactError(
-                path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row"
-            )
+            raise UserError(path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row")
         numbers[row] = int(number)
     return numbers
 
 
 def read_truth_labels(path: Path) -> NDArray[np.int64]:
-    """Read the labels of a data set, (N,). Raises ArtifactError if there are none."""
+    """Read the labels of a data set, (N,). Raises UserError if there are none."""
     expected = "'labels' with one whole number for each image"
     archive = open_zip(path, read_file(path, expected), expected)
     if "labels.npy" not in array_names(archive):
-        raise ArtifactError(path, "no 'labels' among its arrays", expected)
+        raise UserError(path, "no 'labels' among its arrays", expected)
     labels = read_array(path, archive, "labels.npy", expected)
     if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
-        raise ArtifactError(
-            path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected
-        )
+        raise UserError(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected)
     if labels.max() > np.iinfo(np.int64).max:
-        raise ArtifactError(path, f"the label {labels.max()}", expected)
+        raise UserError(path, f"the label {labels.max()}", expected)
     return labels.astype(np.int64)
 
 
@@ -273,7 +259,7 @@ def read_predictions(
 
     The required format is one column under the header `header`. A header with another spelling,
     no header, an index column next to the labels, and whole numbers written as 4.0 leave a remark.
-    Raises ArtifactError if it is not certain which numbers are the labels.
+    Raises UserError if it is not certain which numbers are the labels.
     """
     expected = f"a CSV with the header '{header}' and {count} labels"
     content = read_file(path, expected, max(SMALL_CSV, ROW_SIZE * count))
@@ -281,15 +267,15 @@ def read_predictions(
         text = content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ArtifactError(path, f"not a CSV ({error})", expected) from error
+        raise UserError(path, f"not a CSV ({error})", expected) from error
     width = len(rows[0]) if rows else 0
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise ArtifactError(
+            raise UserError(
                 path, f"{len(row)} columns in row {number}, {width} in the first", expected
             )
     if width == 0 or width > 2:
-        raise ArtifactError(path, f"{width} columns", expected)
+        raise UserError(path, f"{width} columns", expected)
 
     spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
     wanted = re.sub("[^a-z]", "", header.lower())
@@ -298,7 +284,7 @@ def read_predictions(
     elif width == 1:
         column = 0
     else:
-        raise ArtifactError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
+        raise UserError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
     if not spelled[column]:
         remarks.add("no header", f"'{header}'")
     else:
@@ -309,9 +295,9 @@ def read_predictions(
         remarks.add("a second column, which was not read", "one column")
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
-        raise ArtifactError(path, f"{len(labels)} labels", expected)
+        raise UserError(path, f"{len(labels)} labels", expected)
     if (different := len(np.unique(labels))) > LABELS:
-        raise ArtifactError(path, f"{different} different labels", "those of the data set")
+        raise UserError(path, f"{different} different labels", "those of the data set")
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
         remarks.add("labels such as 4.0", "whole numbers")
     return labels
@@ -358,15 +344,15 @@ def count_numbers(path: Path) -> int:
     archive = open_zip(path, read_file(path, expected), expected)
     graphs = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
     if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
-        raise ArtifactError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
+        raise UserError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
     try:
         sizes = number_sizes(archive.read(graphs[0]))
     except Exception as error:  # genops documents no exceptions for a damaged pickle
-        raise ArtifactError(path, "a damaged description of its tensors", expected) from error
+        raise UserError(path, "a damaged description of its tensors", expected) from error
     folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
     if not records:
-        raise ArtifactError(path, "no tensors", expected)
+        raise UserError(path, "no tensors", expected)
     numbers = sum(
         entry.file_size // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
     )

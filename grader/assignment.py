@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
-from .artifacts import ArtifactError
+from .errors import UserError
 from .metrics import IMAGE_METRICS, LABEL_METRICS
 
 FOLDER = Path(__file__).parent / "assignments"
@@ -264,32 +264,32 @@ def expect_known(what: str, names: Any, known: Any) -> None:
             raise ValueError(f"a known {what} in place of '{name}': {found}")
 
 
-def explain(path: Path, error: ValidationError) -> ArtifactError:
+def explain(path: Path, error: ValidationError) -> UserError:
     """Report the first mistake that pydantic found in one line: file, key, what was expected."""
     errors = error.errors(include_url=False)
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"])) or "the whole file"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "missing":
-        return ArtifactError(path, f"no key {key}", "one")
+        return UserError(path, f"no key {key}", "one")
     if first["type"] == "extra_forbidden":
-        return ArtifactError(path, f"the unknown key {key}", "one of docs/assignment.md")
+        return UserError(path, f"the unknown key {key}", "one of docs/assignment.md")
     found = "" if isinstance(first["input"], dict | BaseModel) else f" = {first['input']!r:.60}"
-    return ArtifactError(path, f"{key}{found}", message)
+    return UserError(path, f"{key}{found}", message)
 
 
 def read_assignment(name: str) -> Assignment:
     """Read the assignment called `name`, or the one in the file at that path.
 
-    Raises ArtifactError, which names the file, the key and what was expected.
+    Raises UserError, which names the file, the key and what was expected.
     """
     path = Path(name) if PurePosixPath(name).suffix else FOLDER / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
-        raise ArtifactError(path, "no such file", f"the path of a TOML file, or one of: {known}")
+        raise UserError(path, "no such file", f"the path of a TOML file, or one of: {known}")
     try:
         return Assignment.model_validate(tomllib.loads(path.read_text()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(path, f"not TOML ({error})", "a file in the TOML format") from error
+        raise UserError(path, f"not TOML ({error})", "a file in the TOML format") from error
     except ValidationError as error:
         raise explain(path, error) from error

@@ -14,7 +14,6 @@ from typer.exceptions import TyperException
 
 from . import HOME, PROGRAM, __version__, metrics
 from .artifacts import (
-    ArtifactError,
     Remarks,
     count_numbers,
     read_file,
@@ -29,6 +28,7 @@ from .assignment import read_assignment
 from .classroom import class_commands
 from .display import results
 from .display.report_page import render
+from .errors import UserError
 from .files import write_whole
 from .sandbox.isolation import Level, best_level, obstacle, supported_level, temporary_folder
 from .sandbox.launcher import landlock_version
@@ -78,7 +78,7 @@ def score(
     """Score the files that a submission wrote, without running or unpickling any of them."""
     inputs = [path for path in (recon_truth, recon, truth, pred, model, gmm) if path]
     if json_path and json_path.resolve() in {path.resolve() for path in inputs}:
-        raise ArtifactError(json_path, "the name of a file to read", "another name for the figures")
+        raise UserError(json_path, "the name of a file to read", "another name for the figures")
     true_images = read_truth_images(recon_truth.resolve())
     true_labels = read_truth_labels(truth.resolve())
     recon_remarks, pred_remarks = Remarks(recon), Remarks(pred)
@@ -135,11 +135,11 @@ def run(
             update={"weights": [place for place in task.weights if place != "trained"]}
         )
     if weights_dir and not weights_dir.is_dir():
-        raise ArtifactError(weights_dir, "no such folder", "the folder of fetched weights")
+        raise UserError(weights_dir, "no such folder", "the folder of fetched weights")
     if not submission.exists():
-        raise ArtifactError(submission, "no such file or folder", "a submission's zip or folder")
+        raise UserError(submission, "no such file or folder", "a submission's zip or folder")
     if out and out.exists() and not out.is_dir():
-        raise ArtifactError(out, "no folder", "the name of one for results.json and report.html")
+        raise UserError(out, "no folder", "the name of one for results.json and report.html")
     earlier = read_results(against) if against else None
     settings = Settings(
         data_folder=data.resolve(),
@@ -164,12 +164,12 @@ def run(
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Read the `extra_data` of an earlier results.json. Raises ArtifactError if it is not one."""
+    """Read the `extra_data` of an earlier results.json. Raises UserError if it is not one."""
     try:
         return dict(json.loads(path.read_bytes())["extra_data"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"not a results.json ({type(error).__name__})"
-        raise ArtifactError(path, found, "what an earlier run wrote") from error
+        raise UserError(path, found, "what an earlier run wrote") from error
 
 
 @app.command()
@@ -351,7 +351,7 @@ def write_json(value: dict[str, Any], path: Path) -> None:
 
 
 def write(content: str | bytes, path: Path) -> None:
-    """Write `content` to `path`, whole or not at all. Raises ArtifactError if that fails."""
+    """Write `content` to `path`, whole or not at all. Raises UserError if that fails."""
     try:
         if path.exists() and not path.is_file():
             raise FileExistsError(0, "it is no regular file")
@@ -359,7 +359,7 @@ def write(content: str | bytes, path: Path) -> None:
         write_whole(path, content)
     except OSError as error:
         expected = "a file in a folder with write access and space"
-        raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
+        raise UserError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
 def main() -> int:
@@ -368,7 +368,7 @@ def main() -> int:
         return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except TyperException as error:
         message = error.format_message()
-    except ArtifactError as error:
+    except UserError as error:
         message = str(error)
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:

@@ -23,7 +23,8 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from command_line import CommandLine, check_outputs
-from storage import UserError, replacing
+from grader.errors import UserError
+from storage import replacing
 from studies import MODES
 
 try:

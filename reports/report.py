@@ -21,6 +21,7 @@ import clusters
 import figures
 import recipe
 from command_line import CommandLine, check_outputs
+from grader.errors import UserError
 from grader.metrics import reconstruction_scores
 from inference import decode
 from losses import SSIM_WEIGHT
@@ -28,7 +29,7 @@ from models import NEAR, WINDOW
 from reports.a3 import evaluate_gmm_performance, manifold_latents, normal_quantiles
 from reports.separation import cluster_text, measure, overlap_text
 from reports.trained import Trained, load_trained, val_classes
-from storage import UserError, read_bytes, replacing
+from storage import read_bytes, replacing
 
 A4 = (8.27, 11.69)  # inches
 MARGIN = 0.07  # on each side, as a share of the page

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from checkpoint import load_mixture, load_model
 from data import load_images, load_labelled_images
 from gmm import GaussianMixture
+from grader.errors import UserError
 from inference import encode, reconstruct
 from models import VAE
-from storage import UserError
 
 
 @dataclass(frozen=True)

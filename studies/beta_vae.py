@@ -19,8 +19,9 @@ import figures
 from checkpoint import write_history
 from command_line import choose_device, default_device
 from data import ShuffledBatches
+from grader.errors import UserError
 from losses import kl_divergence
-from storage import UserError, save_state_dict
+from storage import save_state_dict
 from studies.datasets import as_images, read_split
 from studies.measures import (
     active_units,

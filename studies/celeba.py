@@ -18,8 +18,9 @@ from torch.nn import functional
 
 import figures
 from command_line import default_device
+from grader.errors import UserError
 from losses import kl_divergence, ssim
-from storage import UserError, read_bytes, save_state_dict
+from storage import read_bytes, save_state_dict
 from studies import devices
 from studies.celeba_answers import answers
 from studies.celeba_networks import VAE

@@ -20,8 +20,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import figures
 from command_line import choose_device, default_device
 from data import ShuffledBatches
+from grader.errors import UserError
 from losses import kl_divergence
-from storage import UserError, save_state_dict
+from storage import save_state_dict
 from studies.datasets import as_images, idx_files, read_split
 from studies.measures import class_probabilities, pca_mse, sharpness, train_classifier
 from studies.networks import Vae, labels_to_one_hots, named_losses

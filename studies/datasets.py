@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from data import load_labelled_images
-from storage import UserError, read_bytes
+from grader.errors import UserError
+from storage import read_bytes
 
 SIDE = 28  # pixels of the images that studies of labelled grey images take
 EXPECTED = "an .npz of images, IDX files, or a folder or zip of images"

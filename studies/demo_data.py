@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 from command_line import CommandLine
 from data import random_affine
-from storage import UserError, replacing
+from grader.errors import UserError
+from storage import replacing
 from studies.drawings import EXPRESSIONS, Person, creature, face, garment
 from studies.pokemon_dataset import TYPES
 

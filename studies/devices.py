@@ -21,7 +21,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from command_line import choose_device
-from storage import UserError
+from grader.errors import UserError
 from studies.image_cache import Batch, ImageFeed
 from studies.processes import leads
 from studies.resume import fit_or_resume

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 import figures
 from command_line import default_device
 from data import has_array, read_array
+from grader.errors import UserError
 from losses import kl_divergence, mse, ssim
-from storage import UserError, replacing, save_state_dict
+from storage import replacing, save_state_dict
 from studies import devices
 from studies.devices import Precision, autocast, check_devices, finish, start
 from studies.faces_answers import ae_answers, feature_table, vae_answers

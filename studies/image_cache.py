@@ -26,7 +26,8 @@ from rich.progress import track
 from torch import Tensor
 
 from data import ShuffledBatches, read_array
-from storage import UserError, check_writable, replacing
+from grader.errors import UserError
+from storage import check_writable, replacing
 from studies.datasets import open_on_white, open_pictures
 from studies.processes import process, processes
 

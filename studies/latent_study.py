@@ -24,8 +24,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 import figures
 from command_line import choose_device, default_device
 from data import ShuffledBatches, random_affine
+from grader.errors import UserError
 from losses import gaussian_kl
-from storage import UserError, save_state_dict
+from storage import save_state_dict
 from studies.datasets import SIDE, ImageSet, read_split
 from studies.latent_answers import answers
 from studies.latent_networks import SIDE as PADDED

@@ -21,8 +21,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import figures
 from command_line import choose_device, default_device
 from data import ShuffledBatches
+from grader.errors import UserError
 from losses import kl_divergence
-from storage import UserError, save_state_dict
+from storage import save_state_dict
 from studies.measures import active_units, pca_mse, sharpness
 from studies.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.pokemon_dataset import SIDE, TYPES, PokemonDataset

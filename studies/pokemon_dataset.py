@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from storage import UserError
+from grader.errors import UserError
 from studies.datasets import open_on_white, resized
 
 SIDE = 60  # pixels

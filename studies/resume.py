@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from checkpoint import write_history
-from storage import UserError, check_writable, replacing
+from grader.errors import UserError
+from storage import check_writable, replacing
 from studies.processes import leads
 from training import Batches, History, Model, fit
 

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from command_line import check_outputs
-from storage import UserError, replacing
+from grader.errors import UserError
+from storage import replacing
 
 Options = TypeVar("Options")
 # Least and greatest values of options of these names, in whichever study they occur.

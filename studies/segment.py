@@ -24,7 +24,7 @@ from sklearn.feature_extraction.image import img_to_graph
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 import figures
-from storage import UserError
+from grader.errors import UserError
 from studies.datasets import open_on_white
 from studies.runner import Answer, Findings, listed, run_study
 

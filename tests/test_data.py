@@ -17,7 +17,7 @@ from data import (
     load_labelled_images,
     random_affine,
 )
-from storage import UserError
+from grader.errors import UserError
 from tests.conftest import shapes
 from tests.mutations import damaged
 

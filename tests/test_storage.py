@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import storage
-from storage import UserError
+from grader.errors import UserError
 from tests.mutations import damaged
 
 VALUE = {

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts import (
-    ArtifactError,
     Remarks,
     array_names,
     open_zip,
@@ -23,6 +22,7 @@ from ..artifacts import (
     read_truth_labels,
 )
 from ..assignment import Assignment, Data
+from ..errors import UserError
 
 
 @dataclass(frozen=True)
@@ -60,29 +60,29 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
 
 
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
-    """Return the paths of an assignment's data sets. Raises ArtifactError if one is missing."""
+    """Return the paths of an assignment's data sets. Raises UserError if one is missing."""
     paths = {name: part.path(folder) for name, part in assignment.data.items()}
     for name, path in paths.items():
         if not path.is_file():
-            raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+            raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
     return paths
 
 
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
     """Read a data set of an assignment from the grader's data folder.
 
-    The order depends on the content too, so it is as secret as the labels. Raises ArtifactError if
+    The order depends on the content too, so it is as secret as the labels. Raises UserError if
     the data set is missing, damaged, or has another number of labels than of images.
     """
     path = settings.path(folder)
     if not path.is_file():
-        raise ArtifactError(path, "no such file", f"the data set '{name}' of the assignment")
+        raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
     generator = np.random.default_rng([seed, *hashlib.sha256(path.read_bytes()).digest()])
     images, stored = read_truth_images(path), read_images(path, Remarks(path), side=None)
     labels, label_type = read_labels(path)
     count = len(images)
     if labels is not None and len(labels) != count:
-        raise ArtifactError(path, f"{len(labels)} labels for {count} images", "one for each")
+        raise UserError(path, f"{len(labels)} labels for {count} images", "one for each")
     order = generator.permutation(count) if settings.shuffled else np.arange(count)
     return DataSet(name, images, stored, labels, label_type, order, settings)
 

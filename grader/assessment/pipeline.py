@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts import ArtifactError, printable, without_folder
+from ..artifacts import without_folder
 from ..assignment import Assignment, Data, Metric, Stage
+from ..errors import UserError, printable
 from ..metrics import classification_scores, reconstruction_scores
 from ..sandbox import isolation
 from ..sandbox.isolation import Level, SandboxError
@@ -206,7 +207,7 @@ def assess(
 ) -> Grade:
     """Assess the submission, a zip or a folder, at `path`; call `progress` after each step.
 
-    Raises ArtifactError if the grader's own data is missing or damaged.
+    Raises UserError if the grader's own data is missing or damaged.
     """
     grade = Grade(assignment.name, assignment.title, printable(path.name))
     grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
@@ -229,7 +230,7 @@ def assess(
         (scratch / "submission").mkdir()
         try:
             submission = open_submission(path, assignment, scratch / "submission")
-        except ArtifactError as error:
+        except UserError as error:
             done(Step("unpack", Verdict.WRONG_FORMAT, without_folder(error, path.parent)))
             grade.marks = [Mark(m.name, m.title, m.points) for m in assignment.metric]
             return grade

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts import ArtifactError, Remarks, open_zip, read_file
+from ..artifacts import Remarks, open_zip, read_file
 from ..assignment import Assignment, Probe
+from ..errors import UserError
 from ..metrics import classification_scores, reconstruction_scores, ssim
 from ..sandbox.isolation import SandboxError
 from ..verdicts import Verdict
@@ -33,7 +34,7 @@ def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) ->
         path = made[probe.artefact]
         try:
             return read_answers(artefact, path, bench.data[artefact.of], Remarks(path))
-        except ArtifactError:
+        except UserError:
             return None
 
 
@@ -79,7 +80,7 @@ def zeroed(path: Path, copy: Path) -> None:
                     header = content[: content.find(b"\n") + 1]
                     content = header + bytes(len(content) - len(header))
                 target.writestr(entry, content)
-    except (ArtifactError, zipfile.BadZipFile, zlib.error, OSError):
+    except (UserError, zipfile.BadZipFile, zlib.error, OSError):
         copy.write_bytes(bytes(path.stat().st_size))
 
 

@@ -17,15 +17,14 @@ import numpy as np
 from ..artifacts import (
     NAME_SIZE,
     NAMES,
-    ArtifactError,
     Remarks,
-    printable,
     read_file,
     read_predictions,
     read_reconstructions,
     without_folder,
 )
 from ..assignment import Artefact, Assignment, Stage
+from ..errors import UserError, printable
 from ..sandbox import isolation
 from ..sandbox.isolation import Command, Level, Limits, interpreter
 from ..submission import rules
@@ -177,7 +176,7 @@ def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) ->
     for name in stage.makes:
         try:
             content = read_file(folder / name, "a file that the stage writes")
-        except ArtifactError as error:
+        except UserError as error:
             if step.verdict is Verdict.OK:
                 step.verdict = Verdict.WRONG_FORMAT
                 step.message = f"{without_folder(error, folder)}; {new_files(bench, stage, folder)}"
@@ -198,7 +197,7 @@ def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
 
 
 def read_answers(artefact: Artefact, path: Path, data: DataSet, remarks: Remarks) -> np.ndarray:
-    """Return what an artefact says about each image of the copy. Raises ArtifactError."""
+    """Return what an artefact says about each image of the copy. Raises UserError."""
     if artefact.kind == "images":
         return read_reconstructions(path, remarks, len(data.images), data.side)
     assert artefact.column is not None
@@ -214,7 +213,7 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
         data, remarks = bench.data[artefact.of], Remarks(path)
         try:
             bench.answers[name] = data.restore(read_answers(artefact, path, data, remarks))
-        except ArtifactError as error:
+        except UserError as error:
             step.verdict = Verdict.WRONG_FORMAT
             step.message = without_folder(error, path.parent)
         bench.grade.remarks += [text.replace(f"{path.parent}/", "") for text in remarks.texts]

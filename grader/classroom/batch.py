@@ -16,13 +16,13 @@ from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 
-from ..artifacts import ArtifactError
 from ..assessment.grade import Flag, Grade, Mark, Step
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
 from ..assignment import Assignment, read_assignment
 from ..display.report_page import render
 from ..display.results import to_gradescope
+from ..errors import UserError
 from ..files import write_whole
 from ..sandbox import isolation
 from ..sandbox.isolation import Level
@@ -126,13 +126,13 @@ def leave_result(job: Job, grade: Grade) -> None:
 def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
     """Yield a client of the scheduler at an address, or of a new cluster on this machine.
 
-    Raises ArtifactError if there is no scheduler at the address.
+    Raises UserError if there is no scheduler at the address.
     """
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=30)
         except (OSError, ValueError) as error:
-            raise ArtifactError(Path(scheduler), "no answer", "a Dask scheduler") from error
+            raise UserError(Path(scheduler), "no answer", "a Dask scheduler") from error
         with client:
             yield client
         return

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from .. import PROGRAM
-from ..artifacts import ArtifactError
 from ..assessment.copies import data_files
 from ..assignment import read_assignment
 from ..display.results import PASSING, differences
+from ..errors import UserError
 from ..files import write_whole
 from ..sandbox import isolation
 from ..sandbox.isolation import Level
@@ -78,9 +78,9 @@ def batch(
     if Path(assignment).suffix:
         assignment = str(Path(assignment).resolve())
     if out.exists() and not out.is_dir():
-        raise ArtifactError(out, "no folder", "the name of one for the run")
+        raise UserError(out, "no folder", "the name of one for the run")
     if out.resolve().is_relative_to(submissions.resolve()):
-        raise ArtifactError(out, "a folder among the submissions", "one outside of them")
+        raise UserError(out, "a folder among the submissions", "one outside of them")
     run = Run(out.resolve())
     plan = Plan(submissions.resolve(), assignment, data.resolve(), train, weights, extensions)
     run.save_plan(plan)
@@ -145,7 +145,7 @@ def load(run: Run, name: str) -> dict[str, Any]:
 def book_of(run: Run) -> Any:
     """Collect the data for a run's gradebook: the current submissions and their results.
 
-    What is left out is printed on stderr. Raises ArtifactError if there are no results.
+    What is left out is printed on stderr. Raises UserError if there are no results.
     """
     from .gradebook import Book
 
@@ -157,7 +157,7 @@ def book_of(run: Run) -> Any:
         print(f"{name}: left out, as it is no longer among the submissions", file=sys.stderr)
     results = {name: result for name, result in results.items() if name in entries}
     if not results:
-        raise ArtifactError(run.folder, "no result yet", "a run that has graded something")
+        raise UserError(run.folder, "no result yet", "a run that has graded something")
     extensions: dict[str, datetime] = read_extensions(plan.extensions) if plan.extensions else {}
     book = Book(task, results, entries, extensions, load(run, MARKS), load(run, FLAGS))
     everybody = {student for name in results for student in book.students(name)}
@@ -224,7 +224,7 @@ def similarity(
 
     run = Run(folder.resolve())
     if base is not None and not base.is_dir():
-        raise ArtifactError(base, "no such folder", "a folder of known code")
+        raise UserError(base, "no such folder", "a folder of known code")
     plan = run.plan()
     task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
     page = run.folder / "similarity.html"

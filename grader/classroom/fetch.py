@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import gdown
 
-from ..artifacts import ArtifactError, printable
 from ..assignment import Assignment
+from ..errors import UserError, printable
 from ..files import write_whole
 from ..sandbox.isolation import temporary_folder
 from ..submission.contents import problem_of_link, read_lines
@@ -35,18 +35,18 @@ EXPECTED = "a link that gives an archive, or a folder, with the weights"
 
 
 def link_of(entry: Entry, task: Assignment) -> str:
-    """Return the link of a submission. Raises ArtifactError if it has none."""
+    """Return the link of a submission. Raises UserError if it has none."""
     with temporary_folder() as folder:
         submission = open_submission(entry.path.absolute(), task, folder)
         path = submission.folder / (task.submission.link_file or "")
         problem = problem_of_link(path)
         if problem:
-            raise ArtifactError(entry.path, problem, "a link")
+            raise UserError(entry.path, problem, "a link")
         return read_lines(path)[0]
 
 
 def download(link: str, folder: Path) -> None:
-    """Download `link` to files in `folder`. Raises ArtifactError, OSError."""
+    """Download `link` to files in `folder`. Raises UserError, OSError."""
     if urlsplit(link).hostname in DRIVES:
         download_from_drive(link, folder)
         return
@@ -54,13 +54,13 @@ def download(link: str, folder: Path) -> None:
     left, deadline = LARGEST, time.monotonic() + PATIENCE
     with urllib.request.urlopen(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
         if urlsplit(source.url).scheme not in ("http", "https"):
-            raise ArtifactError(target, "a link that leads elsewhere", EXPECTED)
+            raise UserError(target, "a link that leads elsewhere", EXPECTED)
         while chunk := source.read1(CHUNK):
             left -= len(chunk)
             if left < 0:
-                raise ArtifactError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
+                raise UserError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
             if time.monotonic() > deadline:
-                raise ArtifactError(target, f"more than {PATIENCE} s of waiting", EXPECTED)
+                raise UserError(target, f"more than {PATIENCE} s of waiting", EXPECTED)
             copy.write(chunk)
 
 
@@ -72,7 +72,7 @@ def download_from_drive(link: str, folder: Path) -> None:
         gdown.download(url=link, output=f"{folder}/", quiet=True, timeout=TIMEOUT)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
-        raise ArtifactError(folder, f"{size >> 20} MiB", EXPECTED)
+        raise UserError(folder, f"{size >> 20} MiB", EXPECTED)
 
 
 def take_weights(folder: Path, names: list[str], target: Path) -> None:
@@ -84,7 +84,7 @@ def take_weights(folder: Path, names: list[str], target: Path) -> None:
     for name in names:
         found = sorted(p for p in folder.rglob(name) if p.is_file() and not p.is_symlink())
         if len(found) != 1:
-            raise ArtifactError(folder, f"{len(found)} files called {name}", EXPECTED)
+            raise UserError(folder, f"{len(found)} files called {name}", EXPECTED)
         shutil.copyfile(found[0], target / name)
 
 
@@ -100,7 +100,7 @@ def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
             download(record["link"], folder)
             take_weights(folder, task.trained_artefacts(), target)
         record["sha256"] = hash_submission(target)
-    except ArtifactError as error:
+    except UserError as error:
         record["problem"] = str(error)
     except Exception as error:  # networks and drives fail in many ways
         record["problem"] = printable(f"{type(error).__name__}: {error}")
@@ -111,7 +111,7 @@ def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
     """Check whether the fetched weights are from the link that the submission has now."""
     try:
         return bool(json.loads(record_path.read_text())["link"] == link_of(entry, task))
-    except (OSError, ValueError, KeyError, ArtifactError):
+    except (OSError, ValueError, KeyError, UserError):
         return False
 
 

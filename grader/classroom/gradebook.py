@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..artifacts import ArtifactError, printable
 from ..assessment.grade import rounded
 from ..assignment import Assignment
+from ..errors import UserError, printable
 from ..files import DATE, write_whole
 from .lateness import days_late, due_date, share_lost
 from .runs import Entry
@@ -104,17 +104,17 @@ def harmless(value: Any) -> Any:
 def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> None:
     """Write a table as .csv or .xlsx; with `gradescope`, only the columns that it imports.
 
-    Raises ArtifactError for another ending, if a student is twice in a table for Gradescope, and if
+    Raises UserError for another ending, if a student is twice in a table for Gradescope, and if
     the file cannot be written.
     """
     if path.suffix not in (".csv", ".xlsx"):
-        raise ArtifactError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
+        raise UserError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
     if gradescope:
         table = table[list(GRADESCOPE)].rename(columns=GRADESCOPE)
         twice = table["SID"][table["SID"].duplicated()]
         if len(twice):
             found = f"{twice.iloc[0]!r} in more than one submission"
-            raise ArtifactError(path, found, "one, which an import could take")
+            raise UserError(path, found, "one, which an import could take")
     table = table.map(harmless).rename(columns=harmless)
     try:
         if path.suffix == ".csv":
@@ -124,7 +124,7 @@ def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> Non
         write_whole(path, content)
     except OSError as error:
         expected = "a folder with write access and space"
-        raise ArtifactError(path, f"cannot be written ({error.strerror})", expected) from error
+        raise UserError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
 def excel(table: pd.DataFrame) -> bytes:
@@ -161,7 +161,7 @@ def marks_template(book: Book) -> pd.DataFrame:
 
 
 def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
-    """Read points by submission and title from a filled template. Raises ArtifactError."""
+    """Read points by submission and title from a filled template. Raises UserError."""
     expected = "a filled template of 'grader marks'"
     try:
         if path.suffix == ".xlsx":
@@ -169,18 +169,18 @@ def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
         else:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except Exception as error:  # both readers fail in many ways
-        raise ArtifactError(path, f"cannot be read ({error})", expected) from error
+        raise UserError(path, f"cannot be read ({error})", expected) from error
     titles = {manual.title: manual.points for manual in book.task.manual}
     missing = {"submission", *titles} - set(table.columns)
     if missing:
-        raise ArtifactError(path, f"no column '{min(missing)}'", expected)
+        raise UserError(path, f"no column '{min(missing)}'", expected)
     names = {str(harmless(name)): name for name in book.results}
     marks: dict[str, dict[str, float]] = {}
     for row in table.to_dict("records"):
         name = names.pop(row["submission"], None)
         if name is None:
             found = f"the submission '{row['submission']}'"
-            raise ArtifactError(path, found, "each of this run's once")
+            raise UserError(path, found, "each of this run's once")
         for title, most in titles.items():
             text = row[title].strip()
             if text:
@@ -189,12 +189,12 @@ def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
 
 
 def read_points(path: Path, text: str, title: str, name: str, most: float) -> float:
-    """Convert `text` to points. Raises ArtifactError if it is not a number from 0 to `most`."""
+    """Convert `text` to points. Raises UserError if it is not a number from 0 to `most`."""
     try:
         points = float(text)
     except ValueError:
         points = math.nan
     if not 0 <= points <= most:
         found = f"{text!r} for '{title}' of {name}"
-        raise ArtifactError(path, found, f"points from 0 to {most:g}")
+        raise UserError(path, found, f"points from 0 to {most:g}")
     return points

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ..artifacts import ArtifactError, read_file
+from ..artifacts import read_file
 from ..assignment import Late
+from ..errors import UserError
 
 DAY = timedelta(days=1)
 LARGEST = 4 << 20
@@ -43,7 +44,7 @@ def read_time(text: str) -> datetime:
 
 
 def read_extensions(path: Path) -> dict[str, datetime]:
-    """Read individual due dates, by entry number, from a CSV. Raises ArtifactError."""
+    """Read individual due dates, by entry number, from a CSV. Raises UserError."""
     try:
         text = read_file(path, EXPECTED, LARGEST).decode("utf-8-sig")
         extensions: dict[str, datetime] = {}
@@ -54,7 +55,7 @@ def read_extensions(path: Path) -> dict[str, datetime]:
             extensions[entry] = due
         return extensions
     except (UnicodeDecodeError, csv.Error, ValueError, KeyError, AttributeError) as error:
-        raise ArtifactError(path, f"no table of extensions ({error})", EXPECTED) from error
+        raise UserError(path, f"no table of extensions ({error})", EXPECTED) from error
 
 
 def due_date(

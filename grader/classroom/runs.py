@@ -26,9 +26,9 @@ from typing import Any
 import yaml
 
 from .. import HOME
-from ..artifacts import ArtifactError, printable
 from ..assessment.copies import data_files
 from ..assignment import Assignment
+from ..errors import UserError, printable
 from ..files import write_whole
 from ..sandbox.isolation import lock
 from .lateness import read_time
@@ -50,10 +50,10 @@ class Entry:
 def find_submissions(folder: Path) -> list[Entry]:
     """Find the submissions in a folder: zips and folders, or a bulk export from Gradescope.
 
-    Raises ArtifactError if there are none.
+    Raises UserError if there are none.
     """
     if not folder.is_dir():
-        raise ArtifactError(folder, "no such folder", "a folder of zips or folders")
+        raise UserError(folder, "no such folder", "a folder of zips or folders")
     if (folder / METADATA).is_file():
         return read_export(folder)
     found: dict[str, Entry] = {}
@@ -63,7 +63,7 @@ def find_submissions(folder: Path) -> list[Entry]:
         name = printable(path.name if path.is_dir() or path.stem in found else path.stem)
         found[name] = Entry(name, lone_zip(path))
     if not found:
-        raise ArtifactError(folder, "no submission in it", "zips or folders")
+        raise UserError(folder, "no submission in it", "zips or folders")
     return list(found.values())
 
 
@@ -96,7 +96,7 @@ def read_export(folder: Path) -> list[Entry]:
                 raise ValueError(f"no folder '{name}'")
             entries.append(Entry(name, lone_zip(folder / name), time, students))
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(path, f"cannot be read ({error})", expected) from error
+        raise UserError(path, f"cannot be read ({error})", expected) from error
     return entries
 
 
@@ -144,7 +144,7 @@ class Run:
     def save_plan(self, plan: Plan) -> None:
         """Start or resume a run.
 
-        Raises ArtifactError if it was started with other settings, or cannot be written.
+        Raises UserError if it was started with other settings, or cannot be written.
         """
         path = self.folder / "run.json"
         if path.exists():
@@ -154,28 +154,28 @@ class Run:
                 old, new = getattr(before, name), getattr(plan, name)
                 if old != new:
                     found = f"a run with {name} {old}, not {new}"
-                    raise ArtifactError(path, found, "the same again, or another folder")
+                    raise UserError(path, found, "the same again, or another folder")
         text = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(plan).items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps(text, indent=2) + "\n")
         except OSError as error:
             found = f"cannot be written ({error.strerror})"
-            raise ArtifactError(self.folder, found, "a folder with write access") from error
+            raise UserError(self.folder, found, "a folder with write access") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the run against other commands. Raises ArtifactError if another one locked it."""
+        """Lock the run against other commands. Raises UserError if another one locked it."""
         held = lock(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
         if held is None:
-            raise ArtifactError(self.folder, "another command at work on it", "one at a time")
+            raise UserError(self.folder, "another command at work on it", "one at a time")
         try:
             yield
         finally:
             os.close(held)
 
     def plan(self) -> Plan:
-        """Return the settings that the run started with. Raises ArtifactError if it has none."""
+        """Return the settings that the run started with. Raises UserError if it has none."""
         path = self.folder / "run.json"
         try:
             text = json.loads(path.read_text())
@@ -184,7 +184,7 @@ class Run:
             return Plan(**text)
         except (OSError, ValueError, TypeError, KeyError) as error:
             found = f"no record of a run ({getattr(error, 'strerror', None) or error})"
-            raise ArtifactError(path, found, "the folder that 'grader batch' wrote") from error
+            raise UserError(path, found, "the folder that 'grader batch' wrote") from error
 
     def home(self, submission: str) -> Path:
         return self.folder / "submissions" / submission

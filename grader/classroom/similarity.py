@@ -10,9 +10,9 @@ from pathlib import Path
 
 from copydetect import CopyDetector
 
-from ..artifacts import ArtifactError
 from ..assignment import Assignment
 from ..display.report_page import ENVIRONMENT
+from ..errors import UserError
 from ..files import write_whole
 from ..sandbox.isolation import temporary_folder
 from ..submission.unpacking import open_submission
@@ -55,7 +55,7 @@ def gather(entries: list[Entry], task: Assignment, folder: Path) -> None:
         with temporary_folder() as scratch:
             try:
                 submission = open_submission(entry.path.absolute(), task, scratch)
-            except ArtifactError:
+            except UserError:
                 continue
             for path in sorted(submission.folder.rglob("*.py")):
                 if path.is_file() and path.stat().st_size <= LARGEST:

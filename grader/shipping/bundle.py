@@ -10,12 +10,14 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from .. import HOME
-from ..artifacts import ArtifactError
+from ..errors import UserError
 
 ROOT = HOME.parent
 CORE = (
+    "grader.errors",
     "storage",
     "data",
     "models",
@@ -36,16 +38,21 @@ KEPT = {"loss_function"}  # names that the assignment requires, whether or not t
 WIDTH = 100
 
 
+def path_of(name: str) -> Path:
+    """Return the path of a module of the core, from the repository's root."""
+    return Path(f"{name.replace('.', '/')}.py")
+
+
 class Module:
     """The source of a core module, from which statements can be cut."""
 
     def __init__(self, name: str) -> None:
-        path = ROOT / f"{name}.py"
+        path = ROOT / path_of(name)
         try:
             self.source = path.read_text(encoding="utf-8")
         except OSError as error:
             expected = "the core's source beside the grader"
-            raise ArtifactError(path, f"cannot be read ({error.strerror})", expected) from error
+            raise UserError(path, f"cannot be read ({error.strerror})", expected) from error
         self.name = name
         self.sha256 = hashlib.sha256(self.source.encode()).hexdigest()
         self.docstring = ast.get_docstring(self.tree) or ""
@@ -168,16 +175,16 @@ def import_lines(modules: list[Module]) -> str:
 def heading(module: Module) -> str:
     """Return a comment that says where a section comes from."""
     rule = "# " + "-" * (WIDTH - 2)
-    text = [f"{module.name}.py", "", *module.docstring.splitlines()]
+    text = [path_of(module.name).as_posix(), "", *module.docstring.splitlines()]
     return "\n".join([rule, *(f"# {line}".rstrip() for line in text), rule])
 
 
 def require_repository(command: str) -> None:
-    """Raise ArtifactError if the grader was installed without the rest of the repository."""
-    if not all((ROOT / f"{name}.py").is_file() for name in (*CORE, ENTRY)):
+    """Raise UserError if the grader was installed without the rest of the repository."""
+    if not all((ROOT / path_of(name)).is_file() for name in (*CORE, ENTRY)):
         found = "it needs the source of vae.py, which an installed grader does not have"
         expected = f"'python -m grader {command}' in a copy of the repository"
-        raise ArtifactError(command, found, expected)
+        raise UserError(command, found, expected)
 
 
 def bundle() -> str:
@@ -185,7 +192,9 @@ def bundle() -> str:
     modules = [Module(name) for name in (*CORE, ENTRY)]
     check_names(modules)
     cut_unused(modules)
-    files = "\n".join(f"    {module.name}.py  {module.sha256}" for module in modules)
+    files = "\n".join(
+        f"    {path_of(module.name).as_posix()}  {module.sha256}" for module in modules
+    )
     header = (
         f'"""{modules[-1].docstring}\n\n'
         "Made by 'python -m grader bundle' from these files (SHA-256), a section each:\n\n"

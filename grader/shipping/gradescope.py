@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import HOME
-from ..artifacts import ArtifactError
 from ..assessment.copies import data_files
 from ..assessment.grade import Grade, rounded
 from ..assessment.pipeline import assess, weights_in
@@ -26,6 +25,7 @@ from ..classroom.fetch import fetch
 from ..classroom.lateness import days_late, read_time, share_lost
 from ..classroom.runs import Entry
 from ..display import results
+from ..errors import UserError
 from ..files import write_whole, zipped
 from ..sandbox.isolation import Level, best_level, temporary_folder
 from ..submission.unpacking import open_submission
@@ -46,7 +46,7 @@ def source_files() -> Iterator[Path]:
 
 
 def pack(assignment: str, data_folder: Path) -> bytes:
-    """Return the content of autograder.zip. Raises ArtifactError if data is missing."""
+    """Return the content of autograder.zip. Raises UserError if data is missing."""
     task = read_assignment(assignment)
     toml = Path(assignment) if Path(assignment).suffix else FOLDER / f"{assignment}.toml"
     files = {name: (TEMPLATES / name).read_bytes() for name in PROGRAMS}
@@ -160,7 +160,7 @@ def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
     """
     if "fetched" not in task.weights:
         return {}
-    with temporary_folder() as scratch, suppress(ArtifactError):
+    with temporary_folder() as scratch, suppress(UserError):
         submission = open_submission(root / "submission", task, scratch)
         if weights_in(submission.folder, task.trained_artefacts()):
             return {}

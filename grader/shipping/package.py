@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..artifacts import ArtifactError
 from ..assignment import Assignment
+from ..errors import UserError
 from ..files import zipped
 from ..sandbox.isolation import temporary_folder
 from .bundle import ROOT, bundle
@@ -30,13 +30,13 @@ class Authors:
 
 
 def run_vae(*words: str | Path) -> None:
-    """Run the repository's vae.py. Raises ArtifactError with its message if it fails."""
+    """Run the repository's vae.py. Raises UserError with its message if it fails."""
     command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
     process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode:
         lines = process.stderr.strip().splitlines() or ["no message"]
         found = f"'{words[2]}' failed ({lines[-1]})"
-        raise ArtifactError(ROOT / "vae.py", found, "a run without an error")
+        raise UserError(ROOT / "vae.py", found, "a run without an error")
 
 
 def make_report(assignment: Assignment, data: Path, model: Path, authors: Authors) -> bytes:
@@ -65,7 +65,7 @@ def package(
 ) -> bytes:
     """Return the content of the submission's zip: one folder with everything in it.
 
-    With `weights`, it includes the model and the mixture. Raises ArtifactError.
+    With `weights`, it includes the model and the mixture. Raises UserError.
     """
     report = make_report(assignment, data, model, authors)  # trains a model if there is none
     files = {

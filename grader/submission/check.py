@@ -4,8 +4,9 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ..artifacts import ArtifactError, without_folder
+from ..artifacts import without_folder
 from ..assignment import Assignment, Layout
+from ..errors import UserError
 from ..sandbox.isolation import Level, temporary_folder
 from . import rules
 from .contents import Check, Contents, problem_of_link
@@ -22,12 +23,12 @@ SHOWN = 5  # names in a message
 def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     """Check every rule of the assignment for the zip or the folder at `path`.
 
-    If `path` is the file with the link to the weights, check only the link. Raises ArtifactError if
+    If `path` is the file with the link to the weights, check only the link. Raises UserError if
     nothing is there.
     """
     layout = assignment.submission
     if not path.exists():
-        raise ArtifactError(path, "no such file or folder", "a submission's zip")
+        raise UserError(path, "no such file or folder", "a submission's zip")
     if path.name == layout.link_file:
         problem = problem_of_link(path)
         return [Check(f"{path.name} begins with a link", problem is None, problem or "")]
@@ -39,7 +40,7 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     with temporary_folder() as folder:
         try:
             submission = open_submission(path.absolute(), assignment, folder)
-        except ArtifactError as error:
+        except UserError as error:
             return [
                 *checks,
                 Check("it unpacks", False, without_folder(error, path.absolute().parent)),
@@ -127,7 +128,7 @@ def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check
         return []
     try:
         pages, line = read_pdf(contents.report, level)
-    except ArtifactError as error:
+    except UserError as error:
         message = without_folder(error, contents.report.parent)
         return [Check("the report can be read", False, message)]
     checks = [Check("the report can be read", True)]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..artifacts import ArtifactError, printable, read_file
+from ..artifacts import read_file
 from ..assignment import Layout
+from ..errors import UserError, printable
 
 TEXT_SIZE = 64 << 10
 EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them
@@ -39,12 +40,12 @@ class Contents:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a small text file that are not empty. Raises ArtifactError."""
+    """Return the lines of a small text file that are not empty. Raises UserError."""
     try:
         content = read_file(path, "a short text", TEXT_SIZE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"no UTF-8 text ({error.reason} at byte {error.start})"
-        raise ArtifactError(path, found, "one saved as UTF-8") from error
+        raise UserError(path, found, "one saved as UTF-8") from error
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 
@@ -52,7 +53,7 @@ def problem_of_link(path: Path) -> str | None:
     """Return what is wrong with the link on the first line of a file, or None if nothing is."""
     try:
         lines = read_lines(path)
-    except ArtifactError as error:
+    except UserError as error:
         return str(error).replace(f"{path.parent}/", "")
     return problem_of_address(lines[0] if lines else "", path.name)
 
@@ -75,7 +76,7 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
     """Yield what is wrong with a file of entry numbers; add the valid ones to `members`."""
     try:
         lines = read_lines(path)
-    except ArtifactError as error:
+    except UserError as error:
         yield str(error).replace(f"{path.parent}/", "")
         return
     for line in lines:

@@ -7,7 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
-from ..artifacts import ArtifactError, read_file
+from ..artifacts import read_file
+from ..errors import UserError
 from ..sandbox import isolation
 from ..sandbox.isolation import Command, Level, Limits, interpreter
 from ..verdicts import Verdict
@@ -25,11 +26,11 @@ print(json.dumps([len(pages), next((line for line in lines if line), "")]))
 
 
 def read_pdf(path: Path, level: Level) -> tuple[int, str]:
-    """Return the number of pages and the first line. Raises ArtifactError if it cannot be read."""
+    """Return the number of pages and the first line. Raises UserError if it cannot be read."""
     expected = "a PDF that can be read without a password"
     content = read_file(path, expected, LARGEST)
     if not content.startswith(b"%PDF-"):
-        raise ArtifactError(path, "no PDF", expected)
+        raise UserError(path, "no PDF", expected)
     with isolation.temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
@@ -43,4 +44,4 @@ def read_pdf(path: Path, level: Level) -> tuple[int, str]:
         pages, line = json.loads(outcome.output.splitlines()[-1])
         return int(pages), str(line)[:LINE]
     except (ValueError, TypeError, IndexError) as error:
-        raise ArtifactError(path, "a damaged or locked PDF", expected) from error
+        raise UserError(path, "a damaged or locked PDF", expected) from error

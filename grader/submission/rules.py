@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from ..artifacts import printable
 from ..assignment import Rules
+from ..errors import printable
 
 LARGEST_SOURCE = 2 << 20  # bytes
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..artifacts import ArtifactError, count_numbers, without_folder
+from ..artifacts import count_numbers, without_folder
 from ..assignment import Assignment
+from ..errors import UserError
 
 
 @dataclass
@@ -48,7 +49,7 @@ def measure_size(files: Mapping[str, Path], assignment: Assignment) -> Size:
             continue
         try:
             size.numbers[name] = count_numbers(path)
-        except ArtifactError as error:
+        except UserError as error:
             size.numbers[name] = path.stat().st_size // 4
             size.unreadable.append(without_folder(error, path.parent))
     return size

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..artifacts import ArtifactError
 from ..assignment import Assignment
+from ..errors import UserError
 from .contents import Contents, check_layout
 
 MOST_ENTRIES = 2_000
@@ -43,53 +43,53 @@ def ignored(path: PurePosixPath) -> bool:
 def safe_path(archive: Path, name: str) -> PurePosixPath:
     """Return the path of an archive's entry.
 
-    Raises ArtifactError if it could lead elsewhere, is too long or deep, or cannot be printed.
+    Raises UserError if it could lead elsewhere, is too long or deep, or cannot be printed.
     """
     path = PurePosixPath(name)
     expected = "paths within the submission, with / between folders"
     if "\\" in name:
-        raise ArtifactError(archive, f"the entry '{name}' with a backslash", expected)
+        raise UserError(archive, f"the entry '{name}' with a backslash", expected)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise ArtifactError(archive, f"the entry '{name}', which leads outside", expected)
+        raise UserError(archive, f"the entry '{name}', which leads outside", expected)
     if len(path.parts) > DEEPEST or any(len(part) > 150 for part in path.parts):
-        raise ArtifactError(archive, f"the entry '{name:.60}', deep or long beyond use", expected)
+        raise UserError(archive, f"the entry '{name:.60}', deep or long beyond use", expected)
     if not name.isprintable():
-        raise ArtifactError(archive, f"the entry '{name}' with control characters", expected)
+        raise UserError(archive, f"the entry '{name}' with control characters", expected)
     return path
 
 
 def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Return the files of an archive to unpack. Raises ArtifactError for a suspicious entry."""
+    """Return the files of an archive to unpack. Raises UserError for a suspicious entry."""
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     if len(archive.infolist()) > MOST_ENTRIES:
-        raise ArtifactError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
+        raise UserError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
     spelled: dict[str, str] = {}
     for entry in archive.infolist():
         name = safe_path(path, entry.filename)
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise ArtifactError(path, f"'{name}', a link or a device", "plain files and folders")
+            raise UserError(path, f"'{name}', a link or a device", "plain files and folders")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # The others decompress a chunk as a whole, however large it becomes.
-            raise ArtifactError(path, f"'{name}', compressed in an unusual way", "a usual zip")
+            raise UserError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
-            raise ArtifactError(path, f"'{name}', which is encrypted", "no password")
+            raise UserError(path, f"'{name}', which is encrypted", "no password")
         if entry.is_dir() or ignored(name):
             continue
         other = spelled.setdefault(str(name).casefold(), str(name))
         if name in entries or other != str(name):
-            raise ArtifactError(path, f"both '{other}' and '{name}'", "each name once")
+            raise UserError(path, f"both '{other}' and '{name}'", "each name once")
         entries[name] = entry
     for name in entries:
         if any(parent in entries for parent in name.parents):
-            raise ArtifactError(path, f"'{name}' below a file", "each name once")
+            raise UserError(path, f"'{name}' below a file", "each name once")
     return entries
 
 
 def unpack(path: Path, destination: Path) -> None:
     """Write the files of the zip archive at `path` below `destination`.
 
-    Raises ArtifactError if it is not an archive, leads outside, or unpacks to too much.
+    Raises UserError if it is not an archive, leads outside, or unpacks to too much.
     """
     left = MOST_BYTES
     try:
@@ -102,37 +102,37 @@ def unpack(path: Path, destination: Path) -> None:
                         left -= len(chunk)
                         if left < 0:
                             found = f"more than {MOST_BYTES >> 20} MiB when unpacked"
-                            raise ArtifactError(path, found, "the code, and weights at most")
+                            raise UserError(path, found, "the code, and weights at most")
                         copy.write(chunk)
-    except ArtifactError:
+    except UserError:
         raise
     except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more
-        raise ArtifactError(path, f"not a sound zip archive ({error})", "a .zip file") from error
+        raise UserError(path, f"not a sound zip archive ({error})", "a .zip file") from error
 
 
 def copy_folder(path: Path, destination: Path) -> None:
-    """Copy the plain files of a folder, except hidden ones and builds. Raises ArtifactError."""
+    """Copy the plain files of a folder, except hidden ones and builds. Raises UserError."""
     left = MOST_BYTES
     for entries, source in enumerate(plain_files(path), 1):
         safe_path(path, source.relative_to(path).as_posix())
         left -= source.stat().st_size
         if left < 0 or entries > MOST_ENTRIES:
             found = f"more than {MOST_BYTES >> 20} MiB or {MOST_ENTRIES} files"
-            raise ArtifactError(path, found, "the code, and weights at most")
+            raise UserError(path, found, "the code, and weights at most")
         target = destination / source.relative_to(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yield the files below `folder` in order of their names. Raises ArtifactError for a link."""
+    """Yield the files below `folder` in order of their names. Raises UserError for a link."""
     if depth > DEEPEST:
-        raise ArtifactError(folder, "folders deep beyond use", f"at most {DEEPEST}")
+        raise UserError(folder, "folders deep beyond use", f"at most {DEEPEST}")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or ignored(PurePosixPath(path.name)) or path.name == "build":
             continue
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise ArtifactError(path, "a link or a device", "plain files and folders")
+            raise UserError(path, "a link or a device", "plain files and folders")
         if path.is_dir():
             yield from plain_files(path, depth + 1)
         else:
@@ -153,9 +153,9 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
     programs = (path for path in folder.rglob(program) if path.is_file())
     found = sorted(programs, key=lambda p: len(p.parts))
     if not found:
-        raise ArtifactError(path, f"no {program}", f"one folder with {program} in it")
+        raise UserError(path, f"no {program}", f"one folder with {program} in it")
     if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
-        raise ArtifactError(path, f"{len(found)} files called {program}", "one")
+        raise UserError(path, f"{len(found)} files called {program}", "one")
     home = found[0].parent
     depth = len(home.relative_to(folder).parts)
     if path.is_file() and depth != 1:
@@ -167,7 +167,7 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
 def open_submission(path: Path, assignment: Assignment, destination: Path) -> Submission:
     """Unpack the zip, or copy the folder, at `path` to the empty folder `destination`; check it.
 
-    Raises ArtifactError if there is nothing that could be run.
+    Raises UserError if there is nothing that could be run.
     """
     remarks: list[str] = []
     layout = assignment.submission
@@ -178,7 +178,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
             remarks.append(f"the zip is called {path.name}; expected {layout.zip_name}")
         unpack(path, destination)
     else:
-        raise ArtifactError(path, "no such file or folder", "a submission's zip or folder")
+        raise UserError(path, "no such file or folder", "a submission's zip or folder")
     home = find_program(path, destination, assignment.program, remarks)
     contents = check_layout(home, layout)
     remarks += [check.message for check in contents.checks if check.passed is False]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from grader import artifacts
-from grader.artifacts import ArtifactError, Remarks
+from grader.artifacts import Remarks
+from grader.errors import UserError
 from tests.mutations import damaged
 from tests.test_data import npz
 from tests.test_storage import Payload
@@ -95,7 +96,7 @@ def test_uint8_images_are_divided(tmp_path: Path) -> None:
     ],
 )
 def test_no_certain_meaning_is_an_error(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with pytest.raises(ArtifactError, match=r"r\.npz: .*; expected "):
+    with pytest.raises(UserError, match=r"r\.npz: .*; expected "):
         read_recon(tmp_path / "r.npz", **arrays)
 
 
@@ -107,7 +108,7 @@ def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "r.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.npy", header.getvalue() + bytes(100))
-    with pytest.raises(ArtifactError, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         artifacts.read_reconstructions(path, Remarks(path), N)
 
 
@@ -122,7 +123,7 @@ def test_shapes_that_no_array_has(tmp_path: Path, shape: tuple[int, ...]) -> Non
     path = tmp_path / "r.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.npy", header.getvalue() + bytes(4 * 784))
-    with pytest.raises(ArtifactError):
+    with pytest.raises(UserError):
         artifacts.read_reconstructions(path, Remarks(path), N)
 
 
@@ -130,7 +131,7 @@ def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
     _, remarks = read_recon(tmp_path / "r.npz", **{"\x1b]0;owned\x07\n": RECON})
     assert len(remarks) == 1
     assert remarks[0].isprintable()
-    with pytest.raises(ArtifactError) as caught:
+    with pytest.raises(UserError) as caught:
         read_recon(tmp_path / "r.npz", **{"\x1b[2J": RECON, "b": RECON})
     assert str(caught.value).isprintable()
 
@@ -144,7 +145,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         for _ in range(80):
             file.write(bytes(1 << 24))
     assert path.stat().st_size < 1 << 21
-    with pytest.raises(ArtifactError, match="unpacks to 1280 MiB"):
+    with pytest.raises(UserError, match="unpacks to 1280 MiB"):
         artifacts.read_reconstructions(path, Remarks(path), N)
 
 
@@ -163,10 +164,10 @@ def test_only_regular_files_with_one_name_are_read(tmp_path: Path) -> None:
         ".": "a folder",
         "nothing": "No such file",
     }.items():
-        with pytest.raises(ArtifactError, match=found):
+        with pytest.raises(UserError, match=found):
             artifacts.read_file(tmp_path / name, "a file")
     (tmp_path / "hard").unlink()
-    with pytest.raises(ArtifactError, match="at most 0 MiB"):
+    with pytest.raises(UserError, match="at most 0 MiB"):
         artifacts.read_file(real, "a file", 100)
 
 
@@ -176,7 +177,7 @@ def test_a_damaged_npz_is_read_or_refused(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     try:
         images = artifacts.read_reconstructions(path, Remarks(path), 2)
-    except ArtifactError as error:
+    except UserError as error:
         assert str(error).startswith(f"{path}: ")
     else:
         assert images.shape == (2, 28, 28)
@@ -232,7 +233,7 @@ def test_predictions_are_found(tmp_path: Path, text: str, remarks: int) -> None:
 def test_predictions_without_a_certain_meaning_are_refused(
     tmp_path: Path, text: str | bytes
 ) -> None:
-    with pytest.raises(ArtifactError, match=r"vae\.csv: .*; expected "):
+    with pytest.raises(UserError, match=r"vae\.csv: .*; expected "):
         read_csv(tmp_path / "vae.csv", text)
 
 
@@ -240,7 +241,7 @@ def test_predictions_without_a_certain_meaning_are_refused(
 def test_a_damaged_csv_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     try:
         labels, _ = read_csv(tmp_path / "vae.csv", content)
-    except ArtifactError as error:
+    except UserError as error:
         assert "\n" not in str(error)
     else:
         assert len(labels) == 3
@@ -249,12 +250,12 @@ def test_a_damaged_csv_is_read_or_refused(tmp_path: Path, content: bytes) -> Non
 def test_the_truth_needs_labels(tmp_path: Path) -> None:
     path = tmp_path / "t.npz"
     path.write_bytes(npz(data=RECON))
-    with pytest.raises(ArtifactError, match="no 'labels'"):
+    with pytest.raises(UserError, match="no 'labels'"):
         artifacts.read_truth_labels(path)
     path.write_bytes(npz(data=RECON, labels=[1, 4]))
     assert artifacts.read_truth_labels(path).tolist() == [1, 4]
     path.write_bytes(npz(data=RECON, labels=np.array([2**63 + 1], np.uint64)))
-    with pytest.raises(ArtifactError, match="the label"):
+    with pytest.raises(UserError, match="the label"):
         artifacts.read_truth_labels(path)
 
 
@@ -267,7 +268,7 @@ def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
     path.write_bytes(npz(data=images.astype(float)))
     assert artifacts.read_truth_images(path).max() == 0.2
     path.write_bytes(npz(data=images / 40))
-    with pytest.raises(ArtifactError, match="values from"):
+    with pytest.raises(UserError, match="values from"):
         artifacts.read_truth_images(path)
 
 
@@ -335,13 +336,13 @@ def test_a_payload_is_not_run_when_counting(tmp_path: Path) -> None:
 def test_what_is_no_state_dict_is_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "m.pth"
     torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(ArtifactError, match="not a zip"):
+    with pytest.raises(UserError, match="not a zip"):
         artifacts.count_numbers(path)
     path.write_bytes(npz(data=RECON))
-    with pytest.raises(ArtifactError, match=r"data\.pkl"):
+    with pytest.raises(UserError, match=r"data\.pkl"):
         artifacts.count_numbers(path)
     torch.save({"a": 3}, path)
-    with pytest.raises(ArtifactError, match="no tensors"):
+    with pytest.raises(UserError, match="no tensors"):
         artifacts.count_numbers(path)
 
 
@@ -352,5 +353,5 @@ def test_a_damaged_state_dict_is_counted_or_refused(tmp_path: Path, data: st.Dat
     path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         assert artifacts.count_numbers(path) >= 0
-    except ArtifactError as error:
+    except UserError as error:
         assert str(error).startswith(f"{path}: ")

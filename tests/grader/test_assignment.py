@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.artifacts import ArtifactError
 from grader.assignment import FOLDER, Assignment, read_assignment
+from grader.errors import UserError
 from tests.mutations import damaged
 
 A3 = FOLDER / "a3.toml"
@@ -62,7 +62,7 @@ def test_a_mistake_is_one_line_with_the_file_the_key_and_what_was_expected(
     tmp_path: Path, old: str, new: str, key: str
 ) -> None:
     path = changed(A3.read_text(), old, new, tmp_path)
-    with pytest.raises(ArtifactError) as error:
+    with pytest.raises(UserError) as error:
         read_assignment(str(path))
     message = str(error.value)
     assert message.startswith(f"{path}: ")
@@ -72,7 +72,7 @@ def test_a_mistake_is_one_line_with_the_file_the_key_and_what_was_expected(
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ArtifactError, match="one of: a3"):
+    with pytest.raises(UserError, match="one of: a3"):
         read_assignment("a4")
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_read_or_refused(
     path.write_bytes(content)
     try:
         read_assignment(str(path))
-    except ArtifactError as error:
+    except UserError as error:
         assert str(error).startswith(f"{path}: ")
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
 from grader.classroom.batch import most_jobs, one_processor_each, processor_of_its_own
 from grader.classroom.runs import Run
+from grader.errors import UserError
 from grader.sandbox.isolation import Level
 from grader.shipping.bundle import ROOT
 from tests.grader.classes import entry_number, grader, make_class
@@ -365,7 +365,7 @@ def test_reports_of_a_class_from_a_run(
     assert page.count("report.html") == COUNT + 1
     assert "Leaderboard" in page
     assert "http" not in page
-    with pytest.raises(ArtifactError):
+    with pytest.raises(UserError):
         Run(tmp_path).plan()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from grader.assignment import read_assignment
 from grader.shipping import bundle as bundling
-from grader.shipping.bundle import CORE, ENTRY, ROOT, bundle
+from grader.shipping.bundle import CORE, ENTRY, ROOT, bundle, path_of
 from grader.submission.rules import check
 
 COMMANDS = (
@@ -73,7 +73,7 @@ def test_the_bundle_is_small(bundled: Path) -> None:
 
 def test_the_bundle_says_where_each_section_is_from_and_needs_no_other_file(bundled: Path) -> None:
     text = bundled.read_text()
-    places = [text.index(f"\n# {name}.py\n") for name in (*CORE, ENTRY)]
+    places = [text.index(f"\n# {path_of(name)}\n") for name in (*CORE, ENTRY)]
     assert places == sorted(places)
     assert "importlib" not in text
     assert "extra_modes" not in text

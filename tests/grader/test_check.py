@@ -77,8 +77,9 @@ def test_the_limit_is_on_all_trained_files_together(tmp_path: Path) -> None:
     limit = A3.artefact["vae.pth"].model_copy(update={"numbers_allowed": 400})
     task = A3.model_copy(update={"artefact": A3.artefact | {"vae.pth": limit}})
     for size, passed in ((800, True), (808, False)):
-        files = {f"{NAME}/vae.pth": weights.getvalue(), f"{NAME}/gmm_params.pkl": bytes(size)}
-        checks = check_submission(zip_of(tmp_path / f"{size}.zip", GOOD | files), task)
+        files = {**GOOD, f"{NAME}/vae.pth": weights.getvalue()}
+        files[f"{NAME}/gmm_params.pkl"] = bytes(size)
+        checks = check_submission(zip_of(tmp_path / f"{size}.zip", files), task)
         verdicts = [check.passed for check in checks if "400 numbers" in check.rule]
         assert verdicts == [passed]
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
 from grader.classroom.gradebook import (
     Book,
@@ -22,6 +21,7 @@ from grader.classroom.gradebook import (
 )
 from grader.classroom.lateness import read_time
 from grader.classroom.runs import Entry
+from grader.errors import UserError
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
 FULL = read_assignment("a3")
@@ -67,7 +67,7 @@ def test_two_submissions_of_one_group_are_flagged_and_not_imported(tmp_path: Pat
     assert len(table) == 3
     assert "2020CSZ0001 is also in two" in table["flags"][0]
     assert "2020CSZ0001 is also in one" in table["flags"][1]
-    with pytest.raises(ArtifactError, match="'2020CSZ0001' in more than one"):
+    with pytest.raises(UserError, match="'2020CSZ0001' in more than one"):
         write_gradebook(table, tmp_path / "import.csv", gradescope=True)
 
 
@@ -142,7 +142,7 @@ def test_a_filled_template_is_read_whatever_submissions_are_called(
 def test_marks_that_cannot_be_are_refused(tmp_path: Path, text: str, found: str) -> None:
     path = tmp_path / "marks.csv"
     path.write_text(text)
-    with pytest.raises(ArtifactError, match=found):
+    with pytest.raises(UserError, match=found):
         read_marks(path, book({"one": []}))
     path.write_text("submission,Report\none,\n")
     assert read_marks(path, book({"one": []})) == {}

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
 from grader.classroom.lateness import days_late, due_date, read_extensions, read_time, share_lost
+from grader.errors import UserError
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
 POLICY = read_assignment("a3").late
@@ -61,5 +61,5 @@ def test_an_extension_of_one_member_holds_for_the_group(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "extensions.csv"
     path.write_text(text)
-    with pytest.raises(ArtifactError):
+    with pytest.raises(UserError):
         read_extensions(path)

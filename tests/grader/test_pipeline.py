@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 
 from grader import metrics
-from grader.artifacts import ArtifactError, Remarks, read_predictions, read_reconstructions
+from grader.artifacts import Remarks, read_predictions, read_reconstructions
 from grader.assessment.copies import read_data_set, write_copy
 from grader.assessment.grade import Grade, Mark
 from grader.assessment.pipeline import assess
 from grader.assessment.stages import Settings
 from grader.assignment import Assignment, read_assignment
 from grader.display import report_page, results
+from grader.errors import UserError
 from grader.sandbox import isolation
 from grader.sandbox.isolation import Level
 from grader.sandbox.launcher import descendants
-from grader.shipping.bundle import CORE, ROOT
+from grader.shipping.bundle import CORE, ROOT, path_of
 from grader.verdicts import Verdict
 from tests.grader.processes import command_lines, wait_until
 from tests.grader.test_exploits import program
@@ -79,8 +80,10 @@ def test_the_score_is_that_of_the_files_scored_by_themselves(
     """This project's own program is graded, and then run and scored by hand."""
     folder = tmp_path / "own"
     folder.mkdir()
-    for name in (*CORE, "preflight", "vae"):
-        shutil.copy(ROOT / f"{name}.py", folder)
+    (folder / "grader").mkdir()
+    (folder / "grader" / "__init__.py").touch()
+    for path in map(path_of, (*CORE, "preflight", "vae")):
+        shutil.copy(ROOT / path, folder / path)
     for name in ("vae.pth", "gmm_params.pkl"):
         shutil.copy(trained / name, folder)
     limits = a3.stage[1].limits.model_copy(update={"memory_gib": 4, "seconds": 120})
@@ -253,7 +256,7 @@ def test_points_are_rounded_once_and_to_the_nearest_cent() -> None:
 def test_missing_data_is_the_graders_mistake(
     submit: Submit, a3: Assignment, tmp_path: Path, level: Level
 ) -> None:
-    with pytest.raises(ArtifactError, match=r"mnist_1_4_8_train\.npz: no such file"):
+    with pytest.raises(UserError, match=r"mnist_1_4_8_train\.npz: no such file"):
         assess(submit({"vae.py": program()}), a3, Settings(tmp_path, level))
 
 
@@ -268,7 +271,7 @@ def test_a_data_set_is_taken_under_any_of_its_names(
     assert grade.marks == usual.marks
     assert grade.record["data"] == usual.record["data"]
     (folder / "mnist_1_4_8_val_recon.npz").unlink()
-    with pytest.raises(ArtifactError, match=r"mnist_1_4_8_val\.npz: no such file"):
+    with pytest.raises(UserError, match=r"mnist_1_4_8_val\.npz: no such file"):
         assess(submit({"vae.py": program()}), a3, Settings(folder, level))
 
 

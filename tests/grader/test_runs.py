@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
 from grader.classroom.runs import Plan, Run, find_submissions, hash_submission, keys
+from grader.errors import UserError
 from tests.grader.classes import make_class
 
 A3 = read_assignment("a3")
@@ -64,14 +64,14 @@ def test_an_export_of_gradescope_tells_times_and_students(tmp_path: Path) -> Non
 def test_other_metadata_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "submission_1").mkdir()
     (tmp_path / "submission_metadata.yml").write_text(text)
-    with pytest.raises(ArtifactError, match=r"submission_metadata\.yml"):
+    with pytest.raises(UserError, match=r"submission_metadata\.yml"):
         find_submissions(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_a_folder_without_submissions_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ArtifactError):
+    with pytest.raises(UserError):
         find_submissions(tmp_path / name)
 
 
@@ -133,5 +133,5 @@ def test_the_index_has_a_row_for_each_result(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ArtifactError, match="no record of a run"):
+    with pytest.raises(UserError, match="no record of a run"):
         Run(tmp_path).plan()

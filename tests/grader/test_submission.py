@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from grader.artifacts import ArtifactError
 from grader.assignment import read_assignment
+from grader.errors import UserError
 from grader.submission import unpacking
 from grader.submission.unpacking import Submission, open_submission
 from tests.mutations import damaged
@@ -107,24 +107,24 @@ def test_an_archive_that_could_write_elsewhere_is_refused(
     content = io.BytesIO(zipped(GOOD))
     with zipfile.ZipFile(content, "a") as archive:
         archive.writestr(entry, "/etc/passwd")
-    with pytest.raises(ArtifactError, match=found):
+    with pytest.raises(UserError, match=found):
         open_zip(tmp_path, content.getvalue())
     outside = [path for path in tmp_path.iterdir() if path.name not in ("submission.zip", "tree")]
     assert outside == []
 
 
 def test_an_archive_without_the_program_or_with_two_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"no vae\.py"):
+    with pytest.raises(UserError, match=r"no vae\.py"):
         open_zip(tmp_path, zipped({"work/main.py": ""}))
     other = tmp_path / "other"
     other.mkdir()
-    with pytest.raises(ArtifactError, match=r"2 files called vae\.py"):
+    with pytest.raises(UserError, match=r"2 files called vae\.py"):
         open_zip(other, zipped({"one/vae.py": "", "two/vae.py": ""}))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip", b"Rar!\x1a\x07\x00" * 9])
 def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ArtifactError, match="zip"):
+    with pytest.raises(UserError, match="zip"):
         open_zip(tmp_path, content)
 
 
@@ -132,14 +132,14 @@ def test_a_bomb_is_stopped_while_it_unpacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacking, "MOST_BYTES", 4 << 20)
-    with pytest.raises(ArtifactError, match="more than 4 MiB"):
+    with pytest.raises(UserError, match="more than 4 MiB"):
         open_zip(tmp_path, zipped({"work/vae.py": "", "work/zeros": bytes(64 << 20)}))
     size = sum(path.stat().st_size for path in (tmp_path / "tree").rglob("*"))
     assert size <= 5 << 20
 
 
 def test_too_many_entries_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="2001 entries"):
+    with pytest.raises(UserError, match="2001 entries"):
         open_zip(tmp_path, zipped({f"work/{i}": "" for i in range(2001)}))
 
 
@@ -152,7 +152,7 @@ def test_a_folder_is_copied_without_hidden_files_and_links_are_refused(
     copied = sorted(p.relative_to(found.folder).as_posix() for p in found.folder.rglob("*"))
     assert copied == ["inner", "inner/data.json", "vae.py"]
     (folder / "link").symlink_to("/etc/passwd")
-    with pytest.raises(ArtifactError, match="a link"):
+    with pytest.raises(UserError, match="a link"):
         open_submission(folder, A3, tmp_path / "tree2")
 
 
@@ -173,5 +173,5 @@ def test_a_damaged_archive_is_read_or_refused(
 ) -> None:
     try:
         open_zip(tmp_path_factory.mktemp("damaged"), content)
-    except ArtifactError:
+    except UserError:
         return

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from storage import UserError
+from grader.errors import UserError
 from studies.datasets import ImageSet, open_on_white, read_idx, read_split, resized, split
 from studies.demo_data import write_idx, write_mnist
 from tests.mutations import damaged

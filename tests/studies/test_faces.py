@@ -12,8 +12,8 @@ from sklearn.metrics import silhouette_score
 from torch import nn
 
 import vae
+from grader.errors import UserError
 from losses import kl_divergence
-from storage import UserError
 from studies.faces import Faces, Options, describe_source, judge_clusters, split, spread, vae_losses
 from studies.faces_answers import (
     QUESTIONS,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage import UserError
+from grader.errors import UserError
 from studies import image_cache
 from studies.image_cache import ImageFeed, cached, open_source
 

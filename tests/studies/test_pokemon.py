@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import vae
-from storage import UserError
+from grader.errors import UserError
 from studies.pokemon import answers, augment
 from studies.pokemon_dataset import TYPES, PokemonDataset
 

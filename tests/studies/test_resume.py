@@ -7,7 +7,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from data import ShuffledBatches
-from storage import UserError
+from grader.errors import UserError
 from studies.resume import fit_or_resume
 from training import History
 

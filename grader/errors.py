@@ -1,0 +1,15 @@
+"""The error type for a user's mistake, which every command line prints as one line."""
+
+from pathlib import Path
+
+
+def printable(text: str) -> str:
+    """Escape line breaks and terminal control codes in `text`: names in a file may contain them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class UserError(Exception):
+    """A mistake in the user's input: the file, what was found, what was expected."""
+
+    def __init__(self, path: Path | str, found: str, expected: str) -> None:
+        super().__init__(printable(f"{path}: {found}; expected {expected}"))
