@@ -24,7 +24,7 @@ class CommandLine(argparse.ArgumentParser):
         """Add the optional paths of the model and, if `gmm`, the mixture; add the device."""
         self.add_argument("model", nargs="?", type=Path, default=Path("vae.pth"), metavar="vae.pth")
         if gmm:
-            self.add_argument("gmm", nargs="?", type=Path, help="default: beside the model")
+            self.add_argument("gmm", nargs="?", type=Path, help="default: in the model's folder")
         self.add_argument("--device", type=choose_device, default=default_device(), metavar="NAME")
 
     def parse(self, words: list[str]) -> argparse.Namespace:

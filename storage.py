@@ -27,7 +27,7 @@ def temporary_file(path: Path, size: int = 0) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         if path.exists() and not path.is_file():
-            raise FileExistsError(0, "it is no regular file")
+            raise FileExistsError(0, "it is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary

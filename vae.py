@@ -65,7 +65,7 @@ def misplaced(words: list[str], modes: Modes) -> UserError:
 def print_help(modes: Modes) -> None:
     for name, (before, after, _, text) in modes.items():
         print(f"python vae.py {before} {name} {after}\n    {text}")
-    print("'vae.py MODE --help' says what options it has.")
+    print("'vae.py MODE --help' lists the options of a mode.")
 
 
 def main(words: list[str]) -> int:

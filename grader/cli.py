@@ -106,7 +106,7 @@ def run(
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
     out: Annotated[Path | None, typer.Option(help="folder for results.json, report.html")] = None,
     weights_dir: Annotated[Path | None, typer.Option(help="weights fetched beforehand")] = None,
-    train: Annotated[bool, typer.Option("--train", help="train, whatever weights came")] = False,
+    train: Annotated[bool, typer.Option("--train", help="train even if there are weights")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="compare with a training")] = False,
     stages: Annotated[str, typer.Option(help="only these, with commas between")] = "",
@@ -265,7 +265,7 @@ def write_package(
     model_link: Annotated[
         str | None, typer.Option(help="where the weights are; default: model_path.txt's")
     ] = None,
-    model: Annotated[Path, typer.Option(help="trained first where it is not there")] = Path(
+    model: Annotated[Path, typer.Option(help="trained first if it does not exist")] = Path(
         "vae.pth"
     ),
     weights: Annotated[bool, typer.Option("--weights", help="put the weights in too")] = False,
@@ -354,7 +354,7 @@ def write(content: str | bytes, path: Path) -> None:
     """Write `content` to `path`, whole or not at all. Raises UserError if that fails."""
     try:
         if path.exists() and not path.is_file():
-            raise FileExistsError(0, "it is no regular file")
+            raise FileExistsError(0, "it is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:

@@ -11,18 +11,18 @@ MODES = {
         "TEST VAL",
         "OUT.html [vae.pth [gmm_params.pkl]]",
         "reports.explorer.explore",
-        "write a page on which the latent plane answers to the pointer",
+        "write an interactive page of the latent plane",
     ),
     "notebook": (
         "DATA",
         "OUT_DIR --course COURSE --id1 ID --id2 ID",
         "reports.notebook.notebook",
-        "write the executed notebook that a course asks for: wet2, celeba, 5lsl0, hw5",
+        "write a course's executed notebook: wet2, celeba, 5lsl0, hw5",
     ),
     "report": (
         "TRAIN VAL",
         "OUT.pdf [vae.pth [gmm_params.pkl]] --name NAME --entry NUMBER",
         "reports.report.report",
-        "write the report",
+        "write the report as a PDF",
     ),
 }

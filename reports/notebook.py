@@ -168,10 +168,10 @@ def cells(
     yield "markdown", f"# {course.title}\n\n{students(options)}"
     yield (
         "markdown",
-        "How to read this: the cells under *Code* hold all of it, each cell one module, written to "
-        "a file by its first line. Under each task one command runs it, its pictures follow, and "
-        "its answers quote the numbers of that run. Data lie in a folder `data` beside the "
-        f"notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
+        "How to read this: the cells under *Code* contain all of the code, one module per cell; "
+        "the first line of a cell writes it to a file. Under each task, one command runs it, "
+        "followed by its pictures and by answers with the numbers of that run. The data are in the "
+        f"folder `data` next to the notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
     )
     files = modules([task.study for task in course.tasks])
     yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"

@@ -74,8 +74,8 @@ def metrics_text(trained: Trained) -> str:
     wrong = int(np.count_nonzero(trained.val_labels != trained.val_predicted))
     outcome = "all are right" if wrong == 0 else f"{wrong} of them wrong"
     return (
-        f"Of the {len(trained.val_labels)} validation images, whose class is that of the component "
-        f"with the highest posterior probability, {outcome}: accuracy {scores['accuracy']:.3f}, "
+        f"Of the {len(trained.val_labels)} validation images, classified by the component with "
+        f"the highest posterior probability, {outcome}: accuracy {scores['accuracy']:.3f}, "
         f"macro precision {scores['precision_macro']:.3f}, macro recall "
         f"{scores['recall_macro']:.3f}, macro F1 {scores['f1_macro']:.3f}. They also gave EM its "
         f"start, and one image moves the accuracy by {1 / len(trained.val_labels):.3f}: a test set "

@@ -91,13 +91,13 @@ def cluster_text(found: Separation, labels: NDArray) -> str:
         for label, shares in zip(labels, found.within, strict=True)
     )
     return (
-        f"The {len(labels)} clusters {'lie well apart' if apart else 'are not clearly apart'}: "
-        f"the mean silhouette of the training latents is {found.silhouette:.2f} (1 at best; from "
-        f"{SEPARATED:g} on, clusters are taken to be real). Of a two-dimensional Gaussian's points "
-        f"{', '.join(f'{share:.0%}' for share in found.expected)} lie within 1, 2 and 3 sigma; "
-        f"here {rows}. Each cluster {'is' if normal else 'is not quite'} like a Gaussian: the "
-        f"largest deviation, {deviation.max():.0%}, is digit {labels[worst]}'s "
-        f"at {SIGMAS[sigma]} sigma."
+        f"The {len(labels)} clusters are {'well' if apart else 'not clearly'} separated: the mean "
+        f"silhouette of the training latents is {found.silhouette:.2f} (1 is the best value; at "
+        f"{SEPARATED:g} and above, clusters count as real). For a two-dimensional Gaussian, "
+        f"{', '.join(f'{share:.0%}' for share in found.expected)} of the points are within 1, 2 "
+        f"and 3 sigma; here {rows}. Each cluster {'is' if normal else 'is not quite'} like a "
+        f"Gaussian: the largest deviation, {deviation.max():.0%}, is that of digit "
+        f"{labels[worst]} at {SIGMAS[sigma]} sigma."
     )
 
 
@@ -112,7 +112,7 @@ def overlap_text(found: Separation, labels: NDArray) -> str:
     return (
         f"The components {'overlap' if overlap else 'hardly overlap'}. Bhattacharyya coefficients "
         f"(0: no overlap, 1: the same): {values}; the digits {labels[nearest[1]]} and "
-        f"{labels[nearest[0]]} are nearest to each other. Of {DRAWS:,} points drawn from the "
-        f"mixture it would give {found.errors:.2%} to another component than they came from: "
-        f"{'errors are to be expected where they meet' if overlap else 'the overlap costs little'}."
+        f"{labels[nearest[0]]} are closest to each other. Of {DRAWS:,} points sampled from the "
+        f"mixture, it would assign {found.errors:.2%} to the wrong component: "
+        f"{'expect errors where they meet' if overlap else 'the overlap costs little'}."
     )

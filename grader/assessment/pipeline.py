@@ -135,7 +135,7 @@ def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.n
 
 def stopped(stage: Stage, error: SandboxError) -> Step:
     """Return the step of a stage that this machine could not run."""
-    message = "the grader could not run this stage; that is no fault of the submission"
+    message = "the grader could not run this stage; the submission is not at fault"
     return Step(stage.name, Verdict.INTERNAL, message, output=str(error))
 
 
@@ -145,12 +145,18 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
     only = bench.settings.only
     for stage in bench.assignment.stage:
         if only and stage.name not in only:
-            done(Step(stage.name, Verdict.SKIPPED, "not asked for"))
+            done(Step(stage.name, Verdict.SKIPPED, "not requested"))
         elif stage.trains and bench.grade.weights != "trained":
             message = f"the {bench.grade.weights} weights are graded"
             done(Step(stage.name, Verdict.SKIPPED, message))
         elif stage.trains and "trained" not in bench.assignment.weights:
-            done(Step(stage.name, Verdict.SKIPPED, "the assignment asks for weights; none came"))
+            done(
+                Step(
+                    stage.name,
+                    Verdict.SKIPPED,
+                    "the assignment requires weights; the submission has none",
+                )
+            )
         else:
             try:
                 step = run_stage(bench, stage)
@@ -194,7 +200,7 @@ def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> 
             other = assignment.data[part.stand_in]
             name_of_other = other.path(settings.data_folder).name
             grade.remarks.append(
-                f"{path.name} is not there, or has no labels: {name_of_other} stands in for it, "
+                f"{path.name} is not there, or has no labels: {name_of_other} replaces it, "
                 "which says little about unseen images"
             )
             part = part.model_copy(update={"file": other.file})
@@ -246,7 +252,7 @@ def assess(
                 run_stages(bench, done)
                 done(run_probes(bench))
         except Exception:  # a student gets a result whatever a submission breaks
-            message = "the grader failed here, and a person has to look at it"
+            message = "the grader failed here; please review by hand"
             done(Step("grader", Verdict.INTERNAL, message, output=traceback.format_exc()))
             grade.flags.append(Flag("grader", "an error of the grader's own ended the assessment"))
         grade.marks = [score(bench, metric) for metric in assignment.metric]

@@ -127,17 +127,17 @@ def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | N
             with stage_run(bench, stage, bench.copies, given) as (step, folder):
                 given |= collect(bench, step, stage, folder, scratch / "retrained")
             if step.verdict is not Verdict.OK:
-                return f"training anew failed ({step.verdict}: {step.message})"
+                return f"retraining failed ({step.verdict}: {step.message})"
     answers = ask(bench, probe, scratch, {}, given)
     if answers is None:
-        return "gives no answers with weights trained anew"
+        return "gives no answers with retrained weights"
     before, after = (
         score_of(bench.assignment, probe, data, kept)
         for kept in (bench.answers[probe.artefact], data.restore(answers))
     )
     if before - after <= probe.limit:
         return None
-    return f"scores {before:.3f} with its weights, and {after:.3f} with weights trained anew"
+    return f"scores {before:.3f} with its weights, and {after:.3f} with retrained weights"
 
 
 def score_of(assignment: Assignment, probe: Probe, data: DataSet, answers: np.ndarray) -> float:

@@ -89,7 +89,7 @@ def processor_of_its_own() -> Iterator[None]:
 def failure(job: Job, problem: str) -> Grade:
     """Return the grade of a submission on which the grader failed; the next run grades it again."""
     grade = Grade(job.task.name, job.task.title, job.entry.id)
-    message = "the grader failed here, and a person has to look at it"
+    message = "the grader failed here; please review by hand"
     grade.steps = [Step("grader", Verdict.INTERNAL, message, output=problem)]
     grade.marks = [Mark(metric.name, metric.title, metric.points) for metric in job.task.metric]
     grade.flags = [Flag("grader", "an error of the grader's own ended the assessment")]

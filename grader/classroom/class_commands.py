@@ -59,11 +59,11 @@ def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
 def batch(
     submissions: Annotated[Path, typer.Argument(help="a folder of zips or folders, or an export")],
     data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
-    out: Annotated[Path, typer.Option(help="the folder of the run; an old one is gone on with")],
+    out: Annotated[Path, typer.Option(help="the folder of the run; an existing run is resumed")],
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
     jobs: Jobs = None,
     scheduler: Scheduler = None,
-    train: Annotated[bool, typer.Option("--train", help="train, whatever weights came")] = False,
+    train: Annotated[bool, typer.Option("--train", help="train even if there are weights")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
     extensions: Annotated[Path | None, typer.Option(help="CSV of entry,due")] = None,
 ) -> None:
@@ -92,9 +92,9 @@ def regrade(
     folder: RunFolder,
     only: Annotated[list[str] | None, typer.Option(help="a submission's id; repeated")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="those with a failed step")] = False,
-    changed: Annotated[bool, typer.Option("--changed", help="those of which something changed")] = (
-        False
-    ),
+    changed: Annotated[
+        bool, typer.Option("--changed", help="those for which something changed")
+    ] = (False),
     jobs: Jobs = None,
     scheduler: Scheduler = None,
 ) -> None:
@@ -154,7 +154,7 @@ def book_of(run: Run) -> Any:
     entries = {entry.id: entry for entry in find_submissions(plan.submissions)}
     results = dict(run.results())
     for name in sorted(results.keys() - entries.keys()):
-        print(f"{name}: left out, as it is no longer among the submissions", file=sys.stderr)
+        print(f"{name}: left out, because it is no longer among the submissions", file=sys.stderr)
     results = {name: result for name, result in results.items() if name in entries}
     if not results:
         raise UserError(run.folder, "no result yet", "a run that has graded something")
@@ -164,7 +164,7 @@ def book_of(run: Run) -> Any:
     for student in sorted(extensions.keys() - everybody):
         print(f"{student}: has an extension, and no submission", file=sys.stderr)
     if task.late.due is None and any(entry.submitted for entry in entries.values()):
-        print("the assignment has no [late] due date, so that nobody is late", file=sys.stderr)
+        print("the assignment has no [late] due date, so no submission is late", file=sys.stderr)
     return book
 
 
@@ -198,7 +198,9 @@ def stats(
 
 def marks(
     folder: RunFolder,
-    table: Annotated[Path, typer.Argument(help="CSV or XLSX: written where none is, else read")],
+    table: Annotated[
+        Path, typer.Argument(help="CSV or XLSX: written if it does not exist, otherwise read")
+    ],
 ) -> None:
     """Write a template for points given by hand, or read a filled one into the gradebook."""
     from .gradebook import marks_template, read_marks, write_gradebook
@@ -243,7 +245,7 @@ def similarity(
 def fetch(
     folder: RunFolder,
     check: Annotated[
-        bool, typer.Option("--verify", help="whose link gives other weights?")
+        bool, typer.Option("--verify", help="check whether links still give the same weights")
     ] = False,
 ) -> int:
     """Download the weights that submissions link to, or check whether they are still the same."""

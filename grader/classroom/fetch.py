@@ -54,7 +54,7 @@ def download(link: str, folder: Path) -> None:
     left, deadline = LARGEST, time.monotonic() + PATIENCE
     with urllib.request.urlopen(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
         if urlsplit(source.url).scheme not in ("http", "https"):
-            raise UserError(target, "a link that leads elsewhere", EXPECTED)
+            raise UserError(target, "a link to another place", EXPECTED)
         while chunk := source.read1(CHUNK):
             left -= len(chunk)
             if left < 0:

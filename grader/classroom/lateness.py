@@ -51,7 +51,7 @@ def read_extensions(path: Path) -> dict[str, datetime]:
         for row in csv.DictReader(text.splitlines(), strict=True):
             entry, due = row["entry"].strip(), read_time(row["due"])
             if entry in extensions:
-                raise ValueError(f"{entry} stands there twice")
+                raise ValueError(f"{entry} is listed twice")
             extensions[entry] = due
         return extensions
     except (UnicodeDecodeError, csv.Error, ValueError, KeyError, AttributeError) as error:

@@ -38,7 +38,7 @@ class Scores:
     def __post_init__(self) -> None:
         if self.parameters is not None and self.parameters > PARAMETERS_ADVISED:
             self.remarks.append(
-                f"the model holds {self.parameters:,} numbers; "
+                f"the model has {self.parameters:,} numbers; "
                 f"the assignment advises {PARAMETERS_ADVISED:,}"
             )
 

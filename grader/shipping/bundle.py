@@ -51,7 +51,7 @@ class Module:
         try:
             self.source = path.read_text(encoding="utf-8")
         except OSError as error:
-            expected = "the core's source beside the grader"
+            expected = "the core's source next to the grader"
             raise UserError(path, f"cannot be read ({error.strerror})", expected) from error
         self.name = name
         self.sha256 = hashlib.sha256(self.source.encode()).hexdigest()

@@ -33,8 +33,8 @@ from ..submission.unpacking import open_submission
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
 BEGUN = (
-    "Grading has begun. If you read this, it was stopped from outside before it ended, and the "
-    "points below are those of the steps that it had done."
+    "Grading has started. If this text stays, grading was stopped before it ended, and the points "
+    "below are for the steps that were completed."
 )
 
 
@@ -185,7 +185,7 @@ def grade_upload(root: Path) -> None:
         score = upload.earlier[-1][1]
         text = (
             f"More than {task.gradescope.uploads_a_day} uploads within 24 hours: this one was not "
-            "graded, and the score of the one before stands."
+            "graded, and the previous score counts."
         )
         write_results(partial | {"score": score, "output": text}, root)
         return
@@ -206,12 +206,12 @@ def grade_upload(root: Path) -> None:
             settings = Settings(root / "source" / "data", level, weights_folder=folder)
             grade = assess(root / "submission", task, settings, progress)
         if "problem" in record and grade.weights != "included":
-            grade.remarks.append("no weights came along, and the link gave none")
+            grade.remarks.append("the submission has no weights, and the link gave none")
         final = content(grade)
         final["extra_data"]["fetched"] = record
         write_results(final, root)
     except Exception:  # whatever fails, the student must read that it was not their fault
-        text = "The grader failed here; a person has to look at it. That is no fault of yours."
+        text = "The grader failed here; staff will review it. Your submission is not at fault."
         extra = {"error": traceback.format_exc()}
         write_results(partial | {"output": text, "extra_data": extra}, root)
     os.sync()

@@ -33,7 +33,7 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
         problem = problem_of_link(path)
         return [Check(f"{path.name} begins with a link", problem is None, problem or "")]
     if path.is_dir():
-        reason = "this is a folder: what unpacked it has thrown the zip away"
+        reason = "this is a folder, not a zip"
         checks = [Check(rule, None, reason) for rule in ZIP_RULES]
     else:
         checks = list(check_zip(path, layout, set(assignment.artefact)))
@@ -56,9 +56,9 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
 ZIP_RULES = (
     "the zip has the right name",
     "the zip is not too large",
-    "the zip holds one folder and nothing beside it",
-    "nothing in it was left by a system or a tool",
-    "nothing in it was not asked for",
+    "the zip contains one folder and nothing else",
+    "it contains no files left by a system or a tool",
+    "it contains no unexpected files",
 )
 
 
@@ -78,7 +78,7 @@ def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except Exception as error:  # a damaged directory can fail in many ways
-        yield verdict(f"no sound zip archive ({error}); make it anew")
+        yield verdict(f"no sound zip archive ({error}); make the zip again")
         return
     # Some Windows tools write backslashes; the rule `it unpacks` reports them.
     paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
@@ -97,7 +97,7 @@ def problem_of_folders(folders: list[str], loose: list[str]) -> str | None:
         return "no folder in it: put all files into one, and zip that"
     if len(folders) > 1:
         return f"{len(folders)} folders ({listed(folders)}): put all files into one"
-    return f"beside the folder: {listed(loose)}; move it inside" if loose else None
+    return f"outside the folder: {listed(loose)}; move it inside" if loose else None
 
 
 def listed(names: Iterable[object], between: str = ", ") -> str:
@@ -119,7 +119,7 @@ def describe(path: PurePosixPath) -> str:
         return f"{path.name} is an archive within the archive: remove it"
     if path.suffix.lower() in DATA or "ubyte" in path.name:
         return f"{path.name} is a data set: remove it"
-    return f"{path.name} is not asked for: remove it"
+    return f"{path.name} is not part of the submission: remove it"
 
 
 def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check]:
@@ -157,7 +157,7 @@ def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Ch
     if size.allowed is None or not files:
         return
     found = size.unreadable or [f"{n:,} in {name}" for name, n in size.numbers.items()]
-    rule = f"{' and '.join(files)} hold at most {size.allowed:,} numbers"
+    rule = f"{' and '.join(files)} have at most {size.allowed:,} numbers"
     broken = size.too_large or bool(size.unreadable)
     yield Check(rule, not broken, "; ".join(found) if broken else "")
 

@@ -84,9 +84,9 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
             yield f"{path.name} has more than {MOST_MEMBERS} lines"
             return
         if not re.fullmatch(pattern, line, re.ASCII):
-            yield f"{path.name}: {line[:40]!r} is no entry number"
+            yield f"{path.name}: {line[:40]!r} is not an entry number"
         elif line in members:
-            yield f"{path.name}: {line} stands there twice"
+            yield f"{path.name}: {line} is listed twice"
         else:
             members.append(line)
     if not lines:

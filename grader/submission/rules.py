@@ -225,9 +225,9 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
             return Finding(Kind.SUSPICIOUS, file, 1, f"{len(content) >> 20} MiB of source")
         return ast.parse(content, file)
     except SyntaxError as error:
-        return Finding(Kind.BROKEN, file, error.lineno or 1, f"is no Python: {error.msg}")
+        return Finding(Kind.BROKEN, file, error.lineno or 1, f"is not valid Python: {error.msg}")
     except (ValueError, RecursionError, MemoryError) as error:
-        return Finding(Kind.BROKEN, file, 1, f"is no Python: {error}")
+        return Finding(Kind.BROKEN, file, 1, f"is not valid Python: {error}")
 
 
 def reserved_names(rules: Rules) -> set[str]:

@@ -93,16 +93,19 @@ def moved(change: Callable[[str], str]) -> dict[str, str | bytes | None]:
 BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "no folder": (moved(lambda name: name.split("/")[1]), "no folder in it"),
     "two folders": ({"other/notes.py": "x = 1"}, "2 folders"),
-    "a file beside the folder": ({"notes.py": "x = 1"}, "beside the folder: notes.py"),
+    "a file beside the folder": ({"notes.py": "x = 1"}, "outside the folder: notes.py"),
     "macOS": ({f"__MACOSX/{NAME}/._vae.py": "x"}, "left by a system or a tool: remove"),
     "a zip within": ({f"{NAME}/submission.zip": "PK"}, "submission.zip is an archive"),
     "data": ({f"{NAME}/mnist_train.npz": "PK"}, "mnist_train.npz is a data set"),
-    "notes": ({f"{NAME}/notes.docx": "x"}, "notes.docx is not asked for"),
+    "notes": ({f"{NAME}/notes.docx": "x"}, "notes.docx is not part of the submission"),
     "backslashes": (moved(lambda name: name.replace("/", "\\")), "with a backslash"),
     "absolute path": ({"/etc/passwd": "x"}, "leads outside"),
     "no program": ({f"{NAME}/vae.py": None}, "no vae.py"),
     "no group": ({f"{NAME}/group.txt": None}, "group.txt is missing"),
-    "names in the group": ({f"{NAME}/group.txt": "Ann\n2020CSZ1234\n"}, "'Ann' is no entry number"),
+    "names in the group": (
+        {f"{NAME}/group.txt": "Ann\n2020CSZ1234\n"},
+        "'Ann' is not an entry number",
+    ),
     "a member twice": ({f"{NAME}/group.txt": "2020CSZ1234\n" * 2}, "stands there twice"),
     "other digits": (
         {f"{NAME}/group.txt": "2020CSZ1234".translate({ord(c): ord(c) + 0xFEE0 for c in "0123"})},

@@ -144,8 +144,8 @@ def test_a_partial_result_is_there_from_the_first_second(
     monkeypatch.setattr(gradescope, "write_results", spy)
     grade_upload(root)
     assert seen[0]["score"] == 0
-    assert all("Grading has begun" in content["output"] for content in seen[:-1])
-    assert "Grading has begun" not in seen[-1]["output"]
+    assert all("Grading has started" in content["output"] for content in seen[:-1])
+    assert "Grading has started" not in seen[-1]["output"]
     assert len(seen) > 6
     scores = [content["score"] for content in seen]
     assert scores == sorted(scores)

@@ -49,7 +49,7 @@ def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path)
     ("change", "remark"),
     [
         ({"work/group.txt": None}, "group.txt is missing"),
-        ({"work/group.txt": "Ann\n" + GROUP}, "'Ann' is no entry number"),
+        ({"work/group.txt": "Ann\n" + GROUP}, "'Ann' is not an entry number"),
         ({"work/group.txt": GROUP.replace("\n", "\r\n")}, None),
         ({"work/group.txt": "\ufeff" + GROUP}, None),
         ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt: no UTF-8 text"),
