@@ -170,8 +170,8 @@ def cells(
         "markdown",
         "How to read this: the cells under *Code* contain all of the code, one module per cell; "
         "the first line of a cell writes it to a file. Under each task, one command runs it, "
-        "followed by its pictures and by answers with the numbers of that run. The data are in the "
-        f"folder `data` next to the notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
+        "followed by its pictures and by answers with the numbers of that run. The data are in "
+        f"`data`, next to the notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
     )
     files = modules([task.study for task in course.tasks])
     yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"

@@ -92,9 +92,7 @@ def regrade(
     folder: RunFolder,
     only: Annotated[list[str] | None, typer.Option(help="a submission's id; repeated")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="those with a failed step")] = False,
-    changed: Annotated[
-        bool, typer.Option("--changed", help="those for which something changed")
-    ] = (False),
+    changed: Annotated[bool, typer.Option("--changed", help="those with a change")] = False,
     jobs: Jobs = None,
     scheduler: Scheduler = None,
 ) -> None:

@@ -2,8 +2,8 @@
 
     python -I -S launcher.py REPORT_FD PLAN
 
-PLAN is the JSON of what `isolation.plan` returns. This file is a separate program between the grader
-and the command, so that no process outlives either: the kernel signals it when the grader dies, and
+PLAN is the JSON of what `isolation.plan` returns. This file is a separate program between the
+grader and the command, so that no process outlives either: the kernel signals it when the grader dies, and
 gives it every process whose parent has died. It stays outside the sandbox, as the grader's own
 user.
 

@@ -106,7 +106,7 @@ BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
         {f"{NAME}/group.txt": "Ann\n2020CSZ1234\n"},
         "'Ann' is not an entry number",
     ),
-    "a member twice": ({f"{NAME}/group.txt": "2020CSZ1234\n" * 2}, "stands there twice"),
+    "a member twice": ({f"{NAME}/group.txt": "2020CSZ1234\n" * 2}, "is listed twice"),
     "other digits": (
         {f"{NAME}/group.txt": "2020CSZ1234".translate({ord(c): ord(c) + 0xFEE0 for c in "0123"})},
         "is no entry number",
