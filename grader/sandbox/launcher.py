@@ -3,9 +3,9 @@
     python -I -S launcher.py REPORT_FD PLAN
 
 PLAN is the JSON of what `isolation.plan` returns. This file is a separate program between the
-grader and the command, so that no process outlives either: the kernel signals it when the grader dies, and
-gives it every process whose parent has died. It stays outside the sandbox, as the grader's own
-user.
+grader and the command, so that no process outlives either: the kernel signals it when the grader
+dies, and gives it every process whose parent has died. It stays outside the sandbox, as the
+grader's own user.
 
 At the level `confined`, which has no namespaces, it confines the command itself after switching to
 another user: with Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and with

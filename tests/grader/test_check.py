@@ -109,7 +109,7 @@ BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "a member twice": ({f"{NAME}/group.txt": "2020CSZ1234\n" * 2}, "is listed twice"),
     "other digits": (
         {f"{NAME}/group.txt": "2020CSZ1234".translate({ord(c): ord(c) + 0xFEE0 for c in "0123"})},
-        "is no entry number",
+        "is not an entry number",
     ),
     "a crowd": (
         {f"{NAME}/group.txt": "".join(f"2020CSZ{i:04d}\n" for i in range(50))},
@@ -136,7 +136,7 @@ BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "no PDF": ({f"{NAME}/{NAME}.pdf": "Word"}, "no PDF"),
     "half a PDF": ({f"{NAME}/{NAME}.pdf": pdf()[:300]}, "a damaged or locked PDF"),
     "a forbidden import": ({f"{NAME}/vae.py": "import timm\n"}, "vae.py:1: imports timm"),
-    "no Python": ({f"{NAME}/vae.py": "%matplotlib\n"}, "is no Python"),
+    "no Python": ({f"{NAME}/vae.py": "%matplotlib\n"}, "is not valid Python"),
     "damaged weights": ({f"{NAME}/vae.pth": "x"}, "vae.pth: not a zip archive"),
     "200 MB": ({f"{NAME}/vae.pth": bytes(200 << 20)}, "200 MiB, and 100 are allowed"),
 }
