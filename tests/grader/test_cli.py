@@ -185,7 +185,7 @@ def test_without_a_test_set_another_stands_in_and_is_named(
         )
     code, shown, _ = grader("run", honest, "--trust", "--data", tmp_path)
     assert code == 0
-    assert "mnist_1_4_8_train.npz stands in for it" in shown.replace("\n", " ")
+    assert "mnist_1_4_8_train.npz replaces it" in shown.replace("\n", " ")
 
 
 def test_an_earlier_result_is_confirmed_or_the_differences_are_named(
