@@ -64,7 +64,7 @@ def read_bytes(path: Path, expected: str) -> bytes:
     """Return the content of a regular, non-empty file; `expected` says what it should be."""
     try:
         if path.exists() and not path.is_file():
-            raise UserError(path, "a folder" if path.is_dir() else "no regular file", expected)
+            raise UserError(path, "a folder" if path.is_dir() else "not a regular file", expected)
         content = path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", expected) from error

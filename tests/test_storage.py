@@ -205,9 +205,9 @@ def test_a_damaged_state_dict_is_read_or_refused(tmp_path: Path, data: st.DataOb
 
 def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         storage.check_writable({tmp_path / "pipe": 1})
-    with pytest.raises(UserError, match="no regular file"), storage.replacing(tmp_path / "pipe"):
+    with pytest.raises(UserError, match="not a regular file"), storage.replacing(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
 
@@ -224,7 +224,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
         "nothing": "cannot be read",
         ".": "a folder",
         "empty": "an empty file",
-        "pipe": "no regular file",
+        "pipe": "not a regular file",
         "x" * 300: "cannot be read",
     }.items():
         with pytest.raises(UserError, match=found):

@@ -197,7 +197,7 @@ def test_an_error_of_the_grader_is_said_to_be_one(
     grade_upload(root)
     found = results(root)
     assert found["score"] == 0
-    assert "no fault of yours" in found["output"]
+    assert "not at fault" in found["output"]
     assert "no sandbox" in found["extra_data"]["error"]
 
 

@@ -314,7 +314,7 @@ def test_nothing_outlives_a_grader_that_is_killed(level: Level, folder: Path) ->
     program = f"""
         import sys
         from pathlib import Path
-        from grader.sandbox import Command, Level, Limits, run
+        from grader.sandbox.isolation import Command, Level, Limits, run
         words = (sys.executable, "-c", {inner!r}, "{mark}")
         run(Command(words, Path({str(folder)!r})), Limits(), Level("{level}"))
     """
