@@ -1,6 +1,6 @@
 """The autoencoders of the facial-expression assignment: as printed, unpooling, and fully connected.
 
-All take (B, 3, H, W) images in [0, 1] and give (B, 3, 128, 128) ones, whose own size is theirs.
+All take (B, 3, H, W) images in [0, 1] and return (B, 3, 128, 128) images: the size is their own.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from studies.networks import reparameterize
 SIDE = 128
 CHANNELS = (3, 32, 64, 128, 256, 512, 1024, 1024)
 FEATURES = CHANNELS[-1]
-WIDTHS = (1000, 500, 250)  # of Hinton and Salakhutdinov's autoencoder for digits
+WIDTHS = (1000, 500, 250)  # from Hinton and Salakhutdinov's autoencoder for digits
 Variant = Literal["printed", "unpooling", "mlp"]
 
 
@@ -25,7 +25,7 @@ def block(layer: nn.Module, channels: int, activation: nn.Module) -> nn.Sequenti
 
 
 def convolutions() -> nn.Sequential:
-    """Seven convolutions of 2 x 2 and stride 2: (B, 3, 128, 128) -> (B, 1024)."""
+    """Return seven 2 x 2 convolutions with stride 2: (B, 3, 128, 128) -> (B, 1024)."""
     blocks = [
         block(nn.Conv2d(before, after, kernel_size=2, stride=2), after, nn.ReLU())
         for before, after in pairwise(CHANNELS)
@@ -34,7 +34,7 @@ def convolutions() -> nn.Sequential:
 
 
 def transposed_convolutions() -> nn.Sequential:
-    """Their mirror: (B, 1024) -> (B, 3, 128, 128) in [0, 1]."""
+    """Return the mirror image of `convolutions`: (B, 1024) -> (B, 3, 128, 128) in [0, 1]."""
     blocks = [
         block(
             nn.ConvTranspose2d(before, after, kernel_size=2, stride=2),
@@ -47,7 +47,7 @@ def transposed_convolutions() -> nn.Sequential:
 
 
 class Autoencoder(nn.Module):
-    """The printed network: (B, 3, 128, 128) -> itself through `latent` numbers."""
+    """The printed network, which reconstructs (B, 3, 128, 128) images from `latent` numbers."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(latent, FEATURES), transposed_convolutions())
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, latent)."""
+        """Return the latents, (B, latent)."""
         return self.encoder(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ class Autoencoder(nn.Module):
 class UnpoolingAutoencoder(nn.Module):
     """3 x 3 convolutions and max pooling; the decoder puts values back where the maxima were.
 
-    Where they were is told to the decoder beside the latents. Zeiler and Fergus, "Visualizing and
-    Understanding Convolutional Networks" (ECCV 2014).
+    The decoder gets the positions of the maxima in addition to the latents. Zeiler and Fergus,
+    "Visualizing and Understanding Convolutional Networks" (ECCV 2014).
     """
 
     def __init__(self, latent: int) -> None:
@@ -88,7 +88,7 @@ class UnpoolingAutoencoder(nn.Module):
         )
 
     def features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 1024), and where the maxima of each pooling were."""
+        """Return the features, (B, 1024), and the positions of the maxima of each pooling."""
         places = []
         for layer in self.down:
             x, where = self.pool(layer(x))
@@ -96,7 +96,7 @@ class UnpoolingAutoencoder(nn.Module):
         return x.flatten(1), places
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, latent)."""
+        """Return the latents, (B, latent)."""
         return self.code(self.features(x)[0])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,10 +108,10 @@ class UnpoolingAutoencoder(nn.Module):
 
 
 class MlpAutoencoder(nn.Module):
-    """Fully connected, narrowing to the latents and widening again.
+    """A fully connected network that narrows to the latents and widens again.
 
     Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks" (Science
-    313, 2006), with ReLU in the place of layer-by-layer pretraining.
+    313, 2006), with ReLU instead of layer-by-layer pretraining.
     """
 
     def __init__(self, latent: int) -> None:
@@ -128,7 +128,7 @@ class MlpAutoencoder(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(latent, sizes[-1]), nn.ReLU(), *up, *ends)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, latent)."""
+        """Return the latents, (B, latent)."""
         return self.encoder(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class MlpAutoencoder(nn.Module):
 
 
 class VariationalAutoencoder(nn.Module):
-    """The printed VAE: fc1 gives the mean, fc2 the log-variance, fc3 leads back to the decoder."""
+    """The printed VAE: fc1 gives the mean, fc2 the log-variance, fc3 the decoder's input."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
@@ -147,20 +147,23 @@ class VariationalAutoencoder(nn.Module):
         self.fc3 = nn.Linear(latent, FEATURES)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar, (B, latent) each."""
+        """Return mu and logvar, (B, latent) each."""
         hidden = self.encoder(x)
         return self.fc1(hidden).float(), self.fc2(hidden).float()
 
     def encode(self, x: Tensor) -> Tensor:
-        """The means, (B, latent)."""
+        """Return the means, (B, latent)."""
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, latent) latents."""
+        """Decode (B, latent) latents to images."""
         return self.decoder(self.fc3(z)).float()
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x_rec of a z drawn by `noise` from N(0, I), or by its own, mu and logvar."""
+        """Return x_rec, decoded from a sample z, and mu and logvar.
+
+        z is sampled with `noise` from N(0, I) if it is given, and with new noise otherwise.
+        """
         mu, logvar = self.posterior(x)
         return self.decode(reparameterize(mu, logvar, noise)), mu, logvar
 
@@ -175,14 +178,14 @@ NETWORKS: dict[Variant, Callable[[int], Network]] = {
 
 @torch.no_grad()
 def feature_maps(side: int, latent: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Shapes (depth, height, width) or (nodes,) through the printed network, layer by layer.
+    """Return the shapes (depth, height, width) or (nodes,) in the printed network, layer by layer.
 
-    Those of the encoder for images of side x side, from the input to the latents, and those of the
-    decoder, from the latents to the output.
+    The first list has those of the encoder for images of side x side, from the input to the
+    latents. The second has those of the decoder, from the latents to the output.
     """
     down: list[tuple[int, ...]] = [(3, side, side)]
     up: list[tuple[int, ...]] = [(latent,)]
-    with torch.device("meta"):  # shapes alone, without numbers
+    with torch.device("meta"):  # computes shapes only, no values
         for shapes, layers in (
             (down, [*convolutions(), nn.Linear(FEATURES, latent)]),
             (up, [nn.Linear(latent, FEATURES), *transposed_convolutions()]),

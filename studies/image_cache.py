@@ -1,6 +1,6 @@
-"""Colour images of any number: decoded once into a memory-mapped file, and read from it in batches.
+"""Any number of colour images, decoded once to a memory-mapped file and read from it in batches.
 
-What does not fit into memory is left to the system's file cache, which keeps what is used.
+They need not fit into memory: the system's file cache keeps what is used.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ from studies.datasets import open_on_white, open_pictures
 from studies.processes import process, processes
 
 EXPECTED = "a folder or zip of images, or an .npz whose 'data' is (N, H, W, 3) uint8"
-AT_A_TIME = 256  # images that are decoded before they are written
-ROWS = 128  # images at a time through a network that is only asked
-AHEAD = 2  # batches that are made ready while the training works on another
+AT_A_TIME = 256  # images decoded between two writes to the file
+ROWS = 128  # images per batch when a network is only evaluated
+AHEAD = 2  # batches prepared while the training works on another
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images by their names; `read` gives one, in RGB."""
+    """Images by their names; `read` returns one of them, in RGB."""
 
     path: Path
     names: list[str]
@@ -48,7 +48,7 @@ class Source:
 
 @contextlib.contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """The images in a folder, a zip or an .npz. Raises UserError where there are none."""
+    """Open the images in a folder, a zip or an .npz. Raises UserError if there are none."""
     if not path.exists():
         raise UserError(path, "nothing there", EXPECTED)
     if path.suffix == ".npz":
@@ -67,7 +67,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def decode(source: Source, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image as (H, W, 3), its middle cut out where its shape is another."""
+    """Return an image as (H, W, 3), resized and cropped to its centre if it has another size."""
     image = source.read(name)
     if image.size != (size[1], size[0]):
         image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
@@ -75,9 +75,9 @@ def decode(source: Source, name: str, size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: Path) -> Path:
-    """An .npy file in `folder` of the images of these names, (N, H, W, 3), made if need be.
+    """Return an .npy file in `folder` with the named images, (N, H, W, 3); make it if needed.
 
-    Its name tells which images of which size it holds, as they were last changed.
+    Its name identifies the images, their size, and when they were last changed.
     """
     path = folder / f"images_{size[0]}x{size[1]}_{version(source, names)}.npy"
     check_writable({path: 1})
@@ -92,7 +92,7 @@ def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: 
 
 
 def version(source: Source, names: Sequence[str]) -> str:
-    """A name for the content of images, from their names, sizes and times."""
+    """Return a name for the content of images, from their names, file sizes and times."""
     folder = source.path.is_dir()
     files = [source.path / name for name in names] if folder else [source.path]
     stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -100,7 +100,7 @@ def version(source: Source, names: Sequence[str]) -> str:
 
 
 def write_cache(source: Source, names: Sequence[str], size: tuple[int, int], path: Path) -> None:
-    """The images as an .npy file, decoded by all processors, with a bar that shows how far."""
+    """Write the images to an .npy file, decoded on all CPU cores, and show a progress bar."""
     console = Console()
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *size, 3)}
     parts = [names[i : i + AT_A_TIME] for i in range(0, len(names), AT_A_TIME)]
@@ -120,26 +120,26 @@ class Batch:
     pixels: Tensor
     """(B, H, W, 3) bytes, on the device"""
     rows: slice
-    """which of the whole batch they are"""
+    """which rows of the whole batch they are"""
     whole: int
-    """images in the batch, of all processes"""
+    """images in the batch, over all processes"""
 
     @functools.cached_property
     def images(self) -> Tensor:
-        """(B, 3, H, W) in [0, 1], channels last in memory."""
+        """Return the images, (B, 3, H, W) in [0, 1], channels last in memory."""
         return as_floats(self.pixels)
 
     @property
     def share(self) -> float:
-        """By which a mean over these images counts, where processes are averaged."""
+        """Return the weight of a mean over these images when processes are averaged."""
         return len(self.pixels) * processes() / self.whole
 
 
 class ImageFeed:
-    """Batches of cached images on a device, the next ones made ready meanwhile by a thread."""
+    """Batches of cached images on a device; a thread prepares the next ones in advance."""
 
     def __init__(self, images: NDArray[np.uint8], batch_size: int, device: torch.device) -> None:
-        """`images`: (N, H, W, 3); `batch_size`: of all processes together."""
+        """Set up batches of `images`, (N, H, W, 3), each of `batch_size` over all processes."""
         self.images, self.device = images, device
         self.batches = ShuffledBatches(len(images), batch_size, torch.default_generator)
 
@@ -149,12 +149,12 @@ class ImageFeed:
 
     @staticmethod
     def fewest() -> int:
-        """Images in a batch: one for each process, and two for a variance."""
+        """Return the fewest images in a batch: one for each process, and two for a variance."""
         return max(2, processes())
 
     def __iter__(self) -> Iterator[Batch]:
-        # All are drawn now, before the training draws its noise. What is left over waits for
-        # another epoch where it is too little.
+        # All batches are chosen now, before the training draws its noise. A last batch that is too
+        # small is left out of this epoch.
         indices = iter([index for index in self.batches if len(index) >= self.fewest()])
         with ThreadPoolExecutor(1) as pool:
             ready = deque(pool.submit(self.load, i) for i in itertools.islice(indices, AHEAD))
@@ -164,34 +164,34 @@ class ImageFeed:
                 yield batch
 
     def load(self, index: Tensor) -> Batch:
-        """Of a batch of all processes, what is this one's."""
+        """Load this process's share of a batch; `index` is that of all processes."""
         rows = slice(process(), None, processes())
         own = index[rows].numpy()
         if self.device.type == "cpu":
             return Batch(torch.from_numpy(self.images[own]), rows, len(index))
         shape = len(own), *self.images.shape[1:]
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        # Any mode but the default's writes into `out` without a copy between.
+        # In its default mode, `take` writes to a buffer first and copies that into `out`.
         np.take(self.images, own, axis=0, out=pixels.numpy(), mode="clip")
         return Batch(pixels.to(self.device, non_blocking=True), rows, len(index))
 
 
 def as_floats(pixels: Tensor) -> Tensor:
-    """(B, H, W, 3) bytes as (B, 3, H, W) in [0, 1], channels last in memory."""
+    """Convert (B, H, W, 3) bytes to (B, 3, H, W) in [0, 1], channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float().div_(255)
 
 
 def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(N, H, W, 3) bytes as (N, 3, H, W) in [0, 1]."""
+    """Convert (N, H, W, 3) bytes to (N, 3, H, W) in [0, 1], on the device."""
     return as_floats(torch.from_numpy(np.array(pixels)).to(device))
 
 
 def in_parts(pixels: NDArray[np.uint8], device: torch.device) -> Iterator[Tensor]:
-    """The same, `ROWS` at a time."""
+    """Yield what `on_device` returns, for `ROWS` images at a time."""
     for start_row in range(0, len(pixels), ROWS):
         yield on_device(pixels[start_row : start_row + ROWS], device)
 
 
 def as_pictures(images: Tensor) -> NDArray[np.float32]:
-    """(N, 3, H, W) as (N, H, W, 3)."""
+    """Convert (N, 3, H, W) images to (N, H, W, 3)."""
     return images.permute(0, 2, 3, 1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The autoencoder assignment's questions, answered by the numbers of a run of `latent_study`."""
+"""Answers to the autoencoder assignment's questions, from the numbers of a `latent_study` run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,14 +23,14 @@ QUESTIONS = (
     "6c",
     "6d",
 )
-CLEAR = 0.7  # accuracy of the nearest neighbour from which a class counts as a cluster
-SOLVED = 0.995  # accuracy from which nothing is missing
-FILLED = 0.8  # share of the cells of equal probability that hold codes, from which they fill it
-CONFUSED = 0.1  # share of two classes' images taken for the other from which they overlap
+CLEAR = 0.7  # a class counts as a cluster if its nearest-neighbour accuracy is at least this
+SOLVED = 0.995  # above this accuracy, the capacity counts as enough
+FILLED = 0.8  # codes fill the prior if a larger share of its equal-probability cells holds some
+CONFUSED = 0.1  # two classes overlap if at least this share of their images is confused
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """An answer to each of `QUESTIONS`."""
+    """Return an answer to each of `QUESTIONS`."""
     texts = {
         "1": ("How do the reconstructions differ from the images?", explain_errors(summary)),
         "2a": ("Where do all images lie?", explain_plane(summary)),
@@ -258,7 +258,7 @@ def explain_improvement(summary: Mapping[str, Any]) -> str:
 
 
 def seen(grid: Mapping[str, Any]) -> str:
-    """In words, what a classifier sees in a grid."""
+    """Describe in words what a classifier sees in a grid."""
     classes = {name: count for name, count in grid["classes"].items() if count}
     missing = [name for name, count in grid["classes"].items() if not count]
     text = f"A classifier is sure (above 0.9) of {grid['recognised']:.0%} of the cells: "

@@ -1,4 +1,4 @@
-"""The networks of the autoencoder assignment: under its restrictions, and the free ones of its end.
+"""The networks of the autoencoder assignment: the restricted ones, and the free one at its end.
 
 Images are (B, 1, 32, 32): five halvings need a power of two, so 28 x 28 is padded by two pixels.
 """
@@ -11,18 +11,18 @@ from studies.networks import reparameterize
 SIDE = 32
 FILTERS = 16
 LATENT_START = 2.0
-CODE = (1, 2, 1)  # what the encoder makes of an image: channels, height, width
+CODE = (1, 2, 1)  # shape of an encoded image: channels, height, width
 
 
 def convolution(before: int, after: int, pool: tuple[int, int]) -> nn.Sequential:
-    """3 x 3 'same', ReLU, and a pooling that halves what `pool` says."""
+    """Return a 3 x 3 'same' convolution, ReLU and max pooling; a 2 in `pool` halves that side."""
     return nn.Sequential(
         nn.Conv2d(before, after, kernel_size=3, padding="same"), nn.ReLU(), nn.MaxPool2d(pool)
     )
 
 
 def transposed(before: int, after: int, scale: tuple[int, int]) -> nn.Sequential:
-    """3 x 3 transposed, of equal size, ReLU, and an upsampling that doubles what `scale` says."""
+    """Return a 3 x 3 transposed convolution of equal size, ReLU and upsampling by `scale`."""
     return nn.Sequential(
         nn.ConvTranspose2d(before, after, kernel_size=3, padding=1),
         nn.ReLU(),
@@ -31,19 +31,19 @@ def transposed(before: int, after: int, scale: tuple[int, int]) -> nn.Sequential
 
 
 def features(filters: int = FILTERS) -> nn.Sequential:
-    """All of the encoder but its last layer: (B, 1, 32, 32) -> (B, filters, 2, 2)."""
+    """Return all layers of the encoder but the last: (B, 1, 32, 32) -> (B, filters, 2, 2)."""
     return nn.Sequential(
         convolution(1, filters, (2, 2)), *(convolution(filters, filters, (2, 2)) for _ in range(3))
     )
 
 
 def encoder() -> nn.Sequential:
-    """(B, 1, 32, 32) -> (B, 1, 2, 1), two numbers from 0 on for each image."""
+    """Return the encoder: (B, 1, 32, 32) -> (B, 1, 2, 1), two numbers >= 0 for each image."""
     return nn.Sequential(*features(), convolution(FILTERS, 1, (1, 2)))
 
 
 def decoder() -> nn.Sequential:
-    """(B, 1, 2, 1) -> (B, 1, 32, 32), values from 0 on."""
+    """Return the decoder: (B, 1, 2, 1) -> (B, 1, 32, 32), values >= 0."""
     return nn.Sequential(
         transposed(1, FILTERS, (1, 2)),
         *(transposed(FILTERS, FILTERS, (2, 2)) for _ in range(3)),
@@ -52,18 +52,18 @@ def decoder() -> nn.Sequential:
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder; images in, images out."""
+    """An encoder and a decoder, from images to images."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder(), decoder()
 
     def encode(self, x: Tensor) -> Tensor:
-        """The two numbers of each image: (B, 2)."""
+        """Return the two latents of each image: (B, 2)."""
         return self.encoder(x).flatten(1)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, 2) latents."""
+        """Decode (B, 2) latents to images."""
         return self.decoder(z.unflatten(1, CODE))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,11 +71,11 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Give every layer's ReLU inputs of mean 0 and deviation 1 over a batch of images.
+        """Give each layer's ReLU inputs of mean 0 and standard deviation 1 over a batch of images.
 
-        Those of the latents get a mean of `LATENT_START`, since of a ReLU that is 0 for all images
-        nothing is left to learn, and those of the last layer the images' own moments. Mishkin and
-        Matas, "All you need is a good init" (ICLR 2016), with means.
+        The ReLU of the latents gets inputs of mean `LATENT_START`, because a ReLU that is 0 for all
+        images cannot learn. That of the last layer gets the mean and deviation of the images.
+        Mishkin and Matas, "All you need is a good init" (ICLR 2016), extended to means.
         """
         layers = [*self.encoder, *self.decoder]
         moments = [(0.0, 1.0)] * len(layers)
@@ -95,12 +95,12 @@ class Autoencoder(nn.Module):
 
 
 def classifier(classes: int, filters: int = FILTERS) -> nn.Sequential:
-    """The encoder with a dense layer instead of its last: (B, 1, 32, 32) -> (B, classes) logits."""
+    """Return the encoder with a dense last layer: (B, 1, 32, 32) -> (B, classes) logits."""
     return nn.Sequential(features(filters), nn.Flatten(), nn.Linear(4 * filters, classes))
 
 
 class ConvolutionalVae(nn.Module):
-    """Two latents by mean and log-variance; convolutions but for the layers next to z."""
+    """A VAE with two latents; all its layers are convolutions except those next to z."""
 
     def __init__(self, filters: int = 2 * FILTERS, width: int = 256) -> None:
         super().__init__()
@@ -129,19 +129,19 @@ class ConvolutionalVae(nn.Module):
         )
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar, (B, 2) each."""
+        """Return mu and logvar, (B, 2) each."""
         hidden = self.encoder(x)
         return self.mean(hidden), self.log_variance(hidden)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The means of each image: (B, 2)."""
+        """Return the means of each image: (B, 2)."""
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images of (B, 2) latents."""
+        """Decode (B, 2) latents to images."""
         return self.decoder(z)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x_recon of a drawn z, mu and logvar."""
+        """Return x_recon, decoded from a sample z, and mu and logvar."""
         mu, logvar = self.posterior(x)
         return self.decode(reparameterize(mu, logvar)), mu, logvar

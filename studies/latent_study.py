@@ -1,4 +1,4 @@
-"""`latent_study`: what the two numbers of an autoencoder know, and of a variational one.
+"""`latent_study`: what the two latents of an autoencoder and of a VAE know about images.
 
 Four networks on the same images: a convolutional autoencoder, its encoder turned into a classifier,
 that classifier improved, and a convolutional VAE.
@@ -38,16 +38,16 @@ from studies.runner import Findings, fingerprint, run_study
 from training import History
 
 TITLE = "What an autoencoder's two numbers know"
-ROWS = 1000  # images at a time through a network that is only asked
-SHOWN = 10  # images over their reconstructions
-FIRST = 1000  # test images, as the assignment counts them
+ROWS = 1000  # images per batch when a network is only evaluated
+SHOWN = 10  # images shown above their reconstructions
+FIRST = 1000  # test images; the assignment's number
 GRID = 15
-ATTEMPTS = 10  # at an autoencoder both of whose latents live
-CLIPPED = 0.9  # share of images at zero from which a ReLU counts as dead
-FLAT = 1e-3  # standard deviation of a latent, relative to its mean, likewise
-OVERFITTED = 1.2  # test loss over training loss, from which more data help more than more filters
-RECOGNISED = 0.9  # probability of its class from which a decoded image counts as recognised
-LEVEL = 0.05  # of significance, for all classes together
+ATTEMPTS = 10  # to train an autoencoder with no dead latent
+CLIPPED = 0.9  # a ReLU counts as dead if it is 0 for a larger share of the images
+FLAT = 1e-3  # likewise if its deviation, relative to its mean, is smaller
+OVERFITTED = 1.2  # above this ratio of test to training loss, data help more than filters
+RECOGNISED = 0.9  # a decoded image is recognised if its class has a higher probability
+LEVEL = 0.05  # significance level, for all classes together
 
 Model = Autoencoder | ConvolutionalVae
 
@@ -59,17 +59,17 @@ class Options:
     preset: Literal["full", "quick"] = "full"
     """full: the assignment's epochs; quick: about a minute on 5,000 images"""
     epochs: int = 30
-    """passes over the training images, of each network"""
+    """passes over the training images, for each network"""
     batch_size: int = 128
-    """images a step"""
+    """images per step"""
     learning_rate: float = 3e-3
-    """of Adam at its highest; it rises and falls over the training"""
+    """highest learning rate of Adam; it rises and falls during training"""
     beta: float = 1.0
     """weight of the VAE's KL term"""
     test: Path | None = None
-    """held-out images; else DATA's own test part, or a tenth of DATA"""
+    """held-out images; by default DATA's own test part, or a tenth of DATA"""
     seed: int = 0
-    """of weights, batches and draws"""
+    """seed of weights, batches and samples"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
 
@@ -78,12 +78,12 @@ PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
 
 
 class DeadUnitError(Exception):
-    """A ReLU gives the same for nearly all images, and has no gradient to learn another."""
+    """A ReLU has the same output for nearly all images, and no gradient to change it."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """(N, 1, 32, 32) bytes, their labels (N,), and what the labels stand for."""
+    """Images as (N, 1, 32, 32) bytes, their labels (N,), and the name of each label."""
 
     pixels: Tensor
     labels: Tensor
@@ -96,19 +96,19 @@ class Images:
         return self.pixels[index].float() / 255
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Of all images, a part at a time, without gradients."""
+        """Apply a function to all images, `ROWS` at a time, without gradients."""
         with torch.no_grad():
             parts = [function(x.float() / 255) for x in self.pixels.split(ROWS)]
         return torch.cat(parts)
 
 
 def latent_study(before: list[str], after: list[str], usage: str) -> None:
-    """Train the networks, and do the assignment's exercises with them."""
+    """Train the networks and do the assignment's exercises with them."""
     run_study(study, PRESETS, TITLE, (before, after, usage))
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """All six exercises."""
+    """Do all six exercises."""
     device = choose_device(options.device)
     train, test = (padded(part, device) for part in read_split(path, options.test, options.seed))
     autoencoder, history, attempts = train_autoencoder(options, train, test, out)
@@ -216,7 +216,7 @@ def column(history: History, name: str) -> NDArray:
 
 
 def lowest(losses: NDArray) -> dict[str, float]:
-    """The least of the losses after each epoch, (epochs,), and after which it was."""
+    """Return the lowest of the losses after each epoch, (epochs,), and its epoch."""
     return {"epoch": int(losses.argmin()) + 1, "loss": float(losses.min())}
 
 
@@ -225,12 +225,12 @@ def flat(images: NDArray) -> NDArray:
 
 
 def size(model: nn.Module) -> int:
-    """How many numbers the model has learned."""
+    """Count the parameters of a model."""
     return sum(p.numel() for p in model.parameters())
 
 
 def padded(images: ImageSet, device: torch.device) -> Images:
-    """28 x 28 images in a black border, as bytes on the device."""
+    """Pad 28 x 28 images with a black border, as bytes on the device."""
     margin = (PADDED - SIDE) // 2
     pixels = functional.pad(torch.from_numpy(images.images), 4 * [margin])[:, None]
     return Images(pixels.to(device), torch.from_numpy(images.labels).to(device), images.names)
@@ -247,7 +247,7 @@ def train_network(
     name: str,
     attempt: int = 0,
 ) -> History:
-    """Train on batches of indices; each epoch's row of the history also has what `judge` finds."""
+    """Train on batches of indices; add what `judge` returns to each epoch's row of the history."""
 
     def keep(history: History) -> None:
         model.eval()
@@ -278,10 +278,10 @@ def train_network(
 def train_autoencoder(
     options: Options, train: Images, test: Images, out: Path
 ) -> tuple[Autoencoder, History, int]:
-    """An autoencoder whose latents both live, its losses, and the attempts that it took.
+    """Return an autoencoder with no dead latent, its losses, and the number of attempts.
 
     A ReLU whose input is negative for every image is 0 for all and has no gradient: its latent is
-    dead, and the plane of the two is a line. Each attempt begins with other weights.
+    dead, and the plane of the two latents is a line. Each attempt starts with other weights.
     """
     for attempt in range(ATTEMPTS):
         torch.manual_seed(options.seed + attempt)
@@ -313,7 +313,7 @@ def train_autoencoder(
 
 
 def check_alive(z: NDArray, black: NDArray[np.bool_]) -> None:
-    """Raises DeadUnitError where (N, 2) latents lie on a line, or the images are `black`, (N,)."""
+    """Raise DeadUnitError if (N, 2) latents are on a line, or nearly all images `black`, (N,)."""
     if black.mean() > CLIPPED:
         raise DeadUnitError("the decoder's last ReLU is dead")
     for number, unit in enumerate(z.T, start=1):
@@ -330,7 +330,10 @@ def train_classifier(
     distort: bool = False,
     wide: bool = False,
 ) -> tuple[nn.Module, History]:
-    """The encoder with a dense layer at its end; with distorted images, or twice the filters."""
+    """Train a classifier: the encoder with a dense layer at its end.
+
+    `distort` trains it on distorted images; `wide` gives it twice the filters.
+    """
     torch.manual_seed(options.seed)
     device = train.pixels.device
     filters = {"filters": 32} if wide else {}
@@ -343,7 +346,7 @@ def train_classifier(
             x = random_affine(x[:, 0].cpu(), generator)[:, None].to(device)
         return {"loss": functional.cross_entropy(model(x), train.labels[index])}
 
-    # As many training images as there are of the others, without distortion.
+    # As many training images as there are test images, without distortion.
     order = np.random.default_rng(options.seed).permutation(len(train))[: len(test)]
     chosen = torch.from_numpy(order).to(device)
     seen = Images(train.pixels[chosen], train.labels[chosen], train.names)
@@ -363,7 +366,7 @@ def train_classifier(
 def train_vae(
     options: Options, train: Images, test: Images, out: Path
 ) -> tuple[ConvolutionalVae, History]:
-    """A VAE of two latents, which pays for its KL."""
+    """Train a VAE with two latents; its loss includes the KL."""
     torch.manual_seed(options.seed)
     model = ConvolutionalVae().to(train.pixels.device)
 
@@ -391,7 +394,7 @@ def train_vae(
 def measure(
     model: Model, train: Images, test: Images, codes: tuple[Tensor, Tensor]
 ) -> dict[str, Any]:
-    """Of the latents and reconstructions of one model; errors are a pixel of the 28 x 28."""
+    """Measure one model's latents and reconstructions; errors are per pixel of the 28 x 28."""
     z = codes[0].cpu().numpy()
 
     def error(x: Tensor) -> Tensor:
@@ -416,13 +419,13 @@ def measure(
 
 
 def neighbours(codes: tuple[Tensor, Tensor], train: Images) -> NDArray[np.int64]:
-    """The class of the nearest training image in the plane, for each test image."""
+    """Return the class of the nearest training image in the plane, for each test image."""
     z, z_test = (part.cpu().numpy() for part in codes)
     return KNeighborsClassifier(1).fit(z, train.labels.cpu().numpy()).predict(z_test)
 
 
 def judge_neighbours(predicted: NDArray[np.int64], train: Images, test: Images) -> dict[str, Any]:
-    """How right the classes (N,) of the first N test images are, in all and by class."""
+    """Rate the predicted classes (N,) of the first N test images, overall and by class."""
     truth, count = test.labels.cpu().numpy()[: len(predicted)], len(train.names)
     right = predicted == truth
     shares = np.bincount(train.labels.cpu().numpy(), minlength=count) / len(train)
@@ -448,7 +451,7 @@ def judge_neighbours(predicted: NDArray[np.int64], train: Images, test: Images) 
 
 
 def rated(right: NDArray[np.bool_]) -> dict[str, Any]:
-    """How many of so many were right, and a 95 % interval: Wilson (1927)."""
+    """Count the right predictions, with a 95 % interval of their share: Wilson (1927)."""
     if not len(right):
         return {"number": 0, "right": 0, "accuracy": 0.0, "interval": [0.0, 1.0]}
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
@@ -461,7 +464,7 @@ def rated(right: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def holm(probabilities: list[float]) -> list[bool]:
-    """Which of several tests are significant together: Holm (1979)."""
+    """Find which of several tests are significant together: Holm (1979)."""
     order = np.argsort(probabilities)
     significant = [False] * len(probabilities)
     for rank, i in enumerate(order):
@@ -472,7 +475,7 @@ def holm(probabilities: list[float]) -> list[bool]:
 
 
 def overlaps(confusion: NDArray, names: tuple[str, ...]) -> dict[str, float]:
-    """The pairs of classes that are taken for each other most often, and in which share of both."""
+    """Return the five pairs of classes confused most often, and the share of both that is."""
     counts = confusion.sum(axis=1)
     shares = {
         f"{names[i]} and {names[j]}": float(
@@ -485,19 +488,19 @@ def overlaps(confusion: NDArray, names: tuple[str, ...]) -> dict[str, float]:
 
 
 def by_range(z: Tensor) -> tuple[NDArray, NDArray]:
-    """Equidistant values of each latent, from its least to its greatest."""
+    """Return equidistant values of each latent, from its minimum to its maximum."""
     low, high = z.min(dim=0).values.cpu().numpy(), z.max(dim=0).values.cpu().numpy()
     x, y = np.linspace(low, high, GRID).T
     return x, y
 
 
 def by_quantiles() -> NDArray:
-    """Values that cut N(0, 1) into parts of equal probability: the middles of these parts."""
+    """Divide N(0, 1) into `GRID` parts of equal probability, and return the middle of each."""
     return norm.ppf((np.arange(GRID) + 0.5) / GRID)
 
 
 def counted(grid: tuple[NDArray, NDArray], z: Tensor) -> NDArray:
-    """How many latents (N, 2) are nearest to each point of a grid: (GRID, GRID), z2 first."""
+    """Count the latents (N, 2) nearest to each point of a grid: (GRID, GRID), z2 first."""
     edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in grid]
     x, y = z.cpu().numpy().T
     return np.histogram2d(x, y, bins=edges)[0].T
@@ -505,7 +508,7 @@ def counted(grid: tuple[NDArray, NDArray], z: Tensor) -> NDArray:
 
 @torch.no_grad()
 def decode_grid(model: Model, x: NDArray, y: NDArray, device: torch.device) -> Tensor:
-    """(GRID, GRID, 32, 32) images, y along the first axis."""
+    """Decode a grid of latents to (GRID, GRID, 32, 32) images, y along the first axis."""
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
     return model.decode(torch.from_numpy(points).to(device)).unflatten(0, (len(y), len(x)))[:, :, 0]
 
@@ -519,7 +522,7 @@ def judge_grid(
     known: NDArray,
     names: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Which classes a classifier sees in decoded images, and how near to real ones they are."""
+    """Measure which classes a classifier sees in decoded images, and how near to real they are."""
     probabilities = judge(images.flatten(0, 1)[:, None]).softmax(dim=1).cpu().numpy()
     sure = (probabilities.max(axis=1) > RECOGNISED).reshape(GRID, GRID)
     seen = probabilities.argmax(axis=1).reshape(GRID, GRID)
@@ -548,7 +551,7 @@ def draw(
     grids: Mapping[str, tuple[NDArray, NDArray]],
     drawn: Mapping[str, Tensor],
 ) -> dict[str, Figure]:
-    """Reconstructions, scatters and grids, by name."""
+    """Draw reconstructions, scatter plots and grids, and return them by name."""
     first = Images(test.pixels[:SHOWN], test.labels[:SHOWN], test.names)
     originals = first.apply(lambda x: x)[:, 0].cpu().numpy()
     classes = np.array(train.names)[train.labels.cpu().numpy()]

@@ -1,4 +1,4 @@
-"""What studies measure of images, of latents, and of what a model makes of them."""
+"""Measures of images, of latents, and of a model's outputs, for the studies."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,49 +17,49 @@ from data import ShuffledBatches
 from models import residual_mlp
 from training import fit
 
-ACTIVE = 0.01  # variance of a unit's mean over the data: Burda et al. (arXiv 1509.00519), 5.2
+ACTIVE = 0.01  # variance of an active unit's mean, at least: Burda et al. (arXiv 1509.00519), 5.2
 CLASSIFIER_EPOCHS = 5
 CLASSIFIER_RATE = 2e-3
 CLASSIFIER_BATCH = 128
-# Blocks to a side whose means make a scale; None: the pixels themselves.
+# Blocks per side whose means make a scale; None means the pixels themselves.
 SCALES = {"overall colour": 1, "4 x 4 blocks": 4, "16 x 16 blocks": 16, "detail": None}
-ROWS = 1024  # at a time through a network that is only asked
+ROWS = 1024  # images per batch when a network is only evaluated
 
 
 def pca_mse(train: NDArray, held_out: NDArray, components: int) -> float:
-    """Squared error a pixel that the principal components of `train` leave of `held_out`, (N, D).
+    """Return the squared error per pixel that `train`'s principal components leave of `held_out`.
 
-    As many of them as there are, where that is fewer than `components`.
+    Both are (N, D). Uses all components if there are fewer than `components`.
     """
     solver = "covariance_eigh" if len(train) > train.shape[1] else "full"
-    with np.errstate(invalid="ignore"):  # of the shares of variance, where there is no variance
+    with np.errstate(invalid="ignore"):  # for shares of variance, if there is no variance
         pca = PCA(min(components, *train.shape), svd_solver=solver).fit(train)
     return float(np.square(pca.inverse_transform(pca.transform(held_out)) - held_out).mean())
 
 
 def sharpness(images: NDArray) -> float:
-    """Mean square of the Laplacian of (N, H, W) images in [0, 1], over their mean variance.
+    """Return the mean squared Laplacian of (N, H, W) images in [0, 1], over their mean variance.
 
-    Edges make it large, blur makes it small; dividing makes up for faint images. Pech-Pacheco et
-    al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000).
+    Edges make it large, blur makes it small. The division compensates for faint images.
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000).
     """
     edges = float(np.mean([np.square(laplace(image)).mean() for image in images]))
     return edges / float(images.var(axis=(1, 2)).mean())
 
 
 def active_units(mu: NDArray) -> int:
-    """How many of the means (N, latent) depend on the image."""
+    """Count the units whose means, (N, latent), depend on the image."""
     return int((mu.var(axis=0) > ACTIVE).sum())
 
 
 def effective_classes(predicted: NDArray[np.int64], classes: int) -> float:
-    """Exponential of the entropy of the classes (N,): from 1, all alike, to `classes`."""
+    """Return the exponential of the entropy of classes (N,): from 1, if all equal, to `classes`."""
     shares = np.bincount(predicted, minlength=classes) / len(predicted)
     return float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
 
 
 def train_classifier(x: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """A small network that tells the classes, (N,), of images, (N, pixels), apart."""
+    """Train a small network to predict the classes, (N,), of images, (N, pixels)."""
     model = residual_mlp(x.shape[1], classes, width=256, blocks=1).to(x.device)
     batches = ShuffledBatches(len(x), CLASSIFIER_BATCH, torch.default_generator)
     optimizer = AdamW(model.parameters(), CLASSIFIER_RATE, fused=True)
@@ -75,26 +75,26 @@ def train_classifier(x: Tensor, labels: Tensor, classes: int) -> nn.Module:
 
 @torch.no_grad()
 def class_probabilities(classifier: nn.Module, x: Tensor) -> NDArray[np.float32]:
-    """The classes' probabilities for each of (N, pixels) images: (N, classes)."""
+    """Return the probability of each class for each of (N, pixels) images: (N, classes)."""
     return torch.cat([classifier(rows).softmax(dim=1) for rows in x.split(ROWS)]).cpu().numpy()
 
 
 def psnr(recon: Tensor, x: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each of (B, ...) images in [0, 1], decibels: (B,)."""
+    """Return the peak signal-to-noise ratio of each of (B, ...) images in [0, 1], in dB: (B,)."""
     return -10 * (recon - x).square().flatten(1).mean(dim=1).clamp(min=1e-10).log10()
 
 
 @torch.no_grad()
 def squared_error(reconstruct: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> float:
-    """A pixel, of the reconstructions of images that come a part at a time, (B, ...) each."""
+    """Return the reconstructions' squared error per pixel; images come in parts, (B, ...) each."""
     errors = [(reconstruct(x) - x).square().flatten(1).mean(dim=1) for x in parts]
     return float(torch.cat(errors).mean())
 
 
 def scale_energies(images: Tensor) -> Tensor:
-    """Of (B, C, H, W) images the mean square at each of `SCALES` and finer, over the batch.
+    """Return the mean square of (B, C, H, W) images at each of `SCALES`, over the batch.
 
-    Each scale is what means over its blocks say beyond those of the scale before it.
+    Each scale is what the means over its blocks add to those of the coarser scale before it.
     """
     energies, coarser = [], torch.zeros_like(images)
     for blocks in SCALES.values():
@@ -108,12 +108,15 @@ def scale_energies(images: Tensor) -> Tensor:
 
 
 def mean_pairwise_distance(x: NDArray) -> float:
-    """Root mean square difference a pixel of two of (N, ...) images, over all pairs of them."""
+    """Return the root mean square difference per pixel over all pairs of (N, ...) images."""
     return float(np.sqrt(2 * x.reshape(len(x), -1).var(axis=0, ddof=1).mean()))
 
 
 def nearest_distance(x: NDArray, others: NDArray) -> float:
-    """Root mean square difference a pixel to the nearest of (M, ...) others, mean over (N, ...)."""
+    """Return the mean distance of (N, ...) images to the nearest of (M, ...) others.
+
+    The distance of two images is their root mean square difference per pixel.
+    """
     flat, rest = (part.reshape(len(part), -1) for part in (x, others))
     nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(rest)
     return float(nearest.kneighbors(flat)[0].mean() / np.sqrt(flat.shape[1]))

@@ -1,8 +1,8 @@
-"""The networks and the loss of the beta-VAE assignment, under the names that it gives them.
+"""The networks and the loss of the beta-VAE assignment, under the assignment's names.
 
-Fully connected; conditional where a `cond_dim` is given: the condition is one more input of the
-encoder and of the decoder. Sohn, Lee and Yan, "Learning Structured Output Representation using Deep
-Conditional Generative Models" (NeurIPS 2015).
+The networks are fully connected, and conditional if a `cond_dim` is given: the condition is one
+more input of the encoder and of the decoder. Sohn, Lee and Yan, "Learning Structured Output
+Representation using Deep Conditional Generative Models" (NeurIPS 2015).
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 def beta_loss_function(
     recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str = "bce", beta: float = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
-    """Reconstruction error and KL divergence per image, as NumPy, and the loss that they add up to.
+    """Return the reconstruction error and the KL per image, as NumPy, and the loss they add up to.
 
-    `recon_x`, `x`: (B, ...) in [0, 1]; `mu`, `logvar`: (B, latent). The KL is given without beta.
-    Higgins et al., "beta-VAE" (ICLR 2017), equation 4. Raises NotImplementedError for a `loss_type`
-    other than bce, mse and l1.
+    `recon_x`, `x`: (B, ...) in [0, 1]; `mu`, `logvar`: (B, latent). The KL is returned without
+    beta. Higgins et al., "beta-VAE" (ICLR 2017), equation 4. Raises NotImplementedError if
+    `loss_type` is not bce, mse or l1.
     """
     if loss_type not in RECONSTRUCTION_LOSSES:
         raise NotImplementedError(f"loss type {loss_type!r}; expected bce, mse or l1")
@@ -36,34 +36,34 @@ def beta_loss_function(
 def named_losses(
     recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str, beta: float
 ) -> dict[str, Tensor]:
-    """What `beta_loss_function` gives, by name and on the device, for a step of `training.fit`."""
+    """Return what `beta_loss_function` does, by name, on the device, for a `training.fit` step."""
     recon, kl = RECONSTRUCTION_LOSSES[loss_type](recon_x, x), kl_divergence(mu, logvar)
     return {"loss": recon + beta * kl, "reconstruction": recon, "kl": kl}
 
 
 def unit(term: str, loss_type: str) -> str:
-    """In what a term of the loss is measured."""
+    """Return the unit of a term of the loss."""
     if term == "kl" or loss_type == "bce":
         return "nats"
     return {"mse": "squared error", "l1": "absolute error"}[loss_type]
 
 
 def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
-    """Whole numbers (B,) or (B, 1) as unit vectors: (B, num_classes) float32."""
+    """Convert whole numbers (B,) or (B, 1) to unit vectors: (B, num_classes) float32."""
     return functional.one_hot(batch.flatten().long(), num_classes).float()
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
-    """A draw from N(mu, exp(logvar)) through which gradients reach both.
+    """Sample from N(mu, exp(logvar)) so that gradients reach mu and logvar.
 
-    By `noise` from N(0, I), where many are to share one draw, or by noise of its own.
+    Uses `noise` from N(0, I) if it is given, so that several calls can share it, or new noise.
     """
     noise = torch.randn_like(mu) if noise is None else noise
     return mu + noise * (0.5 * logvar).exp()
 
 
 class VaeEncoder(nn.Module):
-    """(B, x_dim) -> z, mu, logvar, each (B, z_dim)."""
+    """The encoder: (B, x_dim) -> z, mu, logvar, each (B, z_dim)."""
 
     def __init__(
         self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10, device: torch.device = CPU
@@ -81,7 +81,7 @@ class VaeEncoder(nn.Module):
 
 
 class VaeDecoder(nn.Module):
-    """(B, z_dim) -> (B, x_dim) in [0, 1]."""
+    """The decoder: (B, z_dim) -> (B, x_dim) in [0, 1]."""
 
     def __init__(self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10) -> None:
         super().__init__()
@@ -94,35 +94,35 @@ class VaeDecoder(nn.Module):
 
 
 class ConditionalVae(nn.Module):
-    """What a VAE does with its encoder and decoder, under a condition (B, cond_dim) or without."""
+    """Base class of VAEs, with or without a condition (B, cond_dim)."""
 
     z_dim: int
     device: torch.device
     decoder: nn.Module
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """A drawn z, mu and logvar of a batch: (B, z_dim) each."""
+        """Return a sample z, mu and logvar of a batch: (B, z_dim) each."""
         raise NotImplementedError
 
     def decode(self, z: Tensor, x_cond: Tensor | None = None) -> Tensor:
-        """Images of (B, z_dim) latents."""
+        """Decode (B, z_dim) latents to images."""
         return self.decoder(with_condition(z, x_cond))
 
     def sample(self, num_samples: int = 1, x_cond: Tensor | None = None) -> Tensor:
-        """Decoded draws from N(0, I), under one condition (1, cond_dim) or one each."""
+        """Decode samples from N(0, I), under one condition (1, cond_dim) or one for each."""
         z = torch.randn(num_samples, self.z_dim, device=self.device)
         return self.decode(z, None if x_cond is None else x_cond.expand(num_samples, -1))
 
     def forward(
         self, x: Tensor, x_cond: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x_recon, mu, logvar and the drawn z, (B, z_dim) each."""
+        """Return x_recon, and mu, logvar and the sample z, (B, z_dim) each."""
         z, mu, logvar = self.encode(x, x_cond)
         return self.decode(z, x_cond), mu, logvar, z
 
 
 class Vae(ConditionalVae):
-    """A VAE of vectors (B, x_dim) in [0, 1]; with `cond_dim`, one under a condition."""
+    """A VAE of vectors (B, x_dim) in [0, 1]; conditional if `cond_dim` is given."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Vae(ConditionalVae):
         self.decoder = VaeDecoder(x_dim, hidden_size, z_dim + (cond_dim or 0)).to(device)
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """A drawn z, mu and logvar of (B, x_dim) vectors: (B, z_dim) each."""
+        """Return a sample z, mu and logvar of (B, x_dim) vectors: (B, z_dim) each."""
         return self.encoder(with_condition(x, x_cond))
 
 

@@ -1,7 +1,7 @@
 """`pokemon` and `pokemon_cnn`: new Pokemon of a type, in grey and in colour.
 
-Both train one conditional VAE on images that are flipped, shifted and coloured anew at every step,
-and one on the images as they are, which shows what this augmentation is worth.
+Both train one conditional VAE on images that are flipped, shifted and recoloured at every step, and
+one on the images as they are, to show what this augmentation is worth.
 """
 
 from collections import Counter
@@ -38,14 +38,14 @@ TITLES = {
 }
 QUESTIONS = ("Bonus.1", "Bonus.2")
 HELD_OUT = 0.1
-FEWEST = 3  # images, of which one is held out
-FEW = 5  # images of a type with which nothing can be learned about it
-SHIFT = 5  # pixels at most, to either side
-JITTER = 0.2  # how far from 1 the strengths of colours go
-SAMPLES = 6  # of each type that is shown
-PAIRS = 3  # of an image and its reconstruction, likewise
-MEASURED = 256  # samples
-CLOSE = 0.02  # two losses whose ratio is nearer to 1 count as equal
+FEWEST = 3  # images, one of them held out
+FEW = 5  # with fewer images of a type, nothing can be learned about it
+SHIFT = 5  # pixels to either side, at most
+JITTER = 0.2  # largest deviation of a colour's strength from 1
+SAMPLES = 6  # shown of each type
+PAIRS = 3  # of an image and its reconstruction, likewise shown of each type
+MEASURED = 256  # samples from which sharpness is measured
+CLOSE = 0.02  # two losses count as equal if their ratio is nearer to 1 than this
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,19 @@ class Options:
     epochs: int = 400
     """passes over the training images"""
     types: tuple[str, ...] = ("Water", "Normal", "Grass", "Bug", "Fire", "Electric")
-    """of which types samples and reconstructions are shown"""
+    """types whose samples and reconstructions are shown"""
     z_dim: int = 12
     """latent units"""
     hidden_size: int = 512
     """units of the hidden layers of the fully connected network"""
     batch_size: int = 64
-    """images a step"""
+    """images per step"""
     learning_rate: float = 1e-3
-    """of Adam, before it falls"""
+    """initial learning rate of Adam; it falls during training"""
     loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """what the reconstruction is judged by"""
+    """loss of the reconstruction"""
     seed: int = 0
-    """of weights, batches, draws and of what is held out"""
+    """seed of weights, batches, samples and the choice of held-out images"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
 
@@ -83,7 +83,7 @@ CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=12)}
 
 @dataclass(frozen=True)
 class Sprites:
-    """Images (N, C, 60, 60) in [0, 1], their type's numbers (N,) and unit vectors (N, 18)."""
+    """Images (N, C, 60, 60) in [0, 1], and their types as numbers (N,) and unit vectors (N, 18)."""
 
     images: Tensor
     labels: Tensor
@@ -97,12 +97,12 @@ class Sprites:
 
 
 def pokemon(before: list[str], after: list[str], usage: str) -> None:
-    """Grey sprites and a fully connected network."""
+    """Run the study of grey sprites with a fully connected network."""
     run_study(grey_study, PRESETS, TITLES["pokemon"], (before, after, usage))
 
 
 def pokemon_cnn(before: list[str], after: list[str], usage: str) -> None:
-    """Sprites in colour and a convolutional network."""
+    """Run the study of sprites in colour with a convolutional network."""
     run_study(colour_study, CNN_PRESETS, TITLES["pokemon_cnn"], (before, after, usage))
 
 
@@ -127,7 +127,7 @@ def colour_study(options: Options, path: Path, out: Path) -> Findings:
 def study(
     options: Options, dataset: PokemonDataset, network: Any, name: str, out: Path
 ) -> Findings:
-    """Train with and without augmentation, save, measure and show."""
+    """Train with and without augmentation, then save, measure and draw."""
     counts = Counter(dataset.types)
     if not options.types or len(dataset) < FEWEST:
         found = f"{len(options.types)} types, {len(dataset)} images"
@@ -179,7 +179,7 @@ def study(
 def split(
     dataset: PokemonDataset, device: torch.device, options: Options
 ) -> tuple[Sprites, Sprites]:
-    """What to train on, and a tenth held out."""
+    """Split the sprites into a training part and a held-out tenth."""
     conditions = torch.stack([dataset.type_to_one_hot[kind] for kind in dataset.types])
     everything = Sprites(
         *(part.to(device) for part in (dataset.images, dataset.labels, conditions))
@@ -187,15 +187,15 @@ def split(
     order = torch.from_numpy(np.random.default_rng(options.seed).permutation(len(dataset)))
     order = order.to(device)
     count = max(1, round(HELD_OUT * len(dataset)))
-    # Batch normalisation cannot make anything of a last batch of one image.
+    # Batch normalisation cannot handle a last batch of one image.
     end = len(order) - (1 if (len(order) - count) % options.batch_size == 1 else 0)
     return everything.part(order[count:end]), everything.part(order[:count])
 
 
 def augment(images: Tensor) -> Tensor:
-    """Each of (B, C, 60, 60) images flipped or not, shifted sideways, its colours made anew.
+    """Flip each of (B, C, 60, 60) images or not, shift it sideways, and change its colours.
 
-    White stays white: it is the ground on which the sprites stand.
+    White stays white, because it is the sprites' background.
     """
     count, channels, _, width = images.shape
     device = images.device
@@ -210,17 +210,17 @@ def augment(images: Tensor) -> Tensor:
 
 
 def as_input(model: Vae | VaeCnn, images: Tensor) -> Tensor:
-    """(B, C, 60, 60) images as the network takes them."""
+    """Convert (B, C, 60, 60) images to the shape of the network's input."""
     return images.flatten(1) if isinstance(model, Vae) else images
 
 
 def as_target(model: Vae | VaeCnn, images: Tensor) -> Tensor:
-    """(B, C, 60, 60) images as the network gives them."""
+    """Convert (B, C, 60, 60) images to the shape of the network's output."""
     return images.flatten(1) if isinstance(model, Vae) else images.permute(0, 2, 3, 1)
 
 
 def as_pictures(recon: Tensor) -> NDArray[np.float32]:
-    """What a network gives, as (N, 60, 60) or (N, 60, 60, 3)."""
+    """Convert a network's output to (N, 60, 60) or (N, 60, 60, 3)."""
     return recon.cpu().numpy().reshape(len(recon), SIDE, SIDE, *recon.shape[3:])
 
 
@@ -233,7 +233,7 @@ def train_model(
     out: Path,
     augmented: bool,
 ) -> tuple[Vae | VaeCnn, History]:
-    """The model, trained, and its losses in every epoch, those on held-out images among them."""
+    """Train a model; return it and its losses in each epoch, including those on held-out images."""
 
     def step(model: Vae | VaeCnn, index: Tensor, _progress: float) -> dict[str, Tensor]:
         images = train.images[index]
@@ -270,7 +270,7 @@ def train_model(
 
 @torch.no_grad()
 def held_out_losses(model: Vae | VaeCnn, part: Sprites, options: Options) -> dict[str, float]:
-    """Reconstruction error of the posterior's mean, and KL, nats an image."""
+    """Return the posterior mean's reconstruction error, and the KL in nats, both per image."""
     _, mu, logvar = model.encode(as_input(model, part.images), part.condition)
     recon, target = model.decode(mu, part.condition), as_target(model, part.images)
     reconstruction = RECONSTRUCTION_LOSSES[options.loss_type](recon, target)
@@ -281,7 +281,7 @@ def held_out_losses(model: Vae | VaeCnn, part: Sprites, options: Options) -> dic
 def measure(
     model: Vae | VaeCnn, train: Sprites, held_out: Sprites, options: Options
 ) -> dict[str, float]:
-    """Of one model, by name; reconstructions are those of the posterior's mean."""
+    """Return measures of one model by name; reconstructions are those of the posterior's mean."""
     _, mu, _ = model.encode(as_input(model, held_out.images), held_out.condition)
     recon = model.decode(mu, held_out.condition)
     chosen = torch.randint(len(train), (MEASURED,), device=model.device)
@@ -301,12 +301,12 @@ def measure(
 
 
 def grey(images: NDArray) -> NDArray:
-    """(N, H, W) from (N, H, W) or (N, H, W, 3)."""
+    """Convert (N, H, W) or (N, H, W, 3) images to grey ones, (N, H, W)."""
     return images if images.ndim == 3 else images.mean(axis=3)
 
 
 def components_for(x: NDArray, share: float) -> int:
-    """How many principal components hold so much of the variance of (N, D)."""
+    """Count the principal components that hold a given share of the variance of (N, D)."""
     centred = x - x.mean(axis=0)
     variances = np.square(np.linalg.svd(centred, compute_uv=False))
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
@@ -316,7 +316,7 @@ def components_for(x: NDArray, share: float) -> int:
 def draw(
     options: Options, model: Vae | VaeCnn, train: Sprites, held_out: Sprites
 ) -> dict[str, Figure]:
-    """The study's pictures, by name."""
+    """Draw the study's pictures and return them by name."""
     numbers = [TYPES.index(kind) for kind in options.types]
     conditions = torch.eye(len(TYPES), device=model.device)[numbers]
     samples = [as_pictures(model.sample(SAMPLES, one[None])) for one in conditions]
@@ -342,7 +342,7 @@ def draw(
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """The assignment's bonus questions, answered by the numbers of this run."""
+    """Answer the assignment's bonus questions with the numbers of this run."""
     return [
         Answer("Bonus.1", "How good are they, and why no better?", explain_results(summary)),
         Answer("Bonus.2", "What would improve them?", explain_ideas(summary)),

@@ -21,10 +21,10 @@ EXPECTED = "a folder with pokemon.csv (columns Name, Type1) and images/NAME.png 
 
 
 class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Sprites on white, (1 or 3, 60, 60) in [0, 1], and the first type of each as one of 18.
+    """Sprites on white, (1 or 3, 60, 60) in [0, 1], and the first type of each, one of 18.
 
-    `type_to_one_hot`: the unit vector, (18,), of each type. `names`, `types`: of each sprite.
-    Raises UserError where `root` is no such folder.
+    `type_to_one_hot` has the unit vector, (18,), of each type; `names` and `types` those of each
+    sprite. Raises UserError if `root` is not a folder of sprites and their types.
     """
 
     def __init__(self, root: Path | str, rgb: bool = False) -> None:
@@ -60,7 +60,7 @@ class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Name and Type1 of each Pokemon, as text."""
+    """Read the Name and Type1 of each Pokemon, as text."""
     try:
         table = pd.read_csv(path, dtype=str)
     except (OSError, ValueError, pd.errors.ParserError) as error:

@@ -1,8 +1,8 @@
-"""The convolutional VAE of the beta-VAE assignment's bonus task, layer by layer as it is given.
+"""The convolutional VAE of the beta-VAE assignment's bonus task, with the layers it specifies.
 
-Images are (B, 3, 60, 60) in [0, 1]; reconstructions (B, 60, 60, 3), as the assignment's call of the
-loss expects them. Of a nonlinearity behind the decoder's first batch normalisation the assignment
-says nothing; here it is a ReLU, as behind all others.
+Images are (B, 3, 60, 60) in [0, 1]. Reconstructions are (B, 60, 60, 3), as the assignment's call of
+the loss expects them. The assignment does not say which nonlinearity follows the decoder's first
+batch normalisation; here it is a ReLU, as after all others.
 """
 
 import math
@@ -15,7 +15,7 @@ from studies.networks import CPU, ConditionalVae, reparameterize, with_condition
 
 
 class VaeCnnEncoder(nn.Module):
-    """Images and, with `cond_dim`, their condition -> z, mu, logvar, each (B, z_dim)."""
+    """The encoder: images and, with `cond_dim`, a condition -> z, mu, logvar, each (B, z_dim)."""
 
     def __init__(
         self, x_shape: tuple[int, ...] = (3, 60, 60), z_dim: int = 128, cond_dim: int = 0
@@ -32,7 +32,7 @@ class VaeCnnEncoder(nn.Module):
 
     @torch.no_grad()
     def _get_conv_out(self, shape: tuple[int, ...]) -> int:
-        """How many numbers the blocks make of one image."""
+        """Count the features that the blocks compute from one image."""
         return math.prod(self.features.eval()(torch.zeros(1, *shape)).shape)
 
     def forward(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,7 +42,7 @@ class VaeCnnEncoder(nn.Module):
 
 
 class VaeCnnDecoder(nn.Module):
-    """Latents with their condition, (B, z_dim + cond_dim) -> (B, 60, 60, 3) in [0, 1]."""
+    """The decoder: latents and condition, (B, z_dim + cond_dim) -> (B, 60, 60, 3) in [0, 1]."""
 
     def __init__(self, z_dim: int = 128, cond_dim: int = 0) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class VaeCnnDecoder(nn.Module):
 
 
 class VaeCnn(ConditionalVae):
-    """A convolutional VAE of colour images under a condition (B, cond_dim)."""
+    """A convolutional VAE of colour images, with a condition (B, cond_dim)."""
 
     def __init__(self, z_dim: int = 128, device: torch.device = CPU, cond_dim: int = 0) -> None:
         super().__init__()
@@ -73,5 +73,5 @@ class VaeCnn(ConditionalVae):
         self.decoder = VaeCnnDecoder(z_dim, cond_dim).to(device)
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """A drawn z, mu and logvar of (B, 3, 60, 60) images: (B, z_dim) each."""
+        """Return a sample z, mu and logvar of (B, 3, 60, 60) images: (B, z_dim) each."""
         return self.encoder(x, x_cond)

@@ -1,18 +1,18 @@
-"""Which of the processes that train together this one is; alone where there is one."""
+"""The number of this process among those that train together; it may be the only one."""
 
 from torch import distributed
 
 
 def process() -> int:
-    """The number of this process."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def processes() -> int:
-    """How many there are."""
+    """Return the number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def leads() -> bool:
-    """Whether this is the process that measures, draws and writes."""
+    """Check whether this is the process that measures, draws and writes."""
     return process() == 0

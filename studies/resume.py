@@ -1,4 +1,4 @@
-"""Training that says beforehand what it costs, and that an interruption only delays."""
+"""Training that estimates its cost in advance, and that resumes after an interruption."""
 
 import copy
 import itertools
@@ -24,7 +24,7 @@ from training import Batches, History, Model, fit
 Batch = TypeVar("Batch")
 
 TRIAL_STEPS = 5
-SAVE_EVERY = 10.0  # seconds between states, at least: on a GPU an epoch can be shorter than a save
+SAVE_EVERY = 10.0  # least seconds between states: on a GPU an epoch can be shorter than a save
 EXPECTED = "what an interrupted training of this study left"
 
 
@@ -43,10 +43,10 @@ def fit_or_resume(
 ) -> History:
     """Train as `training.fit` does, from where the last attempt in the folder `out` ended.
 
-    After an epoch, all that the rest depends on goes into `out`/NAME.state, unless that was done
-    less than `SAVE_EVERY` ago, and the history into `out`/NAME.csv. All that draws must draw from
-    torch's own generators. Raises UserError where the state is that of a training with other
-    `settings`, or of more epochs.
+    After each epoch, the history is written to `out`/NAME.csv, and everything on which the
+    remaining epochs depend to `out`/NAME.state. The state is written at most every `SAVE_EVERY`
+    seconds, and after the last epoch. All random numbers must come from torch's own generators.
+    Raises UserError if the state is that of a training with other `settings` or with more epochs.
     """
     state_path, history_path = out / f"{name}.state", out / f"{name}.csv"
     description = json.dumps({**settings}, default=str)
@@ -78,7 +78,7 @@ def fit_or_resume(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "random": torch.get_rng_state(),
-            # Of this process's own device: with several, each draws the same.
+            # Only this process's device: with several, each draws the same random numbers.
             "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         }
         with replacing(state_path) as file:
@@ -96,7 +96,7 @@ def fit_or_resume(
             after_epoch=keep,
         )
     except (FloatingPointError, RuntimeError) as error:
-        # The second is how PyTorch says that a cross-entropy was given NaN.
+        # PyTorch raises a RuntimeError if a cross-entropy gets NaN.
         if isinstance(error, RuntimeError) and "between 0 and 1" not in str(error):
             raise
         found = f"{name}: losses that are not finite"
@@ -109,7 +109,7 @@ def fit_or_resume(
 def restore(
     path: Path, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler, settings: str
 ) -> History:
-    """Put everything as `path` says that it was; the history until then."""
+    """Restore the state in `path`, and return the history up to it."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["settings"]
@@ -121,7 +121,7 @@ def restore(
             if torch.cuda.is_available() and state["random_cuda"] is not None:
                 torch.cuda.set_rng_state(state["random_cuda"])
         history: History = state["history"]
-    except Exception as error:  # torch.load and load_state_dict name no set of errors
+    except Exception as error:  # torch.load and load_state_dict document no set of errors
         raise UserError(path, "a damaged file", EXPECTED) from error
     if found == settings:
         print(f"{path.stem}: {len(history)} epochs were made before")
@@ -138,8 +138,8 @@ def expected_cost(
     batches: Batches[Batch],
     epochs: int,
 ) -> str:
-    """Time and memory that so many epochs will take, from a few steps with a copy of the model."""
-    # Of a model that is spread over devices, the network itself.
+    """Estimate the time and memory that epochs take, from a few steps with a copy of the model."""
+    # If the model is spread over devices, copy the network itself.
     trial, saved = copy.deepcopy(getattr(model, "module", model)), 0
     trial.train()
 
@@ -155,7 +155,7 @@ def expected_cost(
             with saved_tensors_hooks(count, lambda tensor: tensor):
                 loss = step(trial, batch, 0.0)["loss"]
             loss.backward()
-            loss.item()  # a GPU works on; this waits for it
+            loss.item()  # waits for the GPU, which works asynchronously
             seconds.append(time.perf_counter() - started)
     minutes = min(seconds) * len(batches) * epochs / 60
     weights = sum(p.nbytes for p in model.parameters())

@@ -1,7 +1,8 @@
-"""What every study shares: its options, from its dataclass; its numbers; its answers.
+"""What all studies share: options from a dataclass, numbers, and answers.
 
 A study is a frozen dataclass of options, whose field docstrings are its help, and a function from
-these to a `Findings`. The runner turns the one into a command line and the other into files.
+these to a `Findings`. The runner turns the dataclass into a command line and the findings into
+files.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from grader.errors import UserError
 from storage import replacing
 
 Options = TypeVar("Options")
-# Least and greatest values of options of these names, in whichever study they occur.
+# Smallest and largest values of the options with these names, in all studies.
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("epochs", "max_iter"), (1, 10**6)),
     **dict.fromkeys(("z_dim", "hidden_size", "num_hidden"), (1, 2**14)),
@@ -36,7 +37,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A question of an assignment by its identifier, in our own words, and what this run says."""
+    """A question of an assignment: its identifier, our own wording, and this run's answer."""
 
     identifier: str
     question: str
@@ -45,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found: every number that its answers quote, pictures by name, and answers."""
+    """The results of a study: all numbers that its answers quote, pictures by name, and answers."""
 
     summary: dict[str, Any]
     pictures: dict[str, Figure]
@@ -53,7 +54,7 @@ class Findings:
 
 
 def parse(defaults: Options, words: list[str], usage: str) -> Options:
-    """The options that the words of a command line give. Raises UserError, or exits after help."""
+    """Parse the words of a command line into options. Raises UserError, or exits after help."""
     said, prog, example = io.StringIO(), f"python {usage}", usage
     for place, value in (("DATA", "data"), ("IMAGE", "image.png"), ("OUT_DIR", "out")):
         example = example.replace(place, value)
@@ -70,7 +71,7 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
     except SystemExit as error:
         if not error.code:
             raise
-        # A box, coloured on a terminal: its title, then what is wrong, until a rule or the end.
+        # A box, coloured on a terminal: its title, then the error, up to a rule or the end.
         plain = re.sub("\x1b\\[[0-9;]*m", "", said.getvalue())
         lines = [line.strip("│| ") for line in plain.splitlines()]
         worded = [any(map(str.isalnum, line)) for line in lines] + [False]
@@ -80,7 +81,7 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
 
 
 def check_numbers(options: object) -> None:
-    """Raises UserError for an option with a number with which nothing can be trained."""
+    """Raise UserError if an option has a number with which nothing can be trained."""
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name, least)
         values = value if isinstance(value, tuple) else (value,)
@@ -90,13 +91,13 @@ def check_numbers(options: object) -> None:
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """As PNG; without the version of matplotlib, the same picture is the same bytes."""
+    """Write a PNG, without matplotlib's version, so that the same picture has the same bytes."""
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
 
 
 def write_findings(found: Findings, out: Path, title: str) -> None:
-    """summary.json, answers.md, and a PNG for each picture, into a folder."""
+    """Write summary.json, answers.md, and a PNG for each picture to a folder."""
     for name, figure in found.pictures.items():
         write_picture(figure, out / f"{name}.png")
     with replacing(out / "summary.json") as file:
@@ -107,7 +108,7 @@ def write_findings(found: Findings, out: Path, title: str) -> None:
 
 
 def check_folder(out: Path, title: str) -> None:
-    """Raises UserError where a study called `title` cannot put its results, or must not."""
+    """Raise UserError if the study `title` cannot, or must not, write its results to `out`."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "no folder", "the name of one for what the study finds")
     summary, made = out / "summary.json", None
@@ -128,10 +129,11 @@ def run_study(
     title: str,
     call: tuple[list[str], list[str], str],
 ) -> None:
-    """Run a study as a mode of vae.py. `call`: the words before its name, those behind, usage.
+    """Run a study as a mode of vae.py.
 
-    `presets`: options by name, of which "full" has the assignment's own; others are chosen by
-    `--preset`, if the study has such an option, and changed by the options beside it.
+    `call`: the words before the study's name, the words after it, and the usage. `presets`: options
+    by name; "full" has the assignment's own. `--preset` chooses others, if the study has such an
+    option, and the options next to it change them.
     """
     before, after, usage = call
     if not after or after[0].startswith("-"):
@@ -149,10 +151,10 @@ def run_study(
 
 
 def fingerprint(*data: Tensor) -> str:
-    """A name for the content of arrays, by which a training knows its data again."""
+    """Return a name for the content of tensors, by which a training recognises its data."""
     return hashlib.sha256(b"".join(x.cpu().numpy().tobytes() for x in data)).hexdigest()[:16]
 
 
 def listed(values: Mapping[Any, float], form: str = ".2f") -> str:
-    """Numbers with their names, for a sentence."""
+    """List numbers with their names, for a sentence."""
     return ", ".join(f"{name}: {value:{form}}" for name, value in values.items())

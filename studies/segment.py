@@ -1,7 +1,7 @@
-"""`segment`: an image cut into parts by k-means on its pixels, and by spectral clustering.
+"""`segment`: an image divided by k-means on its pixels, and by spectral clustering.
 
-Spectral clustering works on the graph of neighbouring pixels whose edges are the stronger, the more
-alike the two are: Shi and Malik, "Normalized Cuts and Image Segmentation" (PAMI 2000).
+Spectral clustering works on the graph of neighbouring pixels. The more alike two pixels are, the
+stronger is their edge: Shi and Malik, "Normalized Cuts and Image Segmentation" (PAMI 2000).
 """
 
 import time
@@ -31,43 +31,43 @@ from studies.runner import Answer, Findings, listed, run_study
 TITLE = "Image segmentation with k-means and spectral clustering"
 QUESTIONS = ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3")
 SEEDS = (0, 1, 2)
-LARGEST = 100_000  # pixels in the graph: the eigenvectors of more take minutes
-SILHOUETTE_PIXELS = 3000  # its matrix of distances grows with the square
+LARGEST = 100_000  # pixels in the graph; with more, the eigenvectors take minutes
+SILHOUETTE_PIXELS = 3000  # the matrix of their distances grows with the square
 EIGENVALUES = 30
-AGREEING = 0.95  # adjusted Rand index from which two results count as the same
-PATCH = 5  # pixels a side, of the graph that is shown
-SMALLEST = 100  # pixels of a subject
-SHADED = 64  # grey levels from which a subject counts as more than a drawing in a few tones
-FOLLOWING = 0.7  # of the deviation of grey: with less within its clusters, a method follows it
+AGREEING = 0.95  # two results count as the same from this adjusted Rand index on
+PATCH = 5  # pixels per side of the part whose graph is shown
+SMALLEST = 100  # pixels of a subject, at least
+SHADED = 64  # a subject with fewer grey levels counts as a drawing in a few tones
+FOLLOWING = 0.7  # clusters follow the grey if a smaller share of its deviation is within them
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the image is cut."""
+    """How the image is segmented."""
 
     preset: Literal["full", "quick"] = "full"
-    """as for the other studies; both are the same here, for it takes seconds"""
+    """as for the other studies; both are the same here, because it takes seconds"""
     method: Literal["kmeans", "spectral", "both"] = "both"
     """which method, or both side by side"""
     clusters: tuple[int, ...] = ()
-    """numbers of clusters to show; by default one for each method, chosen by what is measured"""
+    """numbers of clusters to show; by default by silhouette, or --spectral-clusters"""
     candidates: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 15)
-    """numbers of clusters that k-means chooses from, by silhouette"""
+    """numbers of clusters for k-means, of which the silhouette chooses one"""
     spectral_clusters: int = 60
-    """the number for spectral clustering where --clusters does not say"""
+    """number of clusters for spectral clustering if --clusters is not given"""
     max_iter: int = 300
-    """iterations of k-means at most"""
+    """maximum number of iterations of k-means"""
     features: Literal["grey", "colour_position"] = "grey"
-    """what k-means sees of a pixel"""
+    """what k-means uses of a pixel"""
     seed: int = 0
-    """of the first of three runs"""
+    """seed of the first of three runs"""
 
 
 @dataclass(frozen=True)
 class Picture:
     """An image on white: `grey` (H, W) and `colour` (H, W, 3) in [0, 1].
 
-    `mask`, (H, W), tells the subject from the background.
+    `mask`, (H, W), separates the subject from the background.
     """
 
     grey: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """One method's three runs: label images (H, W), -1 for background, and seconds of each."""
+    """One method's three runs: label images (H, W), -1 for background, and the seconds of each."""
 
     method: str
     clusters: int
@@ -85,20 +85,20 @@ class Segmentation:
     seconds: list[float]
 
     def agreement(self) -> float:
-        """Mean adjusted Rand index of all pairs of runs: 1 where all are the same up to names."""
+        """Return the mean adjusted Rand index of all pairs of runs: 1 if equal up to names."""
         inside = self.runs[0] >= 0
         pairs = [(a[inside], b[inside]) for i, a in enumerate(self.runs) for b in self.runs[:i]]
         return float(np.mean([adjusted_rand_score(a, b) for a, b in pairs]))
 
     def regions(self) -> float:
-        """Connected regions of each cluster, on average: 1 where every cluster is in one piece."""
+        """Return the mean number of connected regions per cluster: 1 if each is in one piece."""
         image = self.runs[0]
         names = np.unique(image[image >= 0])
         counts = [label_regions(image == k, connectivity=1).max() for k in names]
         return float(np.mean(counts))
 
     def spread(self, picture: Picture) -> float:
-        """Standard deviation of grey within a cluster, as a share of the whole subject's."""
+        """Return the standard deviation of grey within a cluster, as a share of the subject's."""
         grey, labels = picture.grey[picture.mask], self.runs[0][picture.mask]
         means = np.zeros(self.clusters)
         for k in np.unique(labels):
@@ -107,9 +107,9 @@ class Segmentation:
 
 
 def read_picture(path: Path) -> Picture:
-    """The image at `path`, its transparent parts white; one that is too large is made smaller.
+    """Read the image at `path`, with transparent parts white; shrink it if it is too large.
 
-    Raises UserError for what is no image, and for one that is background alone.
+    Raises UserError if it is not an image, or if it is only background.
     """
     image = open_on_white(path, path)
     factor = (LARGEST / (image.width * image.height)) ** 0.5
@@ -126,7 +126,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def pixel_features(picture: Picture, features: str) -> NDArray[np.float64]:
-    """What k-means sees of each pixel of the subject: (N, 1), or colour and position, (N, 5)."""
+    """Return each subject pixel's features: grey, (N, 1), or colour and position, (N, 5)."""
     if features == "grey":
         return picture.grey[picture.mask][:, None]
     place = np.argwhere(picture.mask) / max(picture.mask.shape)
@@ -134,9 +134,9 @@ def pixel_features(picture: Picture, features: str) -> NDArray[np.float64]:
 
 
 def pixel_graph(picture: Picture, seed: int) -> csr_matrix:
-    """Affinities of neighbouring pixels of the subject, (N, N): exp(-|difference| / deviation).
+    """Return affinities of the subject's adjacent pixels, (N, N): exp(-|difference| / deviation).
 
-    A little noise keeps pixels of exactly equal grey from making the problem singular.
+    A little noise prevents a singular problem if pixels have exactly equal grey.
     """
     generator = np.random.default_rng(seed)
     noise = 1 / 255 + 0.2 / 255 * generator.random(picture.grey.shape)
@@ -146,14 +146,14 @@ def pixel_graph(picture: Picture, seed: int) -> csr_matrix:
 
 
 def in_place(picture: Picture, labels: NDArray) -> NDArray[np.int64]:
-    """Labels of the subject's pixels, (N,), as an image: (H, W), -1 for background."""
+    """Convert labels of the subject's pixels, (N,), to an image: (H, W), -1 for background."""
     image = np.full(picture.mask.shape, -1, np.int64)
     image[picture.mask] = labels
     return image
 
 
 def kmeans(picture: Picture, clusters: int, options: Options) -> Segmentation:
-    """Three runs of k-means, each from one random start."""
+    """Run k-means three times, each from one random start."""
     pixels = pixel_features(picture, options.features)
     runs, seconds = [], []
     for seed in SEEDS:
@@ -169,12 +169,12 @@ def one_kmeans(clusters: int, options: Options, seed: int) -> KMeans:
 
 
 def spectral(picture: Picture, clusters: int, options: Options) -> Segmentation:
-    """Three runs of spectral clustering, which ends in k-means on eigenvectors."""
+    """Run spectral clustering, which ends in k-means on eigenvectors, three times."""
     runs, seconds = [], []
     for seed in SEEDS:
         started = time.perf_counter()
         graph = pixel_graph(picture, options.seed + seed)
-        with warnings.catch_warnings():  # parts that do not touch are no matter here
+        with warnings.catch_warnings():  # parts that do not touch are no problem here
             warnings.filterwarnings("ignore", message="Graph is not fully connected")
             labels = spectral_clustering(
                 graph, n_clusters=clusters, eigen_solver="arpack", random_state=options.seed + seed
@@ -187,9 +187,9 @@ def spectral(picture: Picture, clusters: int, options: Options) -> Segmentation:
 def measure_candidates(
     picture: Picture, options: Options, different: int
 ) -> dict[int, tuple[float, float]]:
-    """For each number of clusters, what k-means leaves (inertia) and its silhouette.
+    """Return the inertia and the silhouette of k-means for each number of clusters.
 
-    No more clusters than there are `different` pixels.
+    Leaves out numbers that are larger than that of `different` pixels.
     """
     pixels = pixel_features(picture, options.features)
     chosen = np.random.default_rng(options.seed).permutation(len(pixels))[:SILHOUETTE_PIXELS]
@@ -206,7 +206,10 @@ def measure_candidates(
 
 
 def smallest_eigenvalues(graph: csr_matrix) -> NDArray[np.float64]:
-    """Of the graph's normalised Laplacian, ascending; as many are 0 as it has parts."""
+    """Return the smallest eigenvalues of the graph's normalised Laplacian, ascending.
+
+    As many of them are 0 as the graph has parts.
+    """
     matrix = laplacian(graph, normed=True)
     count = min(EIGENVALUES, matrix.shape[0] - 2)
     start = np.random.default_rng(0).random(matrix.shape[0])  # ARPACK's own start is random
@@ -214,14 +217,14 @@ def smallest_eigenvalues(graph: csr_matrix) -> NDArray[np.float64]:
 
 
 def segment(before: list[str], after: list[str], usage: str) -> None:
-    """Cut an image into parts, and answer the assignment's questions on that."""
+    """Segment an image, and answer the assignment's questions about it."""
     run_study(
         study, {"full": Options(), "quick": Options(preset="quick")}, TITLE, (before, after, usage)
     )
 
 
 def study(options: Options, path: Path, _out: Path) -> Findings:
-    """Everything that is asked of one image."""
+    """Do everything that the assignment requires with one image."""
     smallest = min((*options.clusters, *options.candidates, options.spectral_clusters))
     if smallest < 2:
         raise UserError("command line", f"{smallest} clusters", "2 at least")
@@ -280,7 +283,7 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
 
 
 def patch(picture: Picture, graph: csr_matrix) -> tuple[NDArray, NDArray, NDArray]:
-    """The busiest square of `PATCH` pixels a side, and the weights of its edges.
+    """Return the busiest square of `PATCH` pixels per side, and the weights of its edges.
 
     Greys (PATCH, PATCH); weights to the right (PATCH, PATCH - 1) and down (PATCH - 1, PATCH).
     """
@@ -296,7 +299,7 @@ def patch(picture: Picture, graph: csr_matrix) -> tuple[NDArray, NDArray, NDArra
 
 
 def answers(summary: dict[str, Any]) -> list[Answer]:
-    """The assignment's questions, with the figures of this run."""
+    """Answer the assignment's questions with the figures of this run."""
     results = summary["results"]
     by_method = {r["method"]: r for r in results}
     agreement = listed({f"{r['method']} with {r['clusters']}": r["agreement"] for r in results})
@@ -358,7 +361,7 @@ def answers(summary: dict[str, Any]) -> list[Answer]:
 
 
 def comparison(by_method: dict[str, dict[str, Any]]) -> str:
-    """The last result of each method, against each other."""
+    """Compare the last results of the two methods, in words."""
     if not {"k-means", "spectral"} <= by_method.keys():
         return "One method alone was run; --method both compares them."
     grey, graph = by_method["k-means"], by_method["spectral"]
