@@ -176,7 +176,8 @@ def cells(
     files = modules([task.study for task in course.tasks])
     yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"
     yield "markdown", "## Code"
-    yield "code", "!mkdir -p reports studies results"
+    folders = sorted({str(Path(path).parent) for path in files} - {"."})
+    yield "code", f"!mkdir -p {' '.join(folders)} results"
     for path in files:
         yield "code", f"%%writefile {path}\n{(ROOT / path).read_text()}"
     for task in course.tasks:
