@@ -5,7 +5,7 @@ Installed from the wheel, this package is called `vae_grader` and its command `v
 
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 HOME = Path(__file__).resolve().parent
 PROGRAM = "python -m grader" if __name__ == "grader" else "vae-grader"
