@@ -1,4 +1,4 @@
-"""Modes beyond the graded ones and their reports: one file each."""
+"""The modes other than the graded ones, and their reports: one file each."""
 
 MODES = {
     "demo_data": (

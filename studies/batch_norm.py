@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole batch, on however many processes it is spread."""
+"""Batch normalisation over the whole batch, even if it is spread over several processes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from studies.processes import processes
 
 
 class Sum(torch.autograd.Function):
-    """The sum of all processes' tensors, through which gradients reach each of them."""
+    """The sum of all processes' tensors; gradients flow back to each of them."""
 
     @staticmethod
     def forward(_context: Any, x: Tensor) -> Tensor:
@@ -29,10 +29,10 @@ def over_processes(x: Tensor) -> Tensor:
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` whose statistics in training are those of all processes' images.
+    """`torch.nn.BatchNorm2d` whose training statistics are those of all processes' images.
 
-    PyTorch's own SyncBatchNorm does the same on GPUs and refuses CPUs. The state dict is the plain
-    layer's, so that weights load wherever they were trained. Ioffe and Szegedy, "Batch
+    PyTorch's own SyncBatchNorm does the same on GPUs, but does not support CPUs. The state dict is
+    that of the plain layer, so weights load wherever they were trained. Ioffe and Szegedy, "Batch
     Normalization" (arXiv 1502.03167).
     """
 

@@ -39,10 +39,10 @@ from training import History
 TITLE = "beta-VAE: reconstruction against regularity"
 QUESTIONS = ("Q1.1", "Q1.2", "Q1.3", "Q1.4")
 TERMS = ("reconstruction", "kl")
-SAMPLES = 1000  # of each model, for its measures
-DRAWS, DRAWN = 3, 5  # what is shown of them: so many times so many
-RECOGNISED = 0.9  # probability of its class from which a sample counts as recognised
-STEADY = 0.02  # a loss that changes by less than this share hardly moves
+SAMPLES = 1000  # per model, for its measures
+DRAWS, DRAWN = 3, 5  # samples shown per model: DRAWS sets of DRAWN
+RECOGNISED = 0.9  # a sample is recognised if its class has a higher probability
+STEADY = 0.02  # a loss that changes by a smaller share hardly moves
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Options:
     hidden_size: int = 256
     """units of the hidden layers"""
     batch_size: int = 128
-    """images a step"""
+    """images per step"""
     learning_rate: float = 1e-3
-    """of Adam"""
+    """learning rate of Adam"""
     loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """what the reconstruction is judged by"""
+    """loss of the reconstruction"""
     test: Path | None = None
-    """held-out images; else DATA's own test part, or a tenth of DATA"""
+    """held-out images; by default DATA's own test part, or a tenth of DATA"""
     seed: int = 0
-    """of weights, batches and draws"""
+    """seed of weights, batches and samples"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
 
@@ -77,12 +77,12 @@ PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=5)}
 
 
 def beta_vae(before: list[str], after: list[str], usage: str) -> None:
-    """Train a VAE for each beta, and answer the assignment's questions on them."""
+    """Train a VAE for each beta, and answer the assignment's questions about them."""
     run_study(study, PRESETS, TITLE, (before, after, usage))
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """Train, save, measure and show a model for each beta."""
+    """Train, save and measure a model for each beta, and draw its pictures."""
     usable = {f"{beta:g}" for beta in options.betas if 0 <= beta < math.inf}
     if not usable or len(usable) < len(options.betas):
         raise UserError("command line", f"--betas {options.betas}", "different numbers from 0 on")
@@ -124,7 +124,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 
 
 def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], History]:
-    """A trained model for each beta, and the reconstruction and KL of each in every epoch."""
+    """Train a model for each beta; return them, and their reconstruction and KL in each epoch."""
     vaes, histories = [], []
     for beta in options.betas:
         vae, history = train_model(options, beta, x, out)
@@ -139,7 +139,10 @@ def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], His
 
 
 def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Vae, History]:
-    """The model of one beta, and its losses; all begin with the same weights, batches and noise."""
+    """Train the model of one beta; return it and its losses in each epoch.
+
+    All models start with the same weights, batches and noise.
+    """
     torch.manual_seed(options.seed)
     vae = Vae(x.shape[1], options.z_dim, options.hidden_size, x.device)
 
@@ -169,9 +172,10 @@ def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Va
 def measure(
     vae: Vae, x: Tensor, samples: Tensor, classifier: nn.Module, real: float, options: Options
 ) -> dict[str, float]:
-    """Of one model, by name. `real`: the sharpness of held-out images, of which shares are told.
+    """Return measures of one model by name.
 
-    Reconstructions are those of the posterior's mean.
+    `real`: the sharpness of held-out images, relative to which sharpness is given. Reconstructions
+    are those of the posterior's mean, except for the distortion.
     """
     _, mu, logvar = vae.encode(x)
     recon = vae.decode(mu)
@@ -201,7 +205,7 @@ def draw(
     samples: Mapping[str, Tensor],
     loss_type: str,
 ) -> dict[str, Any]:
-    """The study's pictures, by name."""
+    """Draw the study's pictures and return them by name."""
     losses = {
         f"{term} ({unit(key, loss_type)} an image)": {
             f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
@@ -233,7 +237,7 @@ def draw(
 
 
 def trend(first: float, last: float) -> str:
-    """In words, how a loss went."""
+    """Say in words how a loss changed."""
     change = (last - first) / max(abs(first), 1e-9)
     if abs(change) < STEADY:
         return "hardly moves"
@@ -241,7 +245,7 @@ def trend(first: float, last: float) -> str:
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """The assignment's questions, answered by the numbers of this run."""
+    """Answer the assignment's questions with the numbers of this run."""
     measured: dict[str, dict[str, float]] = summary["betas"]
     low, high = min(measured, key=float), max(measured, key=float)
 

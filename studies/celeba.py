@@ -52,17 +52,17 @@ from training import History
 TITLE = "CelebA: faces from three numbers and from a hundred"
 OFFICIAL = ("img_align_celeba", "img_align_celeba.zip")
 PARTITION = "list_eval_partition.txt"
-HELD_OUT = 0.1  # of the images, at most, where there is no partition
+HELD_OUT = 0.1  # share of the images, at most, if there is no partition
 SHOWN = 32  # faces in a grid
 COLUMNS = 8  # faces and their reconstructions
-PAIRS = 3  # of draws between which is interpolated
-COARSE_STEPS, FINE_STEPS = 6, 11  # from 0 to 1, in the pixels and in z
+PAIRS = 3  # pairs of samples between which z is interpolated
+COARSE_STEPS, FINE_STEPS = 6, 11  # of interpolations from 0 to 1, of pixels and of z
 MEASURED = 256  # generated faces, and as many real ones, whose distances are measured
-KNOWN = 2000  # training faces among which the nearest is looked for
-FITTED = 5000  # training faces whose z a Gaussian is fitted to
-SMALL = 32  # pixels to a side at which distances are measured
-NOTHING = 1e-9  # mean square of differences that are no differences
-STUCK = 0.01  # nearer than this to 0 or 1, a sigmoid hardly moves any more
+KNOWN = 2000  # training faces among which the nearest one is found
+FITTED = 5000  # training faces to whose z a Gaussian is fitted
+SMALL = 32  # pixels per side at which distances are measured
+NOTHING = 1e-9  # a smaller mean square counts as no difference
+STUCK = 0.01  # closer than this to 0 or 1, a sigmoid hardly changes any more
 
 
 @dataclass(frozen=True)
@@ -70,39 +70,39 @@ class Options:
     """How the models are trained."""
 
     preset: Literal["full", "quick"] = "full"
-    """full: the assignment's settings; quick: small images, some minutes"""
+    """full: the assignment's settings; quick: small images, a few minutes"""
     latents: tuple[int, ...] = (3, 100)
-    """latent units, a model for each"""
+    """latent units, one model for each value"""
     size: tuple[int, int] = (218, 178)
-    """height and width that the images are brought to"""
+    """height and width to which the images are resized and cropped"""
     images: int = 30_000
-    """images to train on, at most"""
+    """training images, at most"""
     held_out: int = 1000
-    """images to judge on, at most"""
+    """held-out images, at most"""
     epochs: int = 50
     """passes over the training images"""
     batch_size: int = 64
-    """images a step, of all devices together"""
+    """images per step, over all devices"""
     learning_rate: float = 1e-4
-    """of Adam"""
+    """learning rate of Adam"""
     beta: float = 0.3
     """weight of the KL term"""
     loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """what the reconstruction is judged by"""
+    """loss of the reconstruction"""
     num_hidden: int = 32
-    """channels of the encoder's first convolution; the decoder begins with eight times as many"""
+    """channels of the encoder's first convolution; the decoder starts with eight times as many"""
     init_std: float = 0.02
-    """standard deviation of the convolutions' first weights"""
+    """standard deviation of the convolutions' initial weights"""
     cache: Path | None = None
-    """folder for the decoded images; else OUT_DIR"""
+    """folder for the decoded images; by default OUT_DIR"""
     seed: int = 0
-    """of weights, batches, draws and of which images are taken"""
+    """seed of weights, batches, samples and the choice of images"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
     devices: int = 1
-    """how many of them to train on"""
+    """number of devices to train on"""
     precision: Precision = "auto"
-    """of products in training; auto: bf16 where the device is fast in it"""
+    """precision of products in training; auto: bf16 if the device is fast in it"""
 
 
 PRESETS = {
@@ -117,7 +117,7 @@ def celeba(before: list[str], after: list[str], usage: str) -> None:
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """Train, save, measure and show."""
+    """Train a model for each number of latents, then save, measure and draw."""
     check_devices(options.device, options.devices, options.batch_size)
     train, held_out, data = read_faces(options, path, options.cache or out)
     fabric = start(options.device, options.devices)
@@ -179,7 +179,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 def read_faces(
     options: Options, path: Path, folder: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """What to train on and what is held out, (N, H, W, 3) each, and a name for all of it."""
+    """Return training and held-out images, (N, H, W, 3) each, and a name for all of them."""
     place = next(filter(Path.exists, (path / name for name in OFFICIAL)), path)
     generator = np.random.default_rng(options.seed)
     with open_source(place) as source:
@@ -202,7 +202,10 @@ def read_faces(
 
 
 def read_partition(place: Path, path: Path, names: list[str]) -> NDArray[np.int64] | None:
-    """To which part each image belongs, where CelebA's own list lies beside them: 0 is training."""
+    """Return the part to which each image belongs, by CelebA's own list: 0 is training.
+
+    Returns None if there is no such list next to the images, or if it lists other images.
+    """
     files = [folder / PARTITION for folder in (path, place.parent)]
     file = next(filter(Path.is_file, files), None)
     if file is None:
@@ -229,7 +232,7 @@ def train_model(
     fabric: Fabric,
     out: Path,
 ) -> tuple[VAE, History]:
-    """The model with so many latent units, and its losses, those on held-out images among them."""
+    """Train a model with `latent` latents; return it and its losses, also on held-out images."""
     torch.manual_seed(options.seed)
     vae = VAE(3, options.num_hidden, 8 * options.num_hidden, latent, options.size)
     vae.weight_init(0, options.init_std)
@@ -265,7 +268,7 @@ def train_model(
 
 @torch.no_grad()
 def held_out_losses(vae: VAE, images: NDArray[np.uint8], options: Options) -> dict[str, float]:
-    """Means over (N, H, W, 3) images, with draws of z that are the same at every call."""
+    """Return mean losses over (N, H, W, 3) images, with the same noise in z at every call."""
     generator = torch.Generator().manual_seed(options.seed)
     sums: dict[str, float] = {}
     for x in in_parts(images, device_of(vae)):
@@ -279,7 +282,7 @@ def held_out_losses(vae: VAE, images: NDArray[np.uint8], options: Options) -> di
 
 
 def small(images: Tensor) -> NDArray[np.float32]:
-    """(N, 3, H, W) as (N, 3 * SMALL * SMALL): distances then are not about the finest detail."""
+    """Shrink (N, 3, H, W) to (N, 3 * SMALL * SMALL), so that distances ignore the finest detail."""
     return functional.adaptive_avg_pool2d(images, SMALL).flatten(1).cpu().numpy()
 
 
@@ -291,7 +294,10 @@ def device_of(vae: VAE) -> torch.device:
 def measure(
     vae: VAE, held_out: NDArray[np.uint8], mean: Tensor, options: Options
 ) -> dict[str, Any]:
-    """Of one model on held-out faces, whose mean is (3, H, W); reconstructions are of z's mean."""
+    """Return measures of one model on held-out faces, by name.
+
+    `mean`: that of the faces, (3, H, W). Reconstructions are those of z's mean.
+    """
     sums: dict[str, Tensor] = {}
     mus, edges, rows = [], [], []
     for x in in_parts(held_out, device_of(vae)):
@@ -312,7 +318,7 @@ def measure(
         edges.append([sharpness(image.mean(dim=1).cpu().numpy()) for image in (recon, x)])
     means = {name: value.cpu().numpy() / len(held_out) for name, value in sums.items()}
     lost, there = means.pop("lost"), means.pop("there")
-    # Where faces do not differ at a scale, nothing of it can be kept.
+    # If faces do not differ at a scale, nothing of it can be kept.
     kept = np.where(there > NOTHING, 1 - lost / np.maximum(there, NOTHING), 0.0)
     recon_edges, real_edges = np.average(edges, axis=0, weights=rows)
     return {name: float(value) for name, value in means.items()} | {
@@ -323,7 +329,7 @@ def measure(
 
 
 def late_share(history: History) -> float:
-    """How much of the fall of the held-out loss the last fifth of the epochs brought."""
+    """Return the share of the held-out loss's fall that the last fifth of the epochs brought."""
     losses = [row["held_out_loss"] for row in history]
     before = losses[-1 - len(losses) // 5]
     return (before - losses[-1]) / max(losses[0] - min(losses), 1e-9)
@@ -331,16 +337,19 @@ def late_share(history: History) -> float:
 
 @torch.no_grad()
 def fitted_gaussian(vae: VAE, train: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Mean (latent,) and covariance (latent, latent) of z over real faces, each with its own q."""
+    """Return the mean (latent,) and covariance (latent, latent) of z over real faces.
+
+    Each face contributes its own q.
+    """
     codes = [vae.encode(x) for x in in_parts(train[:FITTED], device_of(vae))]
     mu, logvar = (torch.cat(parts) for parts in zip(*codes, strict=True))
     return mu.mean(0), torch.cov(mu.T) + torch.diag(logvar.exp().mean(0))
 
 
 def prior_gap(mean: Tensor, covariance: Tensor) -> float:
-    """KL of the prior to the Gaussian fitted to z over real faces, in nats.
+    """Return the KL of the prior to the Gaussian fitted to z over real faces, in nats.
 
-    By so much a draw from the prior is, on average, likelier as one than as a real face's code.
+    It is the mean log ratio of the prior's density to that Gaussian's, over samples from the prior.
     """
     prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(len(mean), device=mean.device))
     return float(kl(prior, MultivariateNormal(mean, covariance)))
@@ -348,7 +357,7 @@ def prior_gap(mean: Tensor, covariance: Tensor) -> float:
 
 @torch.no_grad()
 def generate(vae: VAE, fit: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """Decoded draws: of N(0, I), and of the Gaussian fitted to z over real faces."""
+    """Decode samples from N(0, I), and from the Gaussian fitted to z over real faces."""
     mean, covariance = fit
     noise = torch.randn(MEASURED, vae.latent).to(mean.device)
     fitted = mean + noise @ torch.linalg.cholesky(covariance).T
@@ -360,7 +369,7 @@ def generate(vae: VAE, fit: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def judge_initial_weights(options: Options, std: float, x: Tensor) -> dict[str, float]:
-    """What an untrained network makes of images: its loss, and how many of its pixels are stuck."""
+    """Return an untrained network's loss on images, and the share of its pixels that are stuck."""
     recon = untrained(options, std, x)
     stuck = (recon < STUCK) | (recon > 1 - STUCK)
     reconstruction = RECONSTRUCTION_LOSSES[options.loss_type](recon, x)
@@ -369,7 +378,7 @@ def judge_initial_weights(options: Options, std: float, x: Tensor) -> dict[str, 
 
 @torch.no_grad()
 def untrained(options: Options, std: float, x: Tensor) -> Tensor:
-    """What the network makes of images before its first step."""
+    """Return the network's output for images before its first step."""
     torch.manual_seed(options.seed)
     width = options.num_hidden
     vae = VAE(3, width, 8 * width, max(options.latents), options.size)
@@ -379,9 +388,10 @@ def untrained(options: Options, std: float, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict[str, float]:
-    """How far the middles between pairs of faces are from real ones, by pixels and by z.
+    """Measure how far the middles between pairs of faces are from real ones, by pixels and by z.
 
-    Also what share of the values leaves [0, 1] beyond the two.
+    Also measure which share of the values is outside [0, 1] if pixels are extrapolated beyond a
+    pair.
     """
     count = len(x) // 2
     first, second = x[:count], x[count : 2 * count]
@@ -403,7 +413,7 @@ def draw(
     vaes: Mapping[int, VAE],
     faces: Mapping[int, Mapping[str, Tensor]],
 ) -> dict[str, Figure]:
-    """The study's pictures, by name."""
+    """Draw the study's pictures and return them by name."""
     device = device_of(next(iter(vaes.values())))
     x = on_device(held_out[:COLUMNS], device)
     first, second = x[:1], x[1:2]
@@ -453,7 +463,7 @@ def draw(
 
 
 def draw_losses(histories: Mapping[int, History], unit_name: str) -> Figure:
-    """The loss and its terms over the epochs, in training and on held-out faces."""
+    """Plot the loss and its terms over the epochs, in training and on held-out faces."""
     names = {"loss": "loss", "reconstruction": f"reconstruction ({unit_name})", "kl": "KL (nats)"}
     panels = {
         title: {

@@ -1,4 +1,4 @@
-"""The CelebA assignment's questions, answered by the numbers of a run of `celeba`."""
+"""Answers to the CelebA assignment's questions, with the numbers of a run of `celeba`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,17 +26,17 @@ QUESTIONS = (
     "6, difference",
     "7",
 )
-FAITHFUL = 0.7  # SSIM from which strong edges are those of the face
-BLURRED = 0.9  # of the real faces' sharpness; less counts as blurred
-FAR = 10  # nats between the prior and the codes of faces from which its draws miss them
-LEVEL = 0.03  # share of the fall of a loss, in a fifth of the epochs, below which it is level
-BETTER = 0.1  # by how much more held-out faces cost, from which training faces are known better
-GAIN = 0.01  # of SSIM, below which two models reconstruct alike
-VARIED = 0.25  # of the real diversity, below which generated faces are all alike
+FAITHFUL = 0.7  # above this SSIM, strong edges are those of the face
+BLURRED = 0.9  # share of the real faces' sharpness; less counts as blurred
+FAR = 10  # nats of prior gap above which samples from the prior miss the codes of faces
+LEVEL = 0.03  # a loss is level if a fifth of the epochs brings a smaller share of its fall
+BETTER = 0.1  # training faces are known better if held-out faces cost more by a larger share
+GAIN = 0.01  # with a smaller difference in SSIM, two models reconstruct equally well
+VARIED = 0.25  # share of the real diversity; with less, generated faces are all alike
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """An answer to each of `QUESTIONS`. Few and many latents: the least and the most of the run."""
+    """Answer each of `QUESTIONS`. Few and many latents are the run's fewest and most."""
     few, many = min(summary["models"]), max(summary["models"])
     texts = {
         "1a": ("How does a VAE differ from a plain autoencoder?", KINDS_OF_AUTOENCODERS),
@@ -173,7 +173,10 @@ def explain_beta(summary: Mapping[str, Any]) -> str:
 
 
 def explain_end(late: float) -> str:
-    """`late`: how much of the fall of the held-out loss the last fifth of the epochs brought."""
+    """Say in words how training ended.
+
+    `late`: the share of the held-out loss's fall that the last fifth of the epochs brought.
+    """
     if late < -LEVEL:
         return (
             f"In the last fifth of the epochs the held-out loss rose, by {-late:.0%} of its fall "
@@ -212,7 +215,7 @@ def explain_curves(summary: Mapping[str, Any], latent: int) -> str:
 
 
 def kept(model: Mapping[str, Any]) -> str:
-    """In words, the shares of the variation between faces that survive at each scale."""
+    """List the shares of the variation between faces that survive at each scale, in words."""
     return listed({name: max(0.0, share) for name, share in model["kept"].items()}, ".0%")
 
 

@@ -1,4 +1,4 @@
-"""The convolutional VAE of the CelebA assignment, under the names that it gives its parts."""
+"""The convolutional VAE of the CelebA assignment, with the assignment's names for its parts."""
 
 import itertools
 
@@ -11,13 +11,13 @@ HALVINGS = 4
 
 
 def halved(size: tuple[int, int], times: int) -> tuple[int, int]:
-    """Height and width after so many convolutions of stride 2, which round up."""
+    """Return the height and width after `times` convolutions with stride 2, which round up."""
     height, width = (-(-side // 2**times) for side in size)
     return height, width
 
 
 class Encoder(nn.Module):
-    """(B, in_channels, H, W) -> mu and logvar, (B, latent) each."""
+    """The encoder: (B, in_channels, H, W) -> mu and logvar, (B, latent) each."""
 
     def __init__(
         self, in_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(B, latent) -> (B, out_channels, H, W) in [0, 1], for any H and W."""
+    """The decoder: (B, latent) -> (B, out_channels, H, W) in [0, 1], for any H and W."""
 
     def __init__(
         self, out_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
@@ -65,12 +65,15 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.image(self.blocks(self.fc_dec(z).unflatten(1, self.start)))
-        # In bfloat16 a probability above 0.998 would be 1, and its complement's logarithm infinite.
+        # In bfloat16, a probability p above 0.998 would be 1, and log(1 - p) would be infinite.
         return logits.float().sigmoid()
 
 
 def doubling(before: int, after: int, target: tuple[int, int]) -> nn.ConvTranspose2d:
-    """4 x 4, stride 2, with the padding that gives just the target's height and width."""
+    """Return a 4 x 4 transposed convolution with stride 2.
+
+    Its padding gives exactly the target's height and width.
+    """
     odd = target[0] % 2, target[1] % 2
     padding, output_padding = (1 + odd[0], 1 + odd[1]), odd
     return nn.ConvTranspose2d(
@@ -95,7 +98,7 @@ class VAE(nn.Module):
         self.decode = Decoder(enc_in_chnl, dec_num_hidden, latent, size)
 
     def weight_init(self, mean: float = 0.0, std: float = 0.02) -> None:
-        """Draw the weights of every convolution from N(mean, std^2); biases become 0.
+        """Sample the weights of every convolution from N(mean, std^2), and set its biases to 0.
 
         The default is that of Radford et al., "Unsupervised representation learning with deep
         convolutional GANs" (arXiv 1511.06434), section 4.
@@ -107,14 +110,14 @@ class VAE(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def reparametrize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`networks.reparameterize`, under the assignment's name."""
+        """Call `networks.reparameterize`, under the assignment's name."""
         return reparameterize(mu, logvar, noise)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images from z's means."""
+        """Decode the means of z."""
         return self.decode(self.encode(x)[0])
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x_rec, mu and logvar."""
+        """Return x_rec, mu and logvar."""
         mu, logvar = (part.float() for part in self.encode(x))
         return self.decode(self.reparametrize(mu, logvar, noise)), mu, logvar

@@ -1,4 +1,4 @@
-"""`cvae`: a VAE whose encoder and decoder are told the class, so that it draws what is asked for.
+"""`cvae`: a VAE whose encoder and decoder also get the class, so that it can be requested.
 
 Sohn, Lee and Yan, "Learning Structured Output Representation using Deep Conditional Generative
 Models" (NeurIPS 2015).
@@ -32,11 +32,11 @@ from training import History
 
 TITLE = "Conditional VAE: asking for a class"
 QUESTIONS = ("Q2.1", "Q2.2", "Q2.3")
-SAMPLES = 100  # of each class, for its measures
+SAMPLES = 100  # per class, for its measures
 SHOWN = 6
-STEPS = 8  # of an interpolation, both ends among them
-CLOSE = 0.05  # two shares of a thousand samples that differ by less may differ by chance
-RELIABLE = 0.7  # share of right classes from which a model does what it is asked
+STEPS = 8  # of an interpolation, including both ends
+CLOSE = 0.05  # a smaller difference between shares of a thousand samples may be chance
+RELIABLE = 0.7  # a model does what is requested if at least this share of classes is right
 GARMENTS = (
     "T-shirt",
     "trousers",
@@ -58,40 +58,40 @@ class Options:
     preset: Literal["full", "quick"] = "full"
     """full: the assignment's settings; quick: about two minutes"""
     beta: float = 3
-    """weight of the KL term; with less, z keeps so much of the class that samples ignore theirs"""
+    """weight of the KL term; if small, z keeps so much of the class that samples ignore theirs"""
     epochs: int = 100
     """passes over the training images"""
     classes: tuple[int, ...] = (0, 1, 3, 7, 8, 9)
-    """of which classes samples are shown"""
+    """classes whose samples are shown"""
     z_dim: int = 10
     """latent units"""
     hidden_size: int = 256
     """units of the hidden layers"""
     batch_size: int = 128
-    """images a step"""
+    """images per step"""
     learning_rate: float = 1e-3
-    """of Adam, before it falls"""
+    """initial learning rate of Adam; it falls during training"""
     loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """what the reconstruction is judged by"""
+    """loss of the reconstruction"""
     test: Path | None = None
-    """held-out images; else DATA's own test part, or a tenth of DATA"""
+    """held-out images; by default DATA's own test part, or a tenth of DATA"""
     seed: int = 0
-    """of weights, batches and draws"""
+    """seed of weights, batches and samples"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
-Condition = Callable[[Tensor], Tensor]  # labels (B,) -> what the network is told, (B, cond_dim)
+Condition = Callable[[Tensor], Tensor]  # labels (B,) -> the network's condition, (B, cond_dim)
 
 
 def cvae(before: list[str], after: list[str], usage: str) -> None:
-    """Train a conditional VAE, and answer the assignment's questions on it."""
+    """Train a conditional VAE, and answer the assignment's questions about it."""
     run_study(study, PRESETS, TITLE, (before, after, usage))
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """Train, measure and show a model told the class as a unit vector, and one as a number."""
+    """Train, measure and show a model that gets the class as a unit vector, and one as a number."""
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)
@@ -149,7 +149,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 def train_model(
     options: Options, x: Tensor, labels: Tensor, condition: Condition, name: str, out: Path
 ) -> tuple[Vae, History]:
-    """A conditional VAE of (N, pixels) images and their labels, and its history."""
+    """Train a conditional VAE on (N, pixels) images and their labels; return it and its history."""
     cond = condition(labels)
     model = Vae(x.shape[1], options.z_dim, options.hidden_size, x.device, cond.shape[1])
 
@@ -190,7 +190,10 @@ def measure(
     real: float,
     names: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Of one model, by name: held-out losses, and how often a sample is of the class asked for."""
+    """Return measures of one model by name.
+
+    They include held-out losses, and how often a sample is of the requested class.
+    """
     _, mu, logvar = model.encode(x, condition(labels))
     recon = model.decode(mu, condition(labels))
     asked = torch.arange(len(names), device=x.device).repeat_interleave(SAMPLES)
@@ -209,7 +212,7 @@ def measure(
 
 @torch.no_grad()
 def interpolate(model: Vae, ends: Tensor, cond: Tensor) -> Tensor:
-    """Decoded points between the latents of two images, (2, pixels), of one condition, (1, C)."""
+    """Decode points between the latents of two images, (2, pixels), of one condition, (1, C)."""
     _, mu, _ = model.encode(ends, cond.expand(2, -1))
     shares = torch.linspace(0, 1, STEPS, device=ends.device)[:, None]
     z = (1 - shares) * mu[0] + shares * mu[1]
@@ -219,10 +222,10 @@ def interpolate(model: Vae, ends: Tensor, cond: Tensor) -> Tensor:
 def interpolation_accuracy(
     model: Vae, condition: Condition, x: Tensor, labels: Tensor, classifier: nn.Module
 ) -> dict[str, float]:
-    """How often the inner points of an interpolation are of the class that was asked for.
+    """Return how often the inner points of an interpolation are of the requested class.
 
-    "in_class": between two images of the class; "across": between images of two classes, of which
-    the decoder is told the first.
+    "in_class": between two images of the class. "across": between images of two classes; the
+    decoder gets the first.
     """
     found: dict[str, list[float]] = {"in_class": [], "across": []}
     classes = [torch.nonzero(labels == k)[:, 0] for k in range(int(labels.max()) + 1)]
@@ -254,7 +257,7 @@ def draw(
     labels: Tensor,
     names: tuple[str, ...],
 ) -> dict[str, Figure]:
-    """The study's pictures, by name."""
+    """Draw the study's pictures and return them by name."""
 
     def row(which: int, k: int, z: Tensor) -> NDArray[np.float32]:
         asked = torch.full((len(z),), k, device=x.device)
@@ -287,7 +290,7 @@ def draw(
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """The assignment's questions, answered by the numbers of this run."""
+    """Answer the assignment's questions with the numbers of this run."""
     return [
         Answer(
             "Q2.1",

@@ -1,7 +1,8 @@
-"""Data sets as users have them -> uint8 images in memory, with labels where there are any.
+"""Readers of users' data sets, which return uint8 images in memory, with labels if there are any.
 
-Our own .npz; the IDX files of MNIST and Fashion-MNIST, compressed or not, one file or a folder of
-them (torchvision's included); folders and zips of images, whose subfolders name the classes.
+They read our own .npz; the IDX files of MNIST and Fashion-MNIST, compressed or not, as one file or
+a folder of them (including torchvision's); and folders and zips of images, whose subfolders name
+the classes.
 """
 
 import contextlib
@@ -24,16 +25,16 @@ from data import load_labelled_images
 from grader.errors import UserError
 from storage import read_bytes
 
-SIDE = 28  # pixels of the images that studies of labelled grey images take
+SIDE = 28  # pixels per side, in studies of labelled grey images
 EXPECTED = "an .npz of images, IDX files, or a folder or zip of images"
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
-HELD_OUT = 0.1  # of the images, where a data set has no test part of its own
+HELD_OUT = 0.1  # share of the images, if a data set has no test part of its own
 IDX_BYTES = 0x08  # the type code of unsigned bytes; no other is used for images
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`images`, uint8, (N, H, W); `labels`, (N,), the classes numbered from 0; their `names`."""
+    """Images as (N, H, W) bytes, their labels (N,), numbered from 0, and the name of each label."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -43,36 +44,36 @@ class ImageSet:
         return len(self.images)
 
     def vectors(self, device: torch.device) -> Tensor:
-        """(N, H * W) float32 in [0, 1]."""
+        """Return the images as (N, H * W) float32 in [0, 1], on the device."""
         return torch.from_numpy(self.images).to(device).flatten(1).float() / 255
 
     def part(self, chosen: NDArray[np.int64]) -> "ImageSet":
-        """The images with these indices."""
+        """Return the images with these indices."""
         return ImageSet(self.images[chosen], self.labels[chosen], self.names)
 
 
 def as_images(x: Tensor) -> NDArray[np.float32]:
-    """(N, SIDE * SIDE) on any device as (N, SIDE, SIDE)."""
+    """Convert (N, SIDE * SIDE) on any device to (N, SIDE, SIDE)."""
     return x.detach().cpu().numpy().reshape(-1, SIDE, SIDE)
 
 
 def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
-    """What to train on, and a tenth of each class held out from it, one image at least."""
+    """Return images to train on, and a held-out tenth of each class, at least one image."""
     generator = np.random.default_rng(seed)
     held_out: list[int] = []
     for label in range(len(images.names)):
         own = generator.permutation(np.flatnonzero(images.labels == label))
         held_out.extend(own[: max(1, round(HELD_OUT * len(own)))])
     rest = np.setdiff1d(np.arange(len(images)), held_out)
-    # Mixed, so that the first of them are of all classes.
+    # Shuffled, so that the first of them are of all classes.
     return images.part(rest), images.part(generator.permutation(held_out))
 
 
 def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Labelled grey images of SIDE x SIDE to train on, and held-out ones of the same classes.
+    """Read labelled grey images of SIDE x SIDE to train on, and held-out ones of the same classes.
 
-    Held out are those of `test`, or the test part of a folder of IDX files, or a tenth drawn at
-    random. Raises UserError where `path` or `test` is none of the data sets that this module reads.
+    The held-out images are those of `test`, or the test part of a folder of IDX files, or a random
+    tenth. Raises UserError if `path` or `test` is none of the data sets that this module reads.
     """
     train = read_labelled(path, "train")
     check_usable(train, path)
@@ -91,7 +92,7 @@ def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, Imag
 
 
 def check_usable(images: ImageSet, path: Path) -> None:
-    """Raises UserError for images of which no study could learn anything."""
+    """Raise UserError if no study could learn anything from the images."""
     counts = np.bincount(images.labels)
     if len(counts) < 2 or counts.min() < 2:
         found = f"{counts.min()} images of class {images.names[counts.argmin()]!r}"
@@ -101,7 +102,7 @@ def check_usable(images: ImageSet, path: Path) -> None:
 
 
 def read_labelled(path: Path, part: str) -> ImageSet:
-    """Images and labels; of a folder of IDX files, those of `part` (train or t10k)."""
+    """Read images and labels; in a folder of IDX files, those of `part` (train or t10k)."""
     if path.suffix == ".npz":
         images, labels = read_npz(path)
     elif files := idx_files(path):
@@ -117,13 +118,13 @@ def read_labelled(path: Path, part: str) -> ImageSet:
 
 
 def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray]:
-    """`data` and `labels` of an .npz in the course's format."""
+    """Read `data` and `labels` from an .npz in the course's format."""
     images, labels = load_labelled_images(path)
     return (255 * images).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels
 
 
 def idx_files(path: Path) -> list[Path]:
-    """The IDX files that a path stands for: itself, or those in the folder or in its `raw`."""
+    """Return the IDX files at a path: itself, or those in the folder or in a `raw` inside it."""
     if path.is_file():
         return [path] if is_idx(path) else []
     named = [path / name / "raw" for name in ("MNIST", "FashionMNIST")]
@@ -137,13 +138,13 @@ def idx_files(path: Path) -> list[Path]:
 
 
 def is_idx(file: Path, part: str = "") -> bool:
-    """Whether a name is that of IDX images of `part` (train, t10k), or of any part."""
+    """Check whether a file is, by name, IDX images of `part` (train, t10k), or of any part."""
     fits = file.name.startswith(part) and "images" in file.name and "idx3-ubyte" in file.name
     return fits and file.is_file()
 
 
 def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray]:
-    """The images of `part` and the labels that lie beside them."""
+    """Read the images of `part` and the labels next to them."""
     chosen = files[0] if path.is_file() else next((f for f in files if is_idx(f, part)), None)
     if chosen is None:
         raise UserError(path, f"no {part}-images-idx3-ubyte", "MNIST's files, .gz or not")
@@ -157,7 +158,7 @@ def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """An array of bytes in the IDX format: LeCun, Cortes and Burges, "The MNIST database"."""
+    """Read an array of bytes in the IDX format: LeCun, Cortes and Burges, "The MNIST database"."""
     expected = f"an IDX file of bytes with {dimensions} dimensions"
     content = read_bytes(path, expected)
     try:
@@ -173,7 +174,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def read_pictures(path: Path) -> ImageSet:
-    """Grey images of SIDE x SIDE from a folder or zip with a subfolder for each class."""
+    """Read grey images of SIDE x SIDE from a folder or zip with a subfolder for each class."""
     images, classes = [], []
     with open_pictures(path) as (files, read):
         for name in files:
@@ -187,14 +188,17 @@ def read_pictures(path: Path) -> ImageSet:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is an image's; what macOS puts beside images is none."""
+    """Check whether a file's name is an image's.
+
+    The files that macOS puts next to images are not images.
+    """
     place = PurePosixPath(name)
     return place.suffix.lower() in PICTURES and not place.name.startswith("._")
 
 
 @contextlib.contextmanager
 def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """The names of the image files in a folder or zip, sorted, and what reads one of them."""
+    """Yield the sorted names of the images in a folder or zip, and a function to read one."""
     if path.is_dir():
         files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         yield sorted(filter(is_picture, files)), lambda name: (path / name).read_bytes()
@@ -215,10 +219,10 @@ def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes
 
 
 def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
-    """An image of any kind as RGB, what is transparent in it white. `name`: for a UserError."""
+    """Return an image of any kind as RGB, with transparent parts white. `name`: for a UserError."""
     try:
         with Image.open(source) as file:
-            # A phone writes into the file which way is up.
+            # Phones store in the file which way is up.
             image = ImageOps.exif_transpose(file).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         found = f"not an image ({type(error).__name__})"
@@ -227,6 +231,6 @@ def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
 
 
 def resized(image: Image.Image, size: int) -> Image.Image:
-    """The image as size x size, by the mean of the pixels where it becomes smaller."""
+    """Resize an image to size x size, by the mean of the pixels if it becomes smaller."""
     smaller = min(image.size) >= size
     return image.resize((size, size), Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)

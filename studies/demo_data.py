@@ -1,4 +1,4 @@
-"""`demo_data`: data sets in the formats that the other modes read, made without a download."""
+"""`demo_data`: data sets in the formats that the other modes read, without a download."""
 
 import gzip
 from pathlib import Path
@@ -29,14 +29,14 @@ SITTERS, POSES = 12, 4  # people, and pictures of each in each expression
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
-    """Images (N, 8, 8) in 0..16 as uint8 (N, 28, 28): 20 x 20 in a black border, as in MNIST."""
+    """Enlarge (N, 8, 8) in 0..16 to (N, 28, 28) uint8: 20 x 20 in a black border, as in MNIST."""
     larger = resize(images / 16, (len(images), 20, 20), order=3, anti_aliasing=False)
     padded = np.pad(np.clip(larger, 0, 1), ((0, 0), (4, 4), (4, 4)))
     return (255 * padded).round().astype(np.uint8)
 
 
 def distorted_copies(images: np.ndarray, copies: int) -> np.ndarray:
-    """`copies` times all of (N, 28, 28) images, each distorted at random: (copies N, 28, 28)."""
+    """Distort each of (N, 28, 28) images at random, `copies` times: (copies * N, 28, 28)."""
     repeated = torch.from_numpy(np.tile(images, (copies, 1, 1))).float()
     moved = random_affine(repeated, torch.Generator().manual_seed(0))
     return moved.round().clamp(0, 255).to(torch.uint8).numpy()
@@ -48,7 +48,7 @@ def write_npz(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def digits(out: Path) -> None:
-    """The handwritten digits 1, 4 and 8 that ship with scikit-learn, split four ways.
+    """Write the handwritten digits 1, 4 and 8 that ship with scikit-learn, split four ways.
 
     Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998).
     """
@@ -75,29 +75,32 @@ def digits(out: Path) -> None:
 
 
 def image(out: Path) -> None:
-    """A picture that ships with scikit-image: coins on a dark ground, cut to their upper rows."""
+    """Write a picture that ships with scikit-image.
+
+    It shows coins on a dark background, cropped to their upper rows.
+    """
     with replacing(out / "image.png") as file:
         Image.fromarray(coins()[20:180, 20:260]).save(file, format="png")
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """An array of bytes in MNIST's own format, compressed."""
+    """Write an array of bytes in MNIST's own format, compressed."""
     shape = np.array(array.shape, ">u4").tobytes()
     header = bytes([0, 0, 0x08, array.ndim])
     with replacing(path) as file:
-        # Without the time of day, the same array is the same bytes.
+        # Without a timestamp, the same array gives the same bytes.
         file.write(gzip.compress(header + shape + array.astype(np.uint8).tobytes(), mtime=0))
 
 
 def write_mnist(folder: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Images and labels of each part (train, t10k) as the files that MNIST comes in."""
+    """Write the images and labels of each part (train, t10k) to files like MNIST's."""
     for part, (images, labels) in parts.items():
         write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
         write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels)
 
 
 def mnist(out: Path) -> None:
-    """All ten digits of scikit-learn, with distorted copies, in the files and folders of MNIST."""
+    """Write all ten digits of scikit-learn, with distorted copies, in MNIST's files and folders."""
     source = load_digits()
     order = np.random.default_rng(0).permutation(len(source.target))
     test, train = np.split(order, [len(order) // 6])
@@ -109,7 +112,7 @@ def mnist(out: Path) -> None:
 
 
 def fashion(out: Path) -> None:
-    """Garments drawn by program, in the files and folders of Fashion-MNIST."""
+    """Draw garments, and write them in the files and folders of Fashion-MNIST."""
     generator = np.random.default_rng(0)
     parts = {}
     for part, count in (("train", GARMENTS_TRAIN), ("t10k", GARMENTS_TEST)):
@@ -120,7 +123,7 @@ def fashion(out: Path) -> None:
 
 
 def pokemon(out: Path) -> None:
-    """Creatures drawn by program, in the three kinds of files that the course's folder has."""
+    """Draw creatures, and write them in the three kinds of files that the course's folder has."""
     generator = np.random.default_rng(0)
     lines = ["Name,Type1,Type2"]
     for number in range(CREATURES * len(TYPES)):
@@ -143,7 +146,7 @@ def save_portrait(picture: Image.Image, path: Path) -> None:
 
 
 def celeba(out: Path) -> None:
-    """Portraits drawn by program, in the folder and with the list of CelebA, at half its size."""
+    """Draw portraits, and write them to CelebA's folder, with its list, at half its size."""
     generator = np.random.default_rng(0)
     lines = []
     for number in range(PORTRAITS):
@@ -156,7 +159,10 @@ def celeba(out: Path) -> None:
 
 
 def faces(out: Path) -> None:
-    """Expressions of several people, drawn by program: a folder each, and in it one for each."""
+    """Draw the expressions of several people.
+
+    Each person has a folder, and in it a folder for each expression.
+    """
     generator = np.random.default_rng(0)
     for number in range(SITTERS):
         person = Person.drawn(generator)
@@ -178,7 +184,7 @@ KINDS = {
 }
 
 
-# By what the kinds that stand in for downloads would overwrite those, or hide them.
+# If these exist, a kind that stands in for a download would overwrite or hide the real data.
 REAL = {
     "mnist": ("MNIST",),
     "fashion": ("FashionMNIST",),

@@ -1,9 +1,9 @@
-"""One training on one device or several, in the precision that the device is fast in.
+"""Training on one device or several, in the precision in which the device is fast.
 
-Lightning Fabric starts the processes and averages their gradients. It leaves the loop to us, which
-is why it was chosen: `training.fit` runs as it is. (Accelerate would too, but starts its processes
-only by a command of its own.) Its mixed precision would want to make the backward pass itself, so
-that is PyTorch's own; bfloat16 needs no scaling of losses.
+Lightning Fabric starts the processes and averages their gradients. It was chosen because it leaves
+the loop to us: `training.fit` runs unchanged. (Accelerate would too, but starts its processes only
+with a command of its own.) Fabric's mixed precision would need to run the backward pass itself, so
+PyTorch's own is used instead; bfloat16 needs no scaling of losses.
 """
 
 import logging
@@ -31,7 +31,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 def is_fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 are faster than those of float32 on this machine."""
+    """Check whether bfloat16 products are faster than float32 products on this machine."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
@@ -39,20 +39,20 @@ def is_fast_in_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which products are made in bfloat16, if that is what is asked for.
+    """Return a context that computes products in bfloat16, if `precision` requires it.
 
-    Without autocast's cache of converted weights: each is used once a step, and `Recorded` forbids
-    it.
+    With "auto", it does so if the device is fast in bfloat16. Autocast's cache of converted weights
+    is off, because each weight is used once per step, and `Recorded` forbids the cache.
     """
     fast = precision == "bf16" or (precision == "auto" and is_fast_in_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=fast, cache_enabled=False)
 
 
 class Recorded:
-    """A network in training whose kernels a GPU is given all at once, as they were recorded.
+    """A network in training whose kernels were recorded, so that the GPU gets them all at once.
 
-    Those of our networks take it less time than a processor needs to start them one by one. The
-    first batch is what is recorded, as CUDA graphs; one of another size goes through the network.
+    The GPU runs our networks' kernels in less time than a CPU needs to start them one by one. The
+    first batch is recorded, as CUDA graphs. A batch of another size goes through the network.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -67,11 +67,11 @@ class Recorded:
         return self.replay(*inputs) if shapes == self.shapes else self.network(*inputs)
 
     def record(self, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
-        """What does as the network does, of inputs of these shapes."""
-        # Warming up makes a few steps, which batch normalisation would count.
+        """Return a function that does what the network does, for inputs of these shapes."""
+        # The warm-up runs a few steps, which batch normalisation would count.
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # of warming up
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # of the warm-up
             torch.cuda.make_graphed_callables(self.network, tuple(x.clone() for x in inputs))
         for name, buffer in self.network.named_buffers():
             buffer.copy_(buffers[name])
@@ -79,13 +79,13 @@ class Recorded:
 
 
 def counts(devices: int) -> tuple[int, int]:
-    """Processes on this machine and on all, as asked for, or as torchrun has started them."""
+    """Count the processes here and on all machines, as requested or as torchrun started them."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
     return here, int(os.environ.get("WORLD_SIZE", here))
 
 
 def check_devices(device_name: str, devices: int, batch_size: int) -> None:
-    """Raises UserError for more devices than there are, or than a batch has images."""
+    """Raise UserError if more devices are requested than exist, or than a batch has images."""
     device, (here, world) = choose_device(device_name), counts(devices)
     available = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
     if here > available:
@@ -95,9 +95,9 @@ def check_devices(device_name: str, devices: int, batch_size: int) -> None:
 
 
 def start(device_name: str, devices: int) -> Fabric:
-    """The engine, with a process for each of `devices`, or in those that torchrun has started.
+    """Start Fabric with `devices` processes, or in those that torchrun has started.
 
-    With more than one, the calling command is run again for each of the others.
+    With more than one process, the calling command runs again for each of the others.
     """
     here, world = counts(devices)
     fabric = Fabric(
@@ -114,7 +114,7 @@ def start(device_name: str, devices: int) -> Fabric:
 
 
 def finish() -> None:
-    """Go on in the leading process alone; the others end here."""
+    """Continue in the leading process alone, and end the others."""
     leading = leads()
     if distributed.is_initialized():
         distributed.destroy_process_group()
@@ -135,10 +135,10 @@ def train(
     out: Path,
     judge: Callable[[int], dict[str, float]],
 ) -> History:
-    """Train a network, by Adam, on all the devices of `fabric`, as `resume.fit_or_resume` does.
+    """Train a network with Adam on all devices of `fabric`, as `resume.fit_or_resume` does.
 
-    Losses in the history are those of all devices; `judge`, given the number of an epoch that is
-    over, adds more to its row, in the leading process alone.
+    Losses in the history are means over all devices. After each epoch, the leading process calls
+    `judge` with the epoch's number, and adds what it returns to the epoch's row.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Adam(network.parameters(), learning_rate, fused=True)
@@ -148,7 +148,7 @@ def train(
     trained: Callable[..., Any] = Recorded(network) if alone else model
 
     def make_step(given: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        # Not recorded: the copy by whose steps the cost is estimated.
+        # The copy with which the cost is estimated is not recorded.
         return step(trained if given is model else given, batch, progress)
 
     def add(history: History) -> None:

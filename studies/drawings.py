@@ -1,4 +1,4 @@
-"""Garments, creatures and faces drawn by program, stand-ins for data that need a download."""
+"""Garments, creatures and faces drawn by code, to replace data that need a download."""
 
 import colorsys
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from PIL import Image, ImageDraw
 from studies.pokemon_dataset import TYPES
 
 Point = tuple[float, float]
-FINE = 4  # times the size at which outlines are drawn, for soft edges
+FINE = 4  # outlines are drawn this many times larger, for soft edges
 GARMENT_SIDE = 28
 CREATURE_SIDE = 120
 
 
 def mirrored(right: list[Point]) -> list[Point]:
-    """An outline that is symmetric about x = 0.5, from the points of its right half."""
+    """Return an outline that is symmetric about x = 0.5, from the points of its right half."""
     return right + [(1 - x, y) for x, y in reversed(right)]
 
 
 def garment(kind: int, generator: np.random.Generator) -> np.ndarray:
-    """One of Fashion-MNIST's ten kinds as uint8 (28, 28), light on black, no two alike."""
+    """Draw one of Fashion-MNIST's ten kinds as uint8 (28, 28), light on black, no two alike."""
     wide, low, arm = generator.uniform(-0.04, 0.04, 3)
     shoulder, hem = 0.68 + wide, 0.9 + low / 2
     body = [(0.58, 0.1), (shoulder, 0.14)]
@@ -52,7 +52,7 @@ def garment(kind: int, generator: np.random.Generator) -> np.ndarray:
         pen.arc(
             (0.36 * size, 0.12 * size, 0.64 * size, 0.6 * size), 180, 360, fill=shade, width=FINE
         )
-    if kind in (4, 6):  # what opens in front
+    if kind in (4, 6):  # coats and shirts open at the front
         pen.line((size / 2, 0.12 * size, size / 2, 0.96 * size), fill=shade // 3, width=FINE)
     small = np.asarray(canvas.resize((GARMENT_SIDE, GARMENT_SIDE), Image.Resampling.BOX), float)
     cloth = 1 + 0.08 * generator.standard_normal(small.shape)
@@ -60,7 +60,7 @@ def garment(kind: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def creature(kind: str, generator: np.random.Generator) -> Image.Image:
-    """A creature in the colour of its type, RGBA (120, 120) on a transparent ground."""
+    """Draw a creature in the colour of its type: RGBA (120, 120), on a transparent background."""
     size = FINE * CREATURE_SIDE
     canvas = Image.new("RGBA", (size, size))
     pen = ImageDraw.Draw(canvas)
@@ -93,7 +93,7 @@ def creature(kind: str, generator: np.random.Generator) -> Image.Image:
 
 @dataclass(frozen=True)
 class Person:
-    """What of a drawn face stays the same from picture to picture; colours in [0, 1]^3."""
+    """The features of a face that are the same in all its pictures; colours in [0, 1]^3."""
 
     skin: tuple[float, float, float]
     hair: tuple[float, float, float]
@@ -114,7 +114,7 @@ class Person:
         )
 
 
-# How the mouth bends (down to up) and opens, and how the brows tilt (in to out).
+# Bend of the mouth (positive: corners up), its opening, and tilt of the brows (inner ends down).
 EXPRESSIONS = {
     "happy": (0.07, 0.02, 0.0),
     "angry": (-0.04, 0.0, 0.05),
@@ -126,7 +126,7 @@ EXPRESSIONS = {
 def face(
     person: Person, expression: str, size: tuple[int, int], generator: np.random.Generator
 ) -> Image.Image:
-    """A portrait, RGB of (height, width), in a pose, a light and before a ground of its own."""
+    """Draw a portrait, RGB of (height, width), with its own pose, light and background."""
     high, wide = (FINE * side for side in size)
     bend, opening, tilt = EXPRESSIONS[expression]
     bend, turn = bend + generator.normal(0, 0.01), generator.uniform(-0.05, 0.05)

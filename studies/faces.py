@@ -1,7 +1,8 @@
-"""`faces_ae` and `faces_vae`: facial expressions through a few numbers, and whether these cluster.
+"""`faces_ae` and `faces_vae`: facial expressions as a few numbers, and whether these cluster.
 
-Autoencoders, and variational ones, of several latent sizes; pictures of two expressions, of people
-who are not among the training images where several are known, judge them.
+The networks are autoencoders, and variational ones, of several latent sizes. Held-out pictures of
+two expressions judge them; if several people are known, they show people who are not among the
+training images.
 """
 
 import functools
@@ -60,9 +61,9 @@ TITLES = {
     "faces_ae": "Facial expressions: an autoencoder",
     "faces_vae": "Facial expressions: a variational autoencoder",
 }
-SIZES = (128, 224)  # pixels to a side for which feature maps are drawn
-COLUMNS = 8  # faces whose course is shown
-FEWEST = 4  # pictures of each of the two expressions
+SIZES = (128, 224)  # pixels per side for which feature maps are drawn
+COLUMNS = 8  # faces whose reconstructions are shown over the course of training
+FEWEST = 4  # pictures of each of the two expressions, at least
 
 
 @dataclass(frozen=True)
@@ -70,36 +71,36 @@ class Options:
     """How the networks are trained."""
 
     preset: Literal["full", "quick"] = "full"
-    """full: as long as the slides train; quick: some minutes"""
+    """full: as many epochs as in the slides; quick: a few minutes"""
     latents: tuple[int, ...] = (20, 30, 50)
-    """latent units, a network for each"""
+    """latent units, one network for each value"""
     epochs: int = 1200
     """passes over the training images"""
     snapshots: tuple[int, ...] = (20, 200, 400, 800, 1200)
-    """after which epochs faces are reconstructed, for their course"""
+    """epochs after which faces are reconstructed, to show the course of training"""
     batch_size: int = 16
-    """images a step, of all devices together"""
+    """images per step, over all devices"""
     learning_rate: float = 1e-3
-    """of Adam"""
+    """learning rate of Adam"""
     expressions: tuple[str, str] = ("happy", "angry")
-    """the two that are held out, and told apart"""
+    """the two expressions that are held out and distinguished"""
     held_out: int = 10
-    """pictures of each of the two that are held out"""
+    """held-out pictures of each of the two expressions, at most"""
     cache: Path | None = None
-    """folder for the decoded images; else OUT_DIR"""
+    """folder for the decoded images; by default OUT_DIR"""
     seed: int = 0
-    """of weights, batches, draws and of who is held out"""
+    """seed of weights, batches, samples and the choice of held-out pictures"""
     device: str = field(default_factory=default_device)
     """cpu or cuda"""
     devices: int = 1
-    """how many of them to train on"""
+    """number of devices to train on"""
     precision: Precision = "auto"
-    """of products in training; auto: bf16 where the device is fast in it"""
+    """precision of products in training; auto: bf16 if the device is fast in it"""
 
 
 @dataclass(frozen=True)
 class AeOptions(Options):
-    """How the autoencoders are made and trained."""
+    """How the autoencoders are built and trained."""
 
     variant: Variant = "printed"
     """the printed network, max-unpooling, or fully connected"""
@@ -112,7 +113,7 @@ class VaeOptions(Options):
     """How the VAEs are trained."""
 
     loss: Literal["slides", "elbo"] = "slides"
-    """as the slides write it, or with the KL summed as in the bound"""
+    """the slides' loss, or one with the KL summed as in the bound"""
 
 
 QUICK: dict[str, Any] = {"preset": "quick", "epochs": 20, "snapshots": (2, 5, 10, 20)}
@@ -122,7 +123,7 @@ VAE_PRESETS = {"full": VaeOptions(), "quick": VaeOptions(**QUICK)}
 
 @dataclass(frozen=True)
 class Faces:
-    """(N, 128, 128, 3) bytes, the expression and the person on each, and a name for all of it."""
+    """Images, (N, 128, 128, 3) bytes, the expression and person on each, and a name for all."""
 
     images: NDArray[np.uint8]
     expressions: NDArray[np.str_]
@@ -137,12 +138,12 @@ class Faces:
 
 
 def faces_ae(before: list[str], after: list[str], usage: str) -> None:
-    """Autoencoders, and their feature maps."""
+    """Run the study of autoencoders and their feature maps."""
     run_study(ae_study, AE_PRESETS, TITLES["faces_ae"], (before, after, usage))
 
 
 def faces_vae(before: list[str], after: list[str], usage: str) -> None:
-    """Variational autoencoders."""
+    """Run the study of variational autoencoders."""
     run_study(vae_study, VAE_PRESETS, TITLES["faces_vae"], (before, after, usage))
 
 
@@ -162,7 +163,7 @@ def vae_study(options: VaeOptions, path: Path, out: Path) -> Findings:
 
 
 def describe(options: Options, out: Path) -> None:
-    """feature_maps.png and feature_maps.md, without any training."""
+    """Write feature_maps.png and feature_maps.md, without any training."""
     maps = all_feature_maps(options)
     write_picture(figures.feature_maps(maps), out / "feature_maps.png")
     with replacing(out / "feature_maps.md") as file:
@@ -171,12 +172,12 @@ def describe(options: Options, out: Path) -> None:
 
 
 def all_feature_maps(options: Options) -> dict[int, Any]:
-    """The shapes through encoder and decoder, for each of `SIZES`."""
+    """Return the shapes through encoder and decoder, for each of `SIZES`."""
     return {side: feature_maps(side, options.latents[0]) for side in SIZES}
 
 
 def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
-    """Train a network for each latent size, save, measure and show; answers are the caller's."""
+    """Train a network for each latent size, then save, measure and draw; the caller answers."""
     check_devices(options.device, options.devices, options.batch_size)
     faces, train, unseen = read_faces(options, path, options.cache or out)
     fabric = start(options.device, options.devices)
@@ -231,9 +232,10 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
 
 
 def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces, Faces]:
-    """All pictures, those to train on and those held out.
+    """Return all pictures, those to train on and those held out.
 
-    PERSON/EXPRESSION/picture or EXPRESSION/picture, or an .npz with labels and their names.
+    The pictures are PERSON/EXPRESSION/picture or EXPRESSION/picture, or an .npz with labels and
+    their names.
     """
     with open_source(path) as source:
         expressions, people = map(np.array, describe_source(source))
@@ -244,7 +246,7 @@ def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces
 
 
 def describe_source(source: Source) -> tuple[list[str], list[str]]:
-    """The expression and the person of each image."""
+    """Return the expression and the person of each image."""
     if source.path.suffix != ".npz":
         places = [Path(name).parent for name in source.names]
         return [place.name for place in places], [str(place.parent) for place in places]
@@ -268,9 +270,9 @@ def describe_source(source: Source) -> tuple[list[str], list[str]]:
 def split(
     expressions: NDArray[np.str_], people: NDArray[np.str_], options: Options, path: Path
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The indices to train on, and of pictures of the two expressions that are not in it.
+    """Return the indices to train on, and those of held-out pictures of the two expressions.
 
-    Of several people, all pictures of those who are held out are kept from the training.
+    If there are several people, no picture of a held-out person is trained on.
     """
     counts = {name: int((expressions == name).sum()) for name in options.expressions}
     if len(counts) < 2 or min(counts.values()) < FEWEST:
@@ -302,7 +304,7 @@ def split(
 
 
 def epochs_shown(options: Options) -> list[int]:
-    """The epochs of the course, as far as the training goes."""
+    """Return the epochs of the snapshots before the last epoch, and the last epoch."""
     return sorted(
         {epoch for epoch in options.snapshots if 0 < epoch < options.epochs} | {options.epochs}
     )
@@ -311,7 +313,7 @@ def epochs_shown(options: Options) -> list[int]:
 def train_network(
     options: Options, latent: int, train: Faces, unseen: Faces, fabric: Fabric, out: Path, mode: str
 ) -> tuple[Network, History]:
-    """The network with so many latents, and its errors in every epoch."""
+    """Train a network with `latent` latents; return it and its errors in each epoch."""
     torch.manual_seed(options.seed)
     network: Network
     if isinstance(options, AeOptions):
@@ -368,12 +370,12 @@ def train_network(
 def vae_losses(
     recon: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, kind: str, whole: int
 ) -> dict[str, Tensor]:
-    """The loss as the slides write it, or as the bound wants it, and its terms, of a batch.
+    """Return a batch's loss, as in the slides or as in the bound, and its terms.
 
-    `whole`: the images of all processes, of which these are a share.
-    The slides sum the squared error over the whole batch, but take the mean of the KL over images
-    and latents, so that it weighs 1 / (images * latents) of what it does in the bound. "elbo" sums
-    both over an image, and takes the mean over images.
+    `whole`: the number of images of all processes; these images are a share of them. The slides sum
+    the squared error over the whole batch, but average the KL over images and latents. So the KL
+    weighs 1 / (images * latents) of what it does in the bound. "elbo" sums both over an image, and
+    averages them over images.
     """
     squared, kl = mse(recon, x), kl_divergence(mu, logvar)
     if kind == "slides":
@@ -382,14 +384,14 @@ def vae_losses(
 
 
 def reconstruct(network: Network, x: Tensor) -> Tensor:
-    """Images from the latents, or of a VAE from their means."""
+    """Reconstruct images from their latents, or, for a VAE, from their posterior means."""
     if isinstance(network, VariationalAutoencoder):
         return network.decode(network.encode(x))
     return network(x)
 
 
 def snapshot(out: Path, latent: int, epoch: int) -> Path:
-    """Where the reconstructions after an epoch are kept, for when the training goes on later."""
+    """Return where the reconstructions after an epoch are kept, in case training resumes later."""
     return out / f"snapshot_{latent}_{epoch}.npz"
 
 
@@ -397,7 +399,7 @@ def snapshot(out: Path, latent: int, epoch: int) -> Path:
 def keep_snapshot(
     network: Network, seen: NDArray[np.uint8], unseen: NDArray[np.uint8], path: Path, fabric: Fabric
 ) -> None:
-    """The first reconstructions of both parts, as they are now."""
+    """Write the present reconstructions of `COLUMNS` images of each part."""
     seen_recon, unseen_recon = (
         as_pictures(reconstruct(network, on_device(images, fabric.device)))
         for images in (spread(seen), spread(unseen))
@@ -407,20 +409,23 @@ def keep_snapshot(
 
 
 def spread(images: NDArray, count: int = COLUMNS) -> NDArray:
-    """So many of the images, at equal distances; they lie in the order of people or expressions."""
+    """Return `count` of the images, at equal distances.
+
+    The images are in the order of people or expressions.
+    """
     return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
 
 
 @torch.no_grad()
 def encode(network: Network, faces: Faces, fabric: Fabric) -> NDArray[np.float32]:
-    """The latents of all faces, (N, latent)."""
+    """Return the latents of all faces, (N, latent)."""
     parts = [network.encode(x).cpu().numpy() for x in in_parts(faces.images, fabric.device)]
     return np.concatenate(parts)
 
 
 @torch.no_grad()
 def measure(network: Network, train: Faces, unseen: Faces, fabric: Fabric) -> dict[str, float]:
-    """How well faces are recovered, in training and unseen."""
+    """Measure how well training faces and unseen faces are recovered."""
     found = {}
     for name, faces in (("train", train), ("unseen", unseen)):
         sums = np.zeros(3)
@@ -434,18 +439,19 @@ def measure(network: Network, train: Faces, unseen: Faces, fabric: Fabric) -> di
 
 
 def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
-    """Whether the latents (N, latent) of two expressions form clusters, and whether people's do.
+    """Measure whether latents, (N, latent), form clusters by expression, and by person.
 
-    The probe is a logistic regression that is asked of a person, or of a picture, it was not given.
-    Pictures of one person with one expression are much alike, so that they are counted as one unit,
-    which is right where most of its pictures are.
+    There are two expressions. The probe is a logistic regression, tested on a person, or on a
+    picture, that it was not trained on. In the first case, pictures of one person with one
+    expression count as one unit, because they are much alike. A unit is right if most of its
+    pictures are.
     """
     found: dict[str, Any] = {"silhouette": float(silhouette_score(z, faces.expressions))}
     _, people = np.unique(faces.people, return_inverse=True)
     if 1 < people.max() + 1 < len(people):
         found["silhouette_of_people"] = float(silhouette_score(z, people))
     showing = [len(set(faces.people[faces.expressions == e])) for e in set(faces.expressions)]
-    apart = min(showing) > 1  # without any one person, both expressions are still there
+    apart = min(showing) > 1  # without any one person, both expressions remain
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     splits = LeaveOneGroupOut() if apart else LeaveOneOut()
 
@@ -484,7 +490,7 @@ def draw(
     fabric: Fabric,
     out: Path,
 ) -> dict[str, Figure]:
-    """Recovered faces, planes of latents, and the course of the training, by name."""
+    """Draw recovered faces, planes of latents, and the course of training; return them by name."""
     rows: list[NDArray] = []
     names: list[str] = []
     for expression in options.expressions:

@@ -1,4 +1,4 @@
-"""The facial-expression assignment's questions, answered by the numbers of a run."""
+"""Answers to the facial-expression assignment's questions, with the numbers of a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,16 +10,16 @@ from studies.runner import Answer, listed
 AE_QUESTIONS = ("Encoder", "Decoder", "Training", "HW5 (1), recovered", "HW5 (1), clusters")
 VAE_QUESTIONS = ("Loss", "Training", "HW5 (2), recovered", "HW5 (2), clusters")
 QUESTIONS = {"faces_ae": AE_QUESTIONS, "faces_vae": VAE_QUESTIONS}
-SEPARATE = 0.25  # silhouette from which one speaks of clusters: Kaufman and Rousseeuw (1990)
-SURE = 0.01  # probability of the probe's successes by chance, below which they are none
-LEARNED = 2  # unseen over training error from which the training faces count as learned by heart
-VISIBLE = 0.85  # accuracy of the probe in a plane from which the plane shows the expressions
-EARLY = 0.9  # share of the epochs before which the best for unseen faces shows that more did harm
+SEPARATE = 0.25  # a larger silhouette means clusters: Kaufman and Rousseeuw (1990)
+SURE = 0.01  # significance level of the probe's successes, for all latent sizes together
+LEARNED = 2  # above this ratio of unseen to training error, training faces are learned by heart
+VISIBLE = 0.85  # a plane shows the expressions if the probe has a higher accuracy in it
+EARLY = 0.9  # if unseen faces were best before this share of the epochs, more did harm
 Maps = Mapping[int, tuple[list[tuple[int, ...]], list[tuple[int, ...]]]]
 
 
 def ae_answers(summary: Mapping[str, Any], maps: Maps) -> list[Answer]:
-    """An answer to each of `AE_QUESTIONS`. `maps`: shapes by the input's side."""
+    """Answer each of `AE_QUESTIONS`. `maps`: shapes by the input's side."""
     return [
         Answer("Encoder", "Which feature maps does the encoder make?", explain_encoder(maps)),
         Answer("Decoder", "Which does the decoder make?", explain_decoder(maps)),
@@ -30,7 +30,7 @@ def ae_answers(summary: Mapping[str, Any], maps: Maps) -> list[Answer]:
 
 
 def vae_answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """An answer to each of `VAE_QUESTIONS`."""
+    """Answer each of `VAE_QUESTIONS`."""
     return [
         Answer("Loss", "What does the loss weigh against what?", explain_loss(summary)),
         Answer("Training", "When are which images recovered?", explain_course(summary)),
@@ -40,7 +40,7 @@ def vae_answers(summary: Mapping[str, Any]) -> list[Answer]:
 
 
 def shape(parts: tuple[int, ...]) -> str:
-    """In words: height, width and depth, or nodes."""
+    """Describe a shape in words: height, width and depth, or nodes."""
     if len(parts) == 1:
         return f"{parts[0]} nodes"
     depth, height, width = parts
@@ -48,7 +48,7 @@ def shape(parts: tuple[int, ...]) -> str:
 
 
 def feature_table(maps: Maps) -> str:
-    """The feature maps of encoder and decoder, layer by layer, for each size of input."""
+    """Tabulate the feature maps of encoder and decoder, layer by layer, for each size of input."""
     sides = list(maps)
     head = "| " + " | ".join(["layer", *(f"input {side} x {side}" for side in sides)]) + " |"
     lines = [head, "|---" * (len(sides) + 1) + "|"]
