@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -33,7 +34,7 @@ class CommandLine(argparse.ArgumentParser):
             options.gmm = options.model.parent / "gmm_params.pkl"
         return options
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UserError("command line", message, self.usage or "")
 
 

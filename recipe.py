@@ -316,7 +316,12 @@ def train_vae(
             latents.search_if_due(len(halves))
 
     history += run_stage(
-        *("latents", model, latents.step, halves, lengths["latents"], deadline),
+        "latents",
+        model,
+        latents.step,
+        halves,
+        lengths["latents"],
+        deadline,
         after_epoch=search_between_epochs,
     )
     amortisation = Amortisation(model, dataset, latents, generator)
@@ -342,7 +347,11 @@ def run_stage(
     optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
     scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
     history = fit(
-        *(model, step, batches, optimizer, scheduler),
+        model,
+        step,
+        batches,
+        optimizer,
+        scheduler,
         epochs=epochs,
         deadline=deadline,
         after_epoch=after_epoch,

@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 def beta_loss_function(
     recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str = "bce", beta: float = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
-    """Return the reconstruction error and the KL per image, as NumPy, and the loss they add up to.
+    """Return the reconstruction error and the KL per image, as NumPy, and the loss.
 
-    `recon_x`, `x`: (B, ...) in [0, 1]; `mu`, `logvar`: (B, latent). The KL is returned without
-    beta. Higgins et al., "beta-VAE" (ICLR 2017), equation 4. Raises NotImplementedError if
-    `loss_type` is not bce, mse or l1.
+    The loss is the reconstruction error plus `beta` times the KL, which is returned without `beta`.
+    `recon_x`, `x`: (B, ...) in [0, 1]; `mu`, `logvar`: (B, latent). Higgins et al., "beta-VAE"
+    (ICLR 2017), equation 4. Raises NotImplementedError if `loss_type` is not bce, mse or l1.
     """
     if loss_type not in RECONSTRUCTION_LOSSES:
         raise NotImplementedError(f"loss type {loss_type!r}; expected bce, mse or l1")

@@ -62,12 +62,12 @@ def test_the_bundle_is_clean_and_formatted(bundled: Path) -> None:
 
 def test_the_bundle_is_small(bundled: Path) -> None:
     text = bundled.read_text()
-    beside: set[int] = set()  # the lines of docstrings
+    in_docstrings: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            beside |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            in_docstrings |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(map(str.strip, text.splitlines()), 1)
-    code = [n for n, line in lines if line and line[0] != "#" and n not in beside]
+    code = [n for n, line in lines if line and line[0] != "#" and n not in in_docstrings]
     assert len(code) <= 1200
 
 

@@ -93,7 +93,7 @@ def moved(change: Callable[[str], str]) -> dict[str, str | bytes | None]:
 BROKEN: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "no folder": (moved(lambda name: name.split("/")[1]), "no folder in it"),
     "two folders": ({"other/notes.py": "x = 1"}, "2 folders"),
-    "a file beside the folder": ({"notes.py": "x = 1"}, "outside the folder: notes.py"),
+    "a file outside the folder": ({"notes.py": "x = 1"}, "outside the folder: notes.py"),
     "macOS": ({f"__MACOSX/{NAME}/._vae.py": "x"}, "left by a system or a tool: remove"),
     "a zip within": ({f"{NAME}/submission.zip": "PK"}, "submission.zip is an archive"),
     "data": ({f"{NAME}/mnist_train.npz": "PK"}, "mnist_train.npz is a data set"),
