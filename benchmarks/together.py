@@ -1,7 +1,7 @@
 """How long two trainings take at once, compared with one alone, with short and with long waits.
 
-python -m benchmarks.together: trains for three epochs on the course's own data, alone and twice at
-once. It alternates the number of turns that a waiting thread makes before it sleeps, between the
+python -m benchmarks.together: trains for one epoch a stage on the course's own data, alone and twice
+at once. It alternates the number of turns that a waiting thread makes before it sleeps, between the
 one that vae.py sets and OpenMP's default, and reports the median wall times and their ratios.
 """
 
@@ -17,24 +17,22 @@ from benchmarks.common import ROOT, course_file, save
 from preflight import SPINS
 
 ROUNDS = 3
-EPOCHS = 3
 SETTINGS = {"set by vae.py": SPINS, "OpenMP's own": "300000"}
 
 
 def train(folder: Path, spins: str, count: int) -> float:
     """Return the wall seconds of `count` trainings at once."""
     command = [sys.executable, str(ROOT / "vae.py"), str(course_file("train"))]
-    command += [str(course_file("val")), "train", "--epochs", str(EPOCHS)]
+    command += [str(course_file("val")), "train", "--epochs", "1"]
     environment = os.environ | {"GOMP_SPINCOUNT": spins}
     started = time.perf_counter()
-    processes = []
-    for number in range(count):
-        (folder / str(number)).mkdir(exist_ok=True)
-        processes.append(
-            subprocess.Popen(
-                command, cwd=folder / str(number), env=environment, stdout=subprocess.DEVNULL
-            )
-        )
+    folders = [folder / str(number) for number in range(count)]
+    for place in folders:
+        place.mkdir(exist_ok=True)
+    processes = [
+        subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL)
+        for place in folders
+    ]
     statuses = [process.wait() for process in processes]
     if any(statuses):
         sys.exit("a training failed")
@@ -48,6 +46,7 @@ def main() -> None:
             for name, spins in SETTINGS.items():
                 for count, values in seconds[name].items():
                     values.append(train(Path(folder), spins, count))
+                    print(f"{name}, {count} at once: {values[-1]:.0f} s", flush=True)
     results = {}
     for name, counts in seconds.items():
         alone, two = (statistics.median(values) for values in counts.values())
