@@ -1,9 +1,9 @@
 """What each part of the recipe contributes: short trainings with one part left out.
 
 python -m benchmarks.ablations: trains each variant with two seeds for a sixth of the default epochs
-on VAE_DATA's training file. It reports the scores of reconstructions of the test file, with the search
-and with the encoder alone, and the classification score over 20 random validation sets, of both
-models. A variant that is already in build/benchmarks/ablations.json is not repeated.
+on VAE_DATA's training file. It reports the scores of reconstructions of the test file, with the
+search and with the encoder alone, and the classification score over 20 random validation sets, of
+both models. A variant that is already in build/benchmarks/ablations.json is not repeated.
 """
 
 import functools

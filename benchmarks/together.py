@@ -1,8 +1,9 @@
 """How long two trainings take at once, compared with one alone, with short and with long waits.
 
-python -m benchmarks.together: trains for one epoch a stage on the course's own data, alone and twice
-at once. It alternates the number of turns that a waiting thread makes before it sleeps, between the
-one that vae.py sets and OpenMP's default, and reports the median wall times and their ratios.
+python -m benchmarks.together: trains for one epoch a stage on the course's own data, alone and
+twice at once. It alternates the number of turns that a waiting thread makes before it sleeps,
+between the one that vae.py sets and OpenMP's default, and reports the median wall times and their
+ratios.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Read untrusted files as checked arrays, labels or parameter counts; nothing is ever unpickled.
 
 A file that deviates from the format is accepted if its meaning is certain, and every deviation
-leaves a remark. If the meaning is not certain, UserError says what was found and what was
+is noted. If the meaning is not certain, UserError says what was found and what was
 expected.
 """
 
@@ -32,6 +32,10 @@ COLUMN = "Predicted_Label"
 ROW_SIZE = 100  # bytes; plenty for a row of a CSV with a label and an index
 LABELS = 100  # the most distinct labels in a file of predictions
 
+# What is expected of the grader's own data.
+DATA_SET = "'data' with N images"
+LABELLED = "'labels' with one whole number for each image"
+
 # Messages repeat no more of the names in a file: they could carry what a student must not see.
 NAME_SIZE, NAMES = 30, 3
 
@@ -56,15 +60,27 @@ def without_folder(error: UserError, folder: Path) -> str:
     return str(error).replace(f"{folder}/", "")
 
 
-@dataclass
-class Remarks:
-    """Deviations from the required format in a file that could still be read."""
+@dataclass(frozen=True)
+class Deviation:
+    """A difference from the required format in a file that could still be read."""
 
     path: Path
-    texts: list[str] = field(default_factory=list)
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.path}: {self.found}; expected {self.expected}")
+
+
+@dataclass
+class Deviations:
+    """All deviations of one file."""
+
+    path: Path
+    found: list[Deviation] = field(default_factory=list)
 
     def add(self, found: str, expected: str) -> None:
-        self.texts.append(printable(f"{self.path}: {found}; expected {expected}"))
+        self.found.append(Deviation(self.path, found, expected))
 
 
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
@@ -149,34 +165,36 @@ def array_names(archive: zipfile.ZipFile) -> list[str]:
     return [entry.filename for entry in archive.infolist() if entry.filename.endswith(".npy")]
 
 
-def choose_images(path: Path, names: list[str], remarks: Remarks) -> str:
+def choose_images(path: Path, names: list[str], deviations: Deviations) -> str:
     """Choose the array with the images: 'data', else the only one, else the only '...recon...'."""
     if "data.npy" in names:
         return "data.npy"
     likely = [name for name in names if "recon" in name.lower()]
     for candidates in (names, likely):
         if len(candidates) == 1:
-            remarks.add(f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'", "'data'")
+            deviations.add(f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'", "'data'")
             return candidates[0]
     found = ", ".join(f"'{name[:-4][:NAME_SIZE]}'" for name in names[:NAMES]) or "nothing"
     raise UserError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
 
 
-def read_images(
-    path: Path, remarks: Remarks, count: int | None = None, side: tuple[int, int] | None = (28, 28)
+def images_in(
+    archive: zipfile.ZipFile,
+    path: Path,
+    deviations: Deviations,
+    expected: str,
+    count: int | None = None,
+    side: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Read the images of an .npz file, (N, *side), as they are stored.
+    """Read the images of an open .npz file, (N, *side), as they are stored.
 
     `count` is the expected number of images. Without a `side`, they may be of any size, but flat
     ones must have 784 values.
 
-    Other array names and layouts leave a remark if only one reading of them makes sense.
+    Other array names and shapes are deviations if only one reading of them makes sense.
     Raises UserError otherwise, and for values that are not finite.
     """
-    size = f" of {side[0]} x {side[1]}" if side else ""
-    expected = f"'data' with {count or 'N'} images{size}"
-    archive = open_zip(path, read_file(path, expected), expected)
-    name = choose_images(path, array_names(archive), remarks)
+    name = choose_images(path, array_names(archive), deviations)
     data = read_array(path, archive, name, expected)
     number = len(data) if data.ndim else 0
     inner = tuple(size for size in data.shape[1:] if size != 1)
@@ -190,13 +208,12 @@ def read_images(
     if not np.isfinite(data).all():
         raise UserError(path, "values that are NaN or infinite", expected)
     if data.shape[1:] != (height, width):
-        remarks.add(f"images of shape {data.shape}", f"({number}, {height}, {width})")
+        deviations.add(f"images of shape {data.shape}", f"({number}, {height}, {width})")
     return data.reshape(number, height, width)
 
 
-def read_truth_images(path: Path) -> NDArray[np.float64]:
-    """Read the images of a data set, on the scale 0..1: (N, H, W)."""
-    images = read_images(path, Remarks(path), side=None)
+def unit_range(path: Path, images: np.ndarray) -> NDArray[np.float64]:
+    """Return the images of a data set on the scale 0..1. Raises UserError for other values."""
     low, high = images.min(), images.max()
     if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
         found = f"values from {low:g} to {high:g}"
@@ -204,23 +221,31 @@ def read_truth_images(path: Path) -> NDArray[np.float64]:
     return images / 255 if images.dtype.kind != "f" or high > 1 else images.astype(np.float64)
 
 
+def read_truth_images(path: Path) -> NDArray[np.float64]:
+    """Read the images of a data set, on the scale 0..1: (N, H, W). Raises UserError."""
+    archive = open_zip(path, read_file(path, DATA_SET), DATA_SET)
+    return unit_range(path, images_in(archive, path, Deviations(path), DATA_SET))
+
+
 def read_reconstructions(
-    path: Path, remarks: Remarks, count: int, side: tuple[int, int] = (28, 28)
+    path: Path, deviations: Deviations, count: int, side: tuple[int, int] = (28, 28)
 ) -> NDArray[np.float64]:
     """Read a submission's `count` reconstructed images, on the scale 0..1: (count, *side).
 
     Values that can only be on the scale 0..255 are divided by 255. Values slightly outside 0..1
     are kept.
     """
-    images = read_images(path, remarks, count, side).astype(np.float64)
+    expected = f"'data' with {count} images of {side[0]} x {side[1]}"
+    archive = open_zip(path, read_file(path, expected), expected)
+    images = images_in(archive, path, deviations, expected, count, side).astype(np.float64)
     low, high = images.min(), images.max()
     if low >= 0 and 2 < high <= 255:
-        remarks.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
+        deviations.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
         return images / 255
     if low < -1 or high > 2:
         raise UserError(path, f"values from {low:g} to {high:g}", "values in 0..1")
     if low < 0 or high > 1:
-        remarks.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
+        deviations.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
     return images
 
 
@@ -238,22 +263,31 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
     return numbers
 
 
+def labels_in(archive: zipfile.ZipFile, path: Path) -> np.ndarray | None:
+    """Read the labels of an open .npz file, (N,), as they are stored; None if it has none.
+
+    Raises UserError if they are not whole numbers.
+    """
+    if "labels.npy" not in array_names(archive):
+        return None
+    labels = read_array(path, archive, "labels.npy", LABELLED)
+    if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
+        raise UserError(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", LABELLED)
+    if labels.max() > np.iinfo(np.int64).max:
+        raise UserError(path, f"the label {labels.max()}", LABELLED)
+    return labels
+
+
 def read_truth_labels(path: Path) -> NDArray[np.int64]:
     """Read the labels of a data set, (N,). Raises UserError if there are none."""
-    expected = "'labels' with one whole number for each image"
-    archive = open_zip(path, read_file(path, expected), expected)
-    if "labels.npy" not in array_names(archive):
-        raise UserError(path, "no 'labels' among its arrays", expected)
-    labels = read_array(path, archive, "labels.npy", expected)
-    if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
-        raise UserError(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", expected)
-    if labels.max() > np.iinfo(np.int64).max:
-        raise UserError(path, f"the label {labels.max()}", expected)
+    labels = labels_in(open_zip(path, read_file(path, LABELLED), LABELLED), path)
+    if labels is None:
+        raise UserError(path, "no 'labels' among its arrays", LABELLED)
     return labels.astype(np.int64)
 
 
 def read_predictions(
-    path: Path, remarks: Remarks, count: int, header: str = COLUMN
+    path: Path, deviations: Deviations, count: int, header: str = COLUMN
 ) -> NDArray[np.int64]:
     """Read a submission's `count` predicted labels, (count,).
 
@@ -286,20 +320,20 @@ def read_predictions(
     else:
         raise UserError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
     if not spelled[column]:
-        remarks.add("no header", f"'{header}'")
+        deviations.add("no header", f"'{header}'")
     else:
         if rows[0][column] != header:
-            remarks.add(f"the header {rows[0][column][:40]!r}", f"'{header}'")
+            deviations.add(f"the header {rows[0][column][:40]!r}", f"'{header}'")
         del rows[0]
     if width > 1:
-        remarks.add("a second column, which was not read", "one column")
+        deviations.add("a second column, which was not read", "one column")
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
         raise UserError(path, f"{len(labels)} labels", expected)
     if (different := len(np.unique(labels))) > LABELS:
         raise UserError(path, f"{different} different labels", "those of the data set")
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
-        remarks.add("labels such as 4.0", "whole numbers")
+        deviations.add("labels such as 4.0", "whole numbers")
     return labels
 
 

@@ -5,6 +5,7 @@
 
 import string
 import tomllib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -38,7 +39,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Layout(Table):
+class SubmissionFormat(Table):
     """The parts of a submission.
 
     `entry_number` is a regular expression that must match the whole entry number.
@@ -90,7 +91,7 @@ class Data(Table):
         return next((path for path in paths if path.is_file()), paths[0])
 
 
-class Limits(Table):
+class StageLimits(Table):
     """The resources that a stage may use; exceeding `remark_seconds` only leaves a remark."""
 
     seconds: PositiveFloat = 300
@@ -111,7 +112,7 @@ class Stage(Table):
     makes: Annotated[list[FileName], Field(min_length=1)]
     trains: bool = False
     show_output: bool = False
-    limits: Limits = Limits()
+    limits: StageLimits = StageLimits()
 
     def used_data(self) -> list[str]:
         """Return the names of the data sets among its words."""
@@ -209,7 +210,7 @@ class Assignment(Table):
     seed: int = 0
     weights: Places = ["included", "fetched", "trained"]
     format_penalty: Share = 0
-    submission: Layout = Layout()
+    submission: SubmissionFormat = SubmissionFormat()
     rules: Rules = Rules()
     data: dict[str, Data]
     stage: Annotated[list[Stage], Field(min_length=1)]
@@ -246,6 +247,19 @@ class Assignment(Table):
 
     def stage_named(self, name: str) -> Stage:
         return next(stage for stage in self.stage if stage.name == name)
+
+    def without_training(self) -> Self:
+        """Return the assignment restricted to weights that come with a submission."""
+        places = [place for place in self.weights if place != "trained"]
+        return self.model_copy(update={"weights": places})
+
+    def with_limits(self, changes: Callable[[Stage], dict[str, Any]]) -> Self:
+        """Return the assignment with other limits: `changes` of a stage are its new values."""
+        stages = [
+            stage.model_copy(update={"limits": stage.limits.model_copy(update=changes(stage))})
+            for stage in self.stage
+        ]
+        return self.model_copy(update={"stage": stages})
 
     def trained_artefacts(self) -> list[str]:
         """Return the names of the artefacts that a submission may include instead of training."""

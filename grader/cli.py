@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from . import HOME, PROGRAM, __version__, metrics
 from .artifacts import (
-    Remarks,
+    Deviations,
     count_numbers,
     read_file,
     read_predictions,
@@ -30,8 +30,10 @@ from .display import results
 from .display.report_page import render
 from .errors import UserError
 from .files import write_whole
-from .sandbox.isolation import Level, best_level, obstacle, supported_level, temporary_folder
+from .sandbox.command import Level
+from .sandbox.isolation import best_level, obstacle, supported_level
 from .sandbox.launcher import landlock_version
+from .sandbox.resources import temporary_folder
 from .shipping import gradescope
 from .shipping.bundle import ROOT, bundle, require_repository
 from .shipping.package import Authors, package
@@ -81,9 +83,9 @@ def score(
         raise UserError(json_path, "the name of a file to read", "another name for the figures")
     true_images = read_truth_images(recon_truth.resolve())
     true_labels = read_truth_labels(truth.resolve())
-    recon_remarks, pred_remarks = Remarks(recon), Remarks(pred)
-    images = read_reconstructions(recon, recon_remarks, len(true_images))
-    labels = read_predictions(pred, pred_remarks, len(true_labels))
+    recon_deviations, pred_deviations = Deviations(recon), Deviations(pred)
+    images = read_reconstructions(recon, recon_deviations, len(true_images))
+    labels = read_predictions(pred, pred_deviations, len(true_labels))
     scores = results.Scores(
         reconstruction=metrics.reconstruction_scores(true_images, images),
         reconstruction_images=len(true_images),
@@ -92,7 +94,7 @@ def score(
         classification_images=len(true_labels),
         parameters=count_numbers(model) if model else None,
         gmm_bytes=len(read_file(gmm, "a pickle")) if gmm else None,
-        remarks=recon_remarks.texts + pred_remarks.texts,
+        remarks=[str(d) for d in (*recon_deviations.found, *pred_deviations.found)],
     )
     if json_path:
         write_json(results.to_json(scores), json_path)
@@ -131,9 +133,7 @@ def run(
             "--trust runs code of your own without one"
         )
     if weights:
-        task = task.model_copy(
-            update={"weights": [place for place in task.weights if place != "trained"]}
-        )
+        task = task.without_training()
     if weights_dir and not weights_dir.is_dir():
         raise UserError(weights_dir, "no such folder", "the folder of fetched weights")
     if not submission.exists():
@@ -185,7 +185,7 @@ def dry_run(
         found = check_rules(opened.folder, files, task.program, task.rules)
         findings = [str(finding) for finding in found]
         included = weights_in(opened.folder, task.trained_artefacts())
-    print(results.plan_text(task, bool(included), opened.remarks + findings))
+    print(results.preview_text(task, bool(included), opened.remarks + findings))
 
 
 def advice(level: Level) -> str:
@@ -275,14 +275,14 @@ def write_package(
     """Make the submission's zip: the code in one file, the report, the entry numbers, the link."""
     require_repository("package")
     task = read_assignment(assignment)
-    layout = task.submission
+    required = task.submission
     for entry in group:
-        if not re.fullmatch(layout.entry_number or ".+", entry, re.ASCII):
+        if not re.fullmatch(required.entry_number or ".+", entry, re.ASCII):
             raise typer.BadParameter(f"--group {entry}; expected an entry number like 2020CSZ1234")
     if len(set(group)) < len(group) or len(group) != len(name):
         raise typer.BadParameter("a --group and a --name for each author, each once")
-    if layout.zip_name and out.name != layout.zip_name:
-        raise typer.BadParameter(f"--out {out}; the course asks for {layout.zip_name}")
+    if required.zip_name and out.name != required.zip_name:
+        raise typer.BadParameter(f"--out {out}; the course asks for {required.zip_name}")
     if model_link is None:
         problem = problem_of_link(ROOT / "model_path.txt")
         model_link = "" if problem else read_lines(ROOT / "model_path.txt")[0]

@@ -11,16 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts import (
-    Remarks,
-    array_names,
-    open_zip,
-    read_array,
-    read_file,
-    read_images,
-    read_truth_images,
-    read_truth_labels,
-)
+from ..artifacts import DATA_SET, Deviations, images_in, labels_in, open_zip, read_file, unit_range
 from ..assignment import Assignment, Data
 from ..errors import UserError
 
@@ -29,7 +20,8 @@ from ..errors import UserError
 class DataSet:
     """A data set of the grader: images on the scale 0..1, and as stored, (N, H, W); labels (N,).
 
-    `order` is the order of the copies: image i of a copy is image `order[i]` here.
+    `order` is the order of the copies: image i of a copy is image `order[i]` here. `label_type`
+    is the type of the labels in the file, `sha256` the file's digest.
     """
 
     name: str
@@ -39,6 +31,7 @@ class DataSet:
     label_type: np.dtype
     order: NDArray[np.int64]
     settings: Data
+    sha256: str
 
     @property
     def side(self) -> tuple[int, int]:
@@ -51,14 +44,6 @@ class DataSet:
         return restored
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int64] | None, np.dtype]:
-    """Read the labels of a data set, if it has any, and the type in which they are stored."""
-    archive = open_zip(path, read_file(path, "a data set"), "a data set")
-    if "labels.npy" not in array_names(archive):
-        return None, np.dtype(np.int64)
-    return read_truth_labels(path), read_array(path, archive, "labels.npy", "labels").dtype
-
-
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
     """Return the paths of an assignment's data sets. Raises UserError if one is missing."""
     paths = {name: part.path(folder) for name, part in assignment.data.items()}
@@ -69,7 +54,7 @@ def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
 
 
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
-    """Read a data set of an assignment from the grader's data folder.
+    """Read a data set of an assignment from the grader's data folder, once.
 
     The order depends on the content too, so it is as secret as the labels. Raises UserError if
     the data set is missing, damaged, or has another number of labels than of images.
@@ -77,14 +62,53 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
     path = settings.path(folder)
     if not path.is_file():
         raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
-    generator = np.random.default_rng([seed, *hashlib.sha256(path.read_bytes()).digest()])
-    images, stored = read_truth_images(path), read_images(path, Remarks(path), side=None)
-    labels, label_type = read_labels(path)
-    count = len(images)
+    content = read_file(path, DATA_SET)
+    digest = hashlib.sha256(content)
+    archive = open_zip(path, content, DATA_SET)
+    stored = images_in(archive, path, Deviations(path), DATA_SET)
+    labels, count = labels_in(archive, path), len(stored)
     if labels is not None and len(labels) != count:
         raise UserError(path, f"{len(labels)} labels for {count} images", "one for each")
-    order = generator.permutation(count) if settings.shuffled else np.arange(count)
-    return DataSet(name, images, stored, labels, label_type, order, settings)
+    generator = np.random.default_rng([seed, *digest.digest()])
+    return DataSet(
+        name,
+        unit_range(path, stored),
+        stored,
+        None if labels is None else labels.astype(np.int64),
+        np.dtype(np.int64) if labels is None else labels.dtype,
+        generator.permutation(count) if settings.shuffled else np.arange(count),
+        settings,
+        digest.hexdigest(),
+    )
+
+
+def read_data_sets(
+    assignment: Assignment, folder: Path, stand_ins: bool
+) -> tuple[dict[str, DataSet], list[str]]:
+    """Read the data sets of an assignment, each by its name, with remarks.
+
+    With `stand_ins`, other data sets replace those that a student does not have: a student has no
+    labelled test set, and the validation set shows what to expect of it.
+    """
+    labelled = {
+        artefact.of for artefact in assignment.artefact.values() if artefact.kind == "labels"
+    }
+    found, remarks = {}, []
+    for name, part in assignment.data.items():
+        if part.stand_in is None or not stand_ins:
+            found[name] = read_data_set(name, part, folder, assignment.seed)
+            continue
+        path, other = part.path(folder), assignment.data[part.stand_in]
+        data = read_data_set(name, part, folder, assignment.seed) if path.is_file() else None
+        if data is None or (name in labelled and data.labels is None):
+            remarks.append(
+                f"{path.name} is not there, or has no labels: {other.path(folder).name} replaces "
+                "it, which says little about unseen images"
+            )
+            part = part.model_copy(update={"file": other.file})
+            data = read_data_set(name, part, folder, assignment.seed)
+        found[name] = data
+    return found, remarks
 
 
 def write_copy(

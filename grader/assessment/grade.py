@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ..assignment import Assignment
+from ..errors import printable
 from ..metrics import Score
 from ..verdicts import Verdict
 
 CENT = Decimal("0.01")
+
+FAILED = "The grader failed here; staff will review it. The submission is not at fault."
 
 
 def rounded(share: float, points: float) -> Decimal:
@@ -102,3 +106,35 @@ class Grade:
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
+
+    def mark(self, name: str) -> Mark:
+        return next(mark for mark in self.marks if mark.name == name)
+
+    def fail(self, problem: str) -> None:
+        """Add an error of the grader's own that ended the assessment."""
+        self.steps.append(failed("grader", problem))
+        self.flags.append(Flag("grader", "an error of the grader's own ended the assessment"))
+
+
+def failed(name: str, problem: str) -> Step:
+    """Return the step in which the grader itself failed."""
+    return Step(name, Verdict.INTERNAL, FAILED, output=problem)
+
+
+def empty_grade(assignment: Assignment, submission: str) -> Grade:
+    """Return the grade of a submission of which nothing was assessed yet."""
+    return Grade(
+        assignment.name,
+        assignment.title,
+        printable(submission),
+        marks=[
+            Mark(
+                metric.name,
+                metric.title,
+                metric.points,
+                message=f"no {metric.artefact} that could be scored",
+            )
+            for metric in assignment.metric
+        ],
+        manual=[(manual.title, manual.points) for manual in assignment.manual],
+    )

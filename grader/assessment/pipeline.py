@@ -1,4 +1,4 @@
-"""The way from a submission to a Grade: unpack -> rules -> stages -> probes -> score."""
+"""The way from a submission to a Grade: unpack -> rules -> stages, each marked -> probes."""
 
 import hashlib
 import sys
@@ -10,22 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from ..artifacts import without_folder
-from ..assignment import Assignment, Data, Metric, Stage
-from ..errors import UserError, printable
-from ..metrics import classification_scores, reconstruction_scores
-from ..sandbox import isolation
-from ..sandbox.isolation import Level, SandboxError
+from ..assignment import Assignment, Stage
+from ..errors import UserError
+from ..sandbox.command import Level, SandboxError
+from ..sandbox.resources import temporary_folder
 from ..submission import rules
 from ..submission.check import check_report
 from ..submission.size import measure_size
 from ..submission.unpacking import carried_files, open_submission
 from ..verdicts import Verdict
-from .copies import read_data_set, read_labels, write_copy
-from .grade import Flag, Grade, Mark, Step
+from .copies import read_data_sets, write_copy
+from .grade import Flag, Grade, Step, empty_grade, failed
+from .marking import give_mark
 from .probes import run_probes
 from .stages import Bench, Settings, limits_of, run_stage
-
-PICTURES = 10  # images shown in a report
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
@@ -70,7 +68,7 @@ def check_size(bench: Bench) -> Step | None:
     return Step("size", Verdict.OK, message)
 
 
-def check_rules(bench: Bench) -> Step:
+def check_code(bench: Bench) -> Step:
     """Check the code. Forbidden code ends the assessment, unless it is the user's own."""
     home, grade = bench.submission.folder, bench.grade
     kept, left_out = carried_files(home, set(bench.assignment.artefact))
@@ -97,46 +95,12 @@ def check_rules(bench: Bench) -> Step:
     return Step("rules", Verdict.FORBIDDEN, "; ".join(forbidden[:5]))
 
 
-def score(bench: Bench, metric: Metric) -> Mark:
-    """Return the marks for one metric."""
-    mark = Mark(metric.name, metric.title, metric.points)
-    artefact = bench.assignment.artefact[metric.artefact]
-    assert artefact.of is not None
-    data = bench.data[artefact.of]
-    if metric.artefact not in bench.answers:
-        mark.message = f"no {metric.artefact} that could be scored"
-        return mark
-    answers, pictures = bench.answers[metric.artefact], bench.grade.pictures
-    if artefact.kind == "images":
-        scores = reconstruction_scores(data.images, answers, metric.parts)
-        total = scores.pop("reconstruction")
-        pictures.originals, pictures.reconstructions = data.images[:PICTURES], answers[:PICTURES]
-    else:
-        if data.labels is None:
-            mark.message = f"the data set '{data.name}' has no labels to compare with"
-            return mark
-        scores = classification_scores(data.labels, answers, metric.parts)
-        total = scores.pop("classification")
-        pictures.classes, pictures.confusion = confusion(data.labels, answers)
-    mark.value, mark.parts = total.value, {name: scores[name] for name in metric.parts}
-    deviates = any(text.startswith(f"{metric.artefact}:") for text in bench.grade.remarks)
-    mark.penalty = bench.assignment.format_penalty if deviates else 0.0
-    return mark
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Return all classes, and how often each true class (row) was predicted as each (column)."""
-    classes = np.union1d(truth, predicted)
-    rows, columns = np.searchsorted(classes, truth), np.searchsorted(classes, predicted)
-    table = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(table, (rows, columns), 1)
-    return [int(label) for label in classes], table
-
-
-def stopped(stage: Stage, error: SandboxError) -> Step:
-    """Return the step of a stage that this machine could not run."""
-    message = "the grader could not run this stage; the submission is not at fault"
-    return Step(stage.name, Verdict.INTERNAL, message, output=str(error))
+def mark_new(bench: Bench, stage: Stage) -> None:
+    """Give marks for what a stage made."""
+    marks = bench.grade.marks
+    for number, metric in enumerate(bench.assignment.metric):
+        if metric.artefact in stage.makes:
+            marks[number] = give_mark(bench, metric)
 
 
 def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
@@ -161,8 +125,8 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
             try:
                 step = run_stage(bench, stage)
             except SandboxError as error:
-                step = stopped(stage, error)
-            bench.grade.marks = [score(bench, metric) for metric in bench.assignment.metric]
+                step = failed(stage.name, str(error))
+            mark_new(bench, stage)
             done(step)
         size = check_size(bench) if stage.trains else None
         if size is not None and done(size).verdict is Verdict.FORBIDDEN:
@@ -178,34 +142,9 @@ def record(bench: Bench) -> dict:
         "python": sys.version.split()[0],
         "packages": rules.versions(assignment.rules.allowed),
         "assignment": hashlib.sha256(assignment.model_dump_json().encode()).hexdigest(),
-        "data": {
-            name: hashlib.sha256(data.settings.path(settings.data_folder).read_bytes()).hexdigest()
-            for name, data in bench.data.items()
-        },
+        "data": {name: data.sha256 for name, data in bench.data.items()},
         "limits": {stage.name: asdict(limits_of(stage)) for stage in assignment.stage},
     }
-
-
-def with_stand_ins(assignment: Assignment, settings: Settings, grade: Grade) -> dict[str, Data]:
-    """Return the settings of the data sets, with stand-ins for those that a student does not have.
-
-    A student has no test set; the stand-in shows what to expect of it.
-    """
-    labelled = {a.of for a in assignment.artefact.values() if a.kind == "labels"}
-    found = {}
-    for name, part in assignment.data.items():
-        path = part.path(settings.data_folder)
-        missing = not path.is_file() or (name in labelled and read_labels(path)[0] is None)
-        if missing and part.stand_in and settings.level is Level.TRUSTED:
-            other = assignment.data[part.stand_in]
-            name_of_other = other.path(settings.data_folder).name
-            grade.remarks.append(
-                f"{path.name} is not there, or has no labels: {name_of_other} replaces it, "
-                "which says little about unseen images"
-            )
-            part = part.model_copy(update={"file": other.file})
-        found[name] = part
-    return found
 
 
 def assess(
@@ -215,20 +154,17 @@ def assess(
 
     Raises UserError if the grader's own data is missing or damaged.
     """
-    grade = Grade(assignment.name, assignment.title, printable(path.name))
-    grade.manual = [(manual.title, manual.points) for manual in assignment.manual]
+    grade = empty_grade(assignment, path.name)
     generator = np.random.default_rng(assignment.seed)
-    data = {
-        name: read_data_set(name, part, settings.data_folder, assignment.seed)
-        for name, part in with_stand_ins(assignment, settings, grade).items()
-    }
+    trusted = settings.level is Level.TRUSTED
+    data, grade.remarks = read_data_sets(assignment, settings.data_folder, stand_ins=trusted)
 
     def done(step: Step) -> Step:
         grade.steps.append(step)
         progress(grade)
         return step
 
-    with isolation.temporary_folder() as scratch:
+    with temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}
         for name, copy in copies.items():
@@ -238,7 +174,6 @@ def assess(
             submission = open_submission(path, assignment, scratch / "submission")
         except UserError as error:
             done(Step("unpack", Verdict.WRONG_FORMAT, without_folder(error, path.parent)))
-            grade.marks = [Mark(m.name, m.title, m.points) for m in assignment.metric]
             return grade
         bench = Bench(assignment, settings, submission, scratch, data, copies, grade)
         grade.sha256, grade.members = submission.sha256, submission.contents.members
@@ -248,13 +183,10 @@ def assess(
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
         try:
-            if done(check_rules(bench)).verdict is Verdict.OK:
+            if done(check_code(bench)).verdict is Verdict.OK:
                 run_stages(bench, done)
                 done(run_probes(bench))
         except Exception:  # a student gets a result whatever a submission breaks
-            message = "the grader failed here; please review by hand"
-            done(Step("grader", Verdict.INTERNAL, message, output=traceback.format_exc()))
-            grade.flags.append(Flag("grader", "an error of the grader's own ended the assessment"))
-        grade.marks = [score(bench, metric) for metric in assignment.metric]
-        progress(grade)
+            grade.fail(traceback.format_exc())
+            progress(grade)
     return grade

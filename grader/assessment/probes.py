@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts import Remarks, open_zip, read_file
-from ..assignment import Assignment, Probe
+from ..artifacts import Deviations, open_zip, read_file
+from ..assignment import Probe
 from ..errors import UserError
-from ..metrics import classification_scores, reconstruction_scores, ssim
-from ..sandbox.isolation import SandboxError
+from ..metrics import ssim
+from ..sandbox.command import SandboxError
 from ..verdicts import Verdict
 from .copies import DataSet, write_copy
 from .grade import Flag, Step
+from .marking import score_answers
 from .stages import Bench, collect, read_answers, stage_run
 
 SAME = 0.01  # grey levels on the scale 0..1: two runs of a program may differ by as much
@@ -33,7 +34,7 @@ def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) ->
             return None
         path = made[probe.artefact]
         try:
-            return read_answers(artefact, path, bench.data[artefact.of], Remarks(path))
+            return read_answers(artefact, path, bench.data[artefact.of], Deviations(path))
         except UserError:
             return None
 
@@ -95,7 +96,7 @@ def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | No
     answers = ask(bench, probe, scratch, {}, given)
     if answers is None:
         return None
-    changed = changed_share(data.restore(answers), bench.answers[probe.artefact])
+    changed = changed_share(data.restore(answers), bench.answers[probe.artefact].values)
     if changed >= probe.limit:
         return None
     return f"answers the same for {1 - changed:.0%} of the images when all weights are 0"
@@ -110,7 +111,7 @@ def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | Non
     answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
     if answers is None:
         return "gives no answers when the images come in another order"
-    changed = changed_share(answers, bench.answers[probe.artefact][other])
+    changed = changed_share(answers, bench.answers[probe.artefact].values[other])
     if 1 - changed >= probe.limit:
         return None
     return f"answers otherwise for {changed:.1%} of the images when their order is another"
@@ -131,22 +132,13 @@ def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | N
     answers = ask(bench, probe, scratch, {}, given)
     if answers is None:
         return "gives no answers with retrained weights"
-    before, after = (
-        score_of(bench.assignment, probe, data, kept)
-        for kept in (bench.answers[probe.artefact], data.restore(answers))
-    )
+    metric = next(m for m in bench.assignment.metric if m.artefact == probe.artefact)
+    before = bench.grade.mark(metric.name).value or 0.0
+    artefact = bench.assignment.artefact[probe.artefact]
+    after = score_answers(metric, artefact, data, data.restore(answers))["total"].value
     if before - after <= probe.limit:
         return None
     return f"scores {before:.3f} with its weights, and {after:.3f} with retrained weights"
-
-
-def score_of(assignment: Assignment, probe: Probe, data: DataSet, answers: np.ndarray) -> float:
-    """Return the weighted score of the answers, as the assignment combines it."""
-    metric = next(m for m in assignment.metric if m.artefact == probe.artefact)
-    if assignment.artefact[probe.artefact].kind == "images":
-        return reconstruction_scores(data.images, answers, metric.parts)["reconstruction"].value
-    assert data.labels is not None
-    return classification_scores(data.labels, answers, metric.parts)["classification"].value
 
 
 KINDS = {"noise": noise, "damage": damage, "order": order, "retrain": retrain}

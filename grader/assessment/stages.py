@@ -17,7 +17,8 @@ import numpy as np
 from ..artifacts import (
     NAME_SIZE,
     NAMES,
-    Remarks,
+    Deviation,
+    Deviations,
     read_file,
     read_predictions,
     read_reconstructions,
@@ -26,7 +27,8 @@ from ..artifacts import (
 from ..assignment import Artefact, Assignment, Stage
 from ..errors import UserError, printable
 from ..sandbox import isolation
-from ..sandbox.isolation import Command, Level, Limits, interpreter
+from ..sandbox.command import Command, Level, Limits, interpreter
+from ..sandbox.resources import temporary_folder
 from ..submission import rules
 from ..submission.unpacking import Submission, carried_files
 from ..verdicts import Verdict
@@ -48,12 +50,19 @@ class Settings:
     retrain: bool = False
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What an artefact says about each image, (N, ...), in the order of the data set."""
+
+    values: np.ndarray
+    deviations: list[Deviation]
+
+
 @dataclass
 class Bench:
     """What the steps of one assessment share.
 
-    `made` has the artefacts so far. `answers` has the content of those that are scored, in the
-    order of the data set.
+    `made` has the artefacts so far, and `answers` the content of those that are scored.
     """
 
     assignment: Assignment
@@ -64,7 +73,7 @@ class Bench:
     copies: dict[str, Path]
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
-    answers: dict[str, np.ndarray] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
     program_seconds: float = 0.0  # for which the submission has run so far
 
 
@@ -137,7 +146,7 @@ def stage_run(
     bench: Bench, stage: Stage, copies: dict[str, Path], given: dict[str, Path]
 ) -> Iterator[tuple[Step, Path]]:
     """Run a stage on these copies and artefacts; yield its step and the folder it leaves behind."""
-    with isolation.temporary_folder() as scratch:
+    with temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
         folder.mkdir()
@@ -196,27 +205,30 @@ def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
     return printable(f"the stage wrote {', '.join(names)}" if names else "the stage wrote no file")
 
 
-def read_answers(artefact: Artefact, path: Path, data: DataSet, remarks: Remarks) -> np.ndarray:
+def read_answers(
+    artefact: Artefact, path: Path, data: DataSet, deviations: Deviations
+) -> np.ndarray:
     """Return what an artefact says about each image of the copy. Raises UserError."""
     if artefact.kind == "images":
-        return read_reconstructions(path, remarks, len(data.images), data.side)
+        return read_reconstructions(path, deviations, len(data.images), data.side)
     assert artefact.column is not None
-    return read_predictions(path, remarks, len(data.images), artefact.column)
+    return read_predictions(path, deviations, len(data.images), artefact.column)
 
 
 def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
-    """Read the artefacts that are scored; errors become the step's message, deviations remarks."""
+    """Read the artefacts that are scored; an error becomes the step's message."""
     for name, path in made.items():
         artefact = bench.assignment.artefact[name]
         if artefact.of is None:
             continue
-        data, remarks = bench.data[artefact.of], Remarks(path)
+        data, deviations = bench.data[artefact.of], Deviations(Path(name))
         try:
-            bench.answers[name] = data.restore(read_answers(artefact, path, data, remarks))
+            values = data.restore(read_answers(artefact, path, data, deviations))
+            bench.answers[name] = Answers(values, deviations.found)
         except UserError as error:
             step.verdict = Verdict.WRONG_FORMAT
             step.message = without_folder(error, path.parent)
-        bench.grade.remarks += [text.replace(f"{path.parent}/", "") for text in remarks.texts]
+        bench.grade.remarks += map(str, deviations.found)
 
 
 def run_stage(bench: Bench, stage: Stage) -> Step:

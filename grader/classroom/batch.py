@@ -16,7 +16,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 
-from ..assessment.grade import Flag, Grade, Mark, Step
+from ..assessment.grade import Grade, empty_grade
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
 from ..assignment import Assignment, read_assignment
@@ -25,7 +25,8 @@ from ..display.results import to_gradescope
 from ..errors import UserError
 from ..files import write_whole
 from ..sandbox import isolation
-from ..sandbox.isolation import Level
+from ..sandbox.command import Level
+from ..sandbox.resources import lock
 from ..verdicts import Verdict
 from .runs import RESULTS, Entry, Plan, Run, find_submissions, keys
 
@@ -51,13 +52,9 @@ class Job:
         return f"grader {self.home.parent}"
 
 
-def one_processor_each(task: Assignment) -> Assignment:
+def with_one_cpu(task: Assignment) -> Assignment:
     """Return the assignment with stages that run on one core."""
-    stages = []
-    for stage in task.stage:
-        limits = stage.limits.model_copy(update={"cpus": 1})
-        stages.append(stage.model_copy(update={"limits": limits}))
-    return task.model_copy(update={"stage": stages})
+    return task.with_limits(lambda _: {"cpus": 1})
 
 
 def most_jobs(task: Assignment) -> int:
@@ -68,13 +65,13 @@ def most_jobs(task: Assignment) -> int:
 
 
 @contextlib.contextmanager
-def processor_of_its_own() -> Iterator[None]:
+def reserved_cpu() -> Iterator[None]:
     """Pin this thread to a core that no other job of this user has, unless none is free."""
     before = os.sched_getaffinity(0)
     folder = Path(tempfile.gettempdir(), f"vae-grader-processors-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     for processor in sorted(before):
-        held = isolation.lock(folder / str(processor), os.O_CREAT | os.O_RDWR)
+        held = lock(folder / str(processor), os.O_CREAT | os.O_RDWR)
         if held is not None:
             try:
                 os.sched_setaffinity(0, {processor})
@@ -88,11 +85,8 @@ def processor_of_its_own() -> Iterator[None]:
 
 def failure(job: Job, problem: str) -> Grade:
     """Return the grade of a submission on which the grader failed; the next run grades it again."""
-    grade = Grade(job.task.name, job.task.title, job.entry.id)
-    message = "the grader failed here; please review by hand"
-    grade.steps = [Step("grader", Verdict.INTERNAL, message, output=problem)]
-    grade.marks = [Mark(metric.name, metric.title, metric.points) for metric in job.task.metric]
-    grade.flags = [Flag("grader", "an error of the grader's own ended the assessment")]
+    grade = empty_grade(job.task, job.entry.id)
+    grade.fail(problem)
     return grade
 
 
@@ -105,7 +99,7 @@ def grade_job(job: Job) -> None:
 
     tell("unpack")
     try:
-        with processor_of_its_own():
+        with reserved_cpu():
             grade = assess(
                 job.entry.path, job.task, job.settings, lambda g: tell(f"after {g.steps[-1].name}")
             )
@@ -166,8 +160,7 @@ def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, st
     """Return the assignment, the submissions, and the key that each result should have."""
     task = read_assignment(plan.assignment)
     if plan.weights:
-        places = [place for place in task.weights if place != "trained"]
-        task = task.model_copy(update={"weights": places})
+        task = task.without_training()
     entries = find_submissions(plan.submissions)
     return task, entries, keys(entries, task, plan, run)
 
@@ -180,10 +173,10 @@ def grade_class(
     `watch` is called with ids and stages.
     """
     task, entries, wanted = prepare(plan, run)
-    task = one_processor_each(task)
+    task = with_one_cpu(task)
     # The zips of a class have different names.
-    layout = task.submission.model_copy(update={"zip_name": None})
-    task = task.model_copy(update={"submission": layout})
+    required = task.submission.model_copy(update={"zip_name": None})
+    task = task.model_copy(update={"submission": required})
     level = isolation.best_level()
     todo = waiting(entries, wanted, run)
     for entry in todo:

@@ -17,7 +17,7 @@ from ..display.results import PASSING, differences
 from ..errors import UserError
 from ..files import write_whole
 from ..sandbox import isolation
-from ..sandbox.isolation import Level
+from ..sandbox.command import Level
 from .lateness import read_extensions
 from .runs import Plan, Run, find_submissions
 

@@ -20,7 +20,7 @@ import gdown
 from ..assignment import Assignment
 from ..errors import UserError, printable
 from ..files import write_whole
-from ..sandbox.isolation import temporary_folder
+from ..sandbox.resources import temporary_folder
 from ..submission.contents import problem_of_link, read_lines
 from ..submission.unpacking import open_submission, unpack
 from .runs import Entry, Run, hash_submission

@@ -30,7 +30,7 @@ from ..assessment.copies import data_files
 from ..assignment import Assignment
 from ..errors import UserError, printable
 from ..files import write_whole
-from ..sandbox.isolation import lock
+from ..sandbox.resources import lock
 from .lateness import read_time
 
 METADATA = "submission_metadata.yml"

@@ -14,7 +14,7 @@ from ..assignment import Assignment
 from ..display.report_page import ENVIRONMENT
 from ..errors import UserError
 from ..files import write_whole
-from ..sandbox.isolation import temporary_folder
+from ..sandbox.resources import temporary_folder
 from ..submission.unpacking import open_submission
 from .runs import Entry
 

@@ -241,7 +241,7 @@ def summary_text(grade: Grade) -> str:
     return "\n".join(lines)
 
 
-def plan_text(task: Assignment, included: bool, remarks: list[str]) -> str:
+def preview_text(task: Assignment, included: bool, remarks: list[str]) -> str:
     """Describe what an assignment would do with a submission that leaves these remarks."""
     lines = [f"{task.title} ({task.name})"]
     for name, data in task.data.items():

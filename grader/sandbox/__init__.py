@@ -1,5 +1,6 @@
 """Run one untrusted command under limits. This room knows nothing about assignments.
 
-Import from outside: `isolation` (levels, limits, `run`) and `launcher`, the program between the
-grader and the command.
+Import from outside: `command` (what is run, levels, limits), `isolation` (`run`, the best level),
+`resources` (temporary folders, locks) and `launcher`, the program between the grader and the
+command.
 """

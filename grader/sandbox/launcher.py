@@ -1,11 +1,11 @@
 """A program that starts one command under limits and ends only when all its processes are dead.
 
-    python -I -S launcher.py REPORT_FD PLAN
+    python -I -S launcher.py PIPE_FD INSTRUCTIONS
 
-PLAN is the JSON of what `isolation.plan` returns. This file is a separate program between the
-grader and the command, so that no process outlives either: the kernel signals it when the grader
-dies, and gives it every process whose parent has died. It stays outside the sandbox, as the
-grader's own user.
+INSTRUCTIONS is the JSON of what `isolation.instructions` returns. This file is a separate program
+between the grader and the command, so that no process outlives either: the kernel signals it when
+the grader dies, and gives it every process whose parent has died. It stays outside the sandbox, as
+the grader's own user.
 
 At the level `confined`, which has no namespaces, it confines the command itself after switching to
 another user: with Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and with
@@ -141,35 +141,35 @@ def restrict_calls() -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program)
 
 
-def say(report: int, **facts: Any) -> None:
+def say(pipe: int, **facts: Any) -> None:
     """Write one line of JSON to the grader."""
-    os.write(report, json.dumps(facts).encode() + b"\n")
+    os.write(pipe, json.dumps(facts).encode() + b"\n")
 
 
-def become(plan: dict[str, Any], report: int) -> NoReturn:
+def become(instructions: dict[str, Any], pipe: int) -> NoReturn:
     """Turn this process into the command."""
     try:
-        for group in plan["control_groups"]:
+        for group in instructions["control_groups"]:
             Path(group, "cgroup.procs").write_text("0")
-        os.sched_setaffinity(0, plan["cpus"])
-        for name, value in plan["limits"].items():
+        os.sched_setaffinity(0, instructions["cpus"])
+        for name, value in instructions["limits"].items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
-        if plan["uid"] is not None:
+        if instructions["uid"] is not None:
             os.setgroups([])
-            os.setresgid(plan["uid"], plan["uid"], plan["uid"])
-            os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+            os.setresgid(instructions["uid"], instructions["uid"], instructions["uid"])
+            os.setresuid(instructions["uid"], instructions["uid"], instructions["uid"])
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         os.umask(0o022)
-        os.chdir(plan["folder"])
-        if plan["confine"]:
-            if plan["landlock"]:
-                restrict_files(plan["readable"], plan["writable"])
+        os.chdir(instructions["folder"])
+        if instructions["confine"]:
+            if instructions["landlock"]:
+                restrict_files(instructions["readable"], instructions["writable"])
             restrict_calls()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(plan["words"][0], plan["words"], plan["environment"])
+        os.execve(instructions["words"][0], instructions["words"], instructions["environment"])
     except OSError as error:
-        say(report, failure=str(error))
+        say(pipe, failure=str(error))
     finally:
         os._exit(1)
 
@@ -217,20 +217,22 @@ def kill_all(uid: int | None) -> None:
 
 
 def main() -> None:
-    report, plan = int(sys.argv[1]), json.loads(sys.argv[2])
+    pipe, instructions = int(sys.argv[1]), json.loads(sys.argv[2])
     signals = {signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    os.set_inheritable(report, plan["namespaces"])  # bubblewrap reports the command's start there
-    if plan["uid"] is not None:
-        kill_user(plan["uid"])
-    if os.getppid() != plan["parent"]:
+    os.set_inheritable(
+        pipe, instructions["namespaces"]
+    )  # bubblewrap reports the command's start there
+    if instructions["uid"] is not None:
+        kill_user(instructions["uid"])
+    if os.getppid() != instructions["parent"]:
         return
     child = os.fork()
     if child == 0:
         os.setsid()
-        become(plan, report)
+        become(instructions, pipe)
     code = None
     while code is None and signal.sigwait(signals) == signal.SIGCHLD:
         while code is None:
@@ -242,9 +244,9 @@ def main() -> None:
                 code = os.waitstatus_to_exitcode(status)
             elif pid == 0:
                 break
-    kill_all(plan["uid"])
+    kill_all(instructions["uid"])
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    say(report, code=code, cpu_seconds=usage.ru_utime + usage.ru_stime)
+    say(pipe, code=code, cpu_seconds=usage.ru_utime + usage.ru_stime)
 
 
 if __name__ == "__main__":

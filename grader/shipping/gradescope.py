@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import HOME
 from ..assessment.copies import data_files
-from ..assessment.grade import Grade, rounded
+from ..assessment.grade import FAILED, Grade, rounded
 from ..assessment.pipeline import assess, weights_in
 from ..assessment.stages import Settings
 from ..assignment import FOLDER, Assignment, read_assignment
@@ -27,7 +27,9 @@ from ..classroom.runs import Entry
 from ..display import results
 from ..errors import UserError
 from ..files import write_whole, zipped
-from ..sandbox.isolation import Level, best_level, temporary_folder
+from ..sandbox.command import Level
+from ..sandbox.isolation import best_level
+from ..sandbox.resources import temporary_folder
 from ..submission.unpacking import open_submission
 
 TEMPLATES = HOME / "templates"
@@ -141,16 +143,11 @@ def for_gradescope(task: Assignment) -> Assignment:
     """
     minutes = task.gradescope.training_minutes
     if minutes is None:
-        places = [place for place in task.weights if place != "trained"]
-        return task.model_copy(update={"weights": places})
-    stages = []
-    for stage in task.stage:
-        limits = stage.limits
-        if stage.trains:
-            seconds = min(limits.seconds, 60 * minutes)
-            limits = limits.model_copy(update={"seconds": seconds})
-        stages.append(stage.model_copy(update={"limits": limits}))
-    return task.model_copy(update={"stage": stages})
+        return task.without_training()
+    most = 60 * minutes
+    return task.with_limits(
+        lambda stage: {"seconds": min(stage.limits.seconds, most)} if stage.trains else {}
+    )
 
 
 def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
@@ -211,7 +208,6 @@ def grade_upload(root: Path) -> None:
         final["extra_data"]["fetched"] = record
         write_results(final, root)
     except Exception:  # whatever fails, the student must read that it was not their fault
-        text = "The grader failed here; staff will review it. Your submission is not at fault."
         extra = {"error": traceback.format_exc()}
-        write_results(partial | {"output": text, "extra_data": extra}, root)
+        write_results(partial | {"output": FAILED, "extra_data": extra}, root)
     os.sync()

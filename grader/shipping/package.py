@@ -11,7 +11,7 @@ from pathlib import Path
 from ..assignment import Assignment
 from ..errors import UserError
 from ..files import zipped
-from ..sandbox.isolation import temporary_folder
+from ..sandbox.resources import temporary_folder
 from .bundle import ROOT, bundle
 
 TRAIN, VAL = "train", "val"  # data sets of the assignment

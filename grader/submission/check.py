@@ -1,13 +1,15 @@
 """Check before an upload whether a zip keeps every rule, without running any of its code."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..artifacts import without_folder
-from ..assignment import Assignment, Layout
+from ..assignment import Assignment, SubmissionFormat
 from ..errors import UserError
-from ..sandbox.isolation import Level, temporary_folder
+from ..sandbox.command import Level
+from ..sandbox.resources import temporary_folder
 from . import rules
 from .contents import Check, Contents, problem_of_link
 from .pdf import read_pdf
@@ -26,17 +28,17 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     If `path` is the file with the link to the weights, check only the link. Raises UserError if
     nothing is there.
     """
-    layout = assignment.submission
+    required = assignment.submission
     if not path.exists():
         raise UserError(path, "no such file or folder", "a submission's zip")
-    if path.name == layout.link_file:
+    if path.name == required.link_file:
         problem = problem_of_link(path)
         return [Check(f"{path.name} begins with a link", problem is None, problem or "")]
     if path.is_dir():
         reason = "this is a folder, not a zip"
         checks = [Check(rule, None, reason) for rule in ZIP_RULES]
     else:
-        checks = list(check_zip(path, layout, set(assignment.artefact)))
+        checks = check_zip(path, required, set(assignment.artefact))
     with temporary_folder() as folder:
         try:
             submission = open_submission(path.absolute(), assignment, folder)
@@ -47,57 +49,83 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
             ]
         checks.append(Check("it unpacks", True))
         checks += submission.contents.checks
-        checks += check_report(submission.contents, layout, Level.TRUSTED)
+        checks += check_report(submission.contents, required, Level.TRUSTED)
         checks += check_weights(submission, assignment)
         checks += check_code(submission, assignment)
     return checks
 
 
-ZIP_RULES = (
-    "the zip has the right name",
-    "the zip is not too large",
-    "the zip contains one folder and nothing else",
-    "it contains no files left by a system or a tool",
-    "it contains no unexpected files",
-)
+@dataclass(frozen=True)
+class Zip:
+    """A submission's zip: the names of its files, and what the assignment says about it.
+
+    `left` are files that a system or a tool left; they are not among `files`.
+    """
+
+    path: Path
+    required: SubmissionFormat
+    artefacts: set[str]
+    files: list[PurePosixPath]
+    left: list[PurePosixPath]
 
 
-def check_zip(path: Path, layout: Layout, artefacts: set[str]) -> Iterator[Check]:
-    """Check the rules about the zip itself."""
-
-    def verdict(problem: str | None) -> Check:
-        return Check(next(names), problem is None, problem or "")
-
-    names = iter(ZIP_RULES)
-    other = layout.zip_name is not None and path.name != layout.zip_name
-    yield verdict(f"it is called {path.name}; rename it to {layout.zip_name}" if other else None)
-    size = path.stat().st_size / 2**20
-    large = f"{size:.0f} MiB, and {layout.zip_mib:g} are allowed: leave out weights and data"
-    yield verdict(large if size > layout.zip_mib else None)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    except Exception as error:  # a damaged directory can fail in many ways
-        yield verdict(f"no sound zip archive ({error}); make the zip again")
-        return
-    # Some Windows tools write backslashes; the rule `it unpacks` reports them.
-    paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
-    left = [path for path in paths if ignored(path)]
-    paths = [path for path in paths if not ignored(path)]
-    folders = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
-    loose = sorted(str(path) for path in paths if len(path.parts) == 1)
-    yield verdict(problem_of_folders(folders, loose))
-    yield verdict(f"remove {listed(left)}" if left else None)
-    extra = [path for path in paths if not asked_for(path, layout, artefacts)]
-    yield verdict("; ".join(describe(path) for path in extra[:SHOWN]) or None)
+def wrong_name(archive: Zip) -> str | None:
+    wanted = archive.required.zip_name
+    if wanted is None or archive.path.name == wanted:
+        return None
+    return f"it is called {archive.path.name}; rename it to {wanted}"
 
 
-def problem_of_folders(folders: list[str], loose: list[str]) -> str | None:
+def too_large(archive: Zip) -> str | None:
+    size, most = archive.path.stat().st_size / 2**20, archive.required.zip_mib
+    if size <= most:
+        return None
+    return f"{size:.0f} MiB, and {most:g} are allowed: leave out weights and data"
+
+
+def several_folders(archive: Zip) -> str | None:
+    folders = sorted({path.parts[0] for path in archive.files if len(path.parts) > 1})
+    loose = sorted(str(path) for path in archive.files if len(path.parts) == 1)
     if not folders:
         return "no folder in it: put all files into one, and zip that"
     if len(folders) > 1:
         return f"{len(folders)} folders ({listed(folders)}): put all files into one"
     return f"outside the folder: {listed(loose)}; move it inside" if loose else None
+
+
+def left_files(archive: Zip) -> str | None:
+    return f"remove {listed(archive.left)}" if archive.left else None
+
+
+def unexpected_files(archive: Zip) -> str | None:
+    extra = [path for path in archive.files if not asked_for(path, archive)]
+    return "; ".join(describe(path) for path in extra[:SHOWN]) or None
+
+
+# Each function returns what is wrong, or None.
+ZIP_RULES: dict[str, Callable[[Zip], str | None]] = {
+    "the zip has the right name": wrong_name,
+    "the zip is not too large": too_large,
+    "the zip contains one folder and nothing else": several_folders,
+    "it contains no files left by a system or a tool": left_files,
+    "it contains no unexpected files": unexpected_files,
+}
+
+
+def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> list[Check]:
+    """Check the rules about the zip itself."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except Exception as error:  # a damaged directory can fail in many ways
+        return [Check("the zip can be opened", False, f"{error}; make the zip again")]
+    # Some Windows tools write backslashes; the rule `it unpacks` reports them.
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    files = [path for path in paths if not ignored(path)]
+    left = [path for path in paths if ignored(path)]
+    content = Zip(path, required, artefacts, files, left)
+    problems = {rule: problem(content) for rule, problem in ZIP_RULES.items()}
+    return [Check(rule, problem is None, problem or "") for rule, problem in problems.items()]
 
 
 def listed(names: Iterable[object], between: str = ", ") -> str:
@@ -107,9 +135,9 @@ def listed(names: Iterable[object], between: str = ", ") -> str:
     return between.join(kept[:SHOWN]) + more
 
 
-def asked_for(path: PurePosixPath, layout: Layout, artefacts: set[str]) -> bool:
+def asked_for(path: PurePosixPath, archive: Zip) -> bool:
     """Check whether a file may be part of a submission."""
-    named = path.name in layout.files or path.name in artefacts
+    named = path.name in archive.required.files or path.name in archive.artefacts
     return named or path.suffix.lower() in (".py", ".pdf")
 
 
@@ -122,7 +150,7 @@ def describe(path: PurePosixPath) -> str:
     return f"{path.name} is not part of the submission: remove it"
 
 
-def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check]:
+def check_report(contents: Contents, required: SubmissionFormat, level: Level) -> list[Check]:
     """Check whether the report can be read, is short enough, and begins as it should."""
     if contents.report is None:
         return []
@@ -132,7 +160,7 @@ def check_report(contents: Contents, layout: Layout, level: Level) -> list[Check
         message = without_folder(error, contents.report.parent)
         return [Check("the report can be read", False, message)]
     checks = [Check("the report can be read", True)]
-    most = layout.report_pages
+    most = required.report_pages
     if most is not None:
         problem = f"{contents.report.name} has {pages} pages; {most} are allowed"
         long = pages > most

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..artifacts import read_file
-from ..assignment import Layout
+from ..assignment import SubmissionFormat
 from ..errors import UserError, printable
 
 TEXT_SIZE = 64 << 10
@@ -93,20 +93,20 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
         yield f"{path.name} is empty; expected an entry number on each line"
 
 
-def check_layout(home: Path, layout: Layout) -> Contents:
+def check_contents(home: Path, required: SubmissionFormat) -> Contents:
     """Check the folder `home` against the rules on its files."""
     contents = Contents()
-    for name in layout.files:
+    for name in required.files:
         missing = None if (home / name).is_file() else f"{name} is missing"
         contents.ask(f"{name} is there", missing)
-    if layout.link_file and (home / layout.link_file).is_file():
-        problem = problem_of_link(home / layout.link_file)
-        contents.ask(f"{layout.link_file} begins with a link", problem)
-    if layout.group_file and (home / layout.group_file).is_file():
-        path, pattern = home / layout.group_file, layout.entry_number or ".+"
+    if required.link_file and (home / required.link_file).is_file():
+        problem = problem_of_link(home / required.link_file)
+        contents.ask(f"{required.link_file} begins with a link", problem)
+    if required.group_file and (home / required.group_file).is_file():
+        path, pattern = home / required.group_file, required.entry_number or ".+"
         problems = list(problems_of_group(path, pattern, contents.members))
         contents.ask(f"{path.name} has an entry number on each line", "; ".join(problems) or None)
-    if layout.report:
+    if required.report:
         check_report_name(home, contents)
     return contents
 

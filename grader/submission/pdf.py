@@ -10,7 +10,8 @@ from pathlib import Path
 from ..artifacts import read_file
 from ..errors import UserError
 from ..sandbox import isolation
-from ..sandbox.isolation import Command, Level, Limits, interpreter
+from ..sandbox.command import Command, Level, Limits, interpreter
+from ..sandbox.resources import temporary_folder
 from ..verdicts import Verdict
 
 LIMITS = Limits(seconds=20, memory=1 << 30, disk=1 << 20, files=10, processes=16, cpus=1)
@@ -31,7 +32,7 @@ def read_pdf(path: Path, level: Level) -> tuple[int, str]:
     content = read_file(path, expected, LARGEST)
     if not content.startswith(b"%PDF-"):
         raise UserError(path, "no PDF", expected)
-    with isolation.temporary_folder() as scratch:
+    with temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
         folder.mkdir()

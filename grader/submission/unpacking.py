@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ..assignment import Assignment
 from ..errors import UserError
-from .contents import Contents, check_layout
+from .contents import Contents, check_contents
 
 MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked
@@ -170,17 +170,17 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     Raises UserError if there is nothing that could be run.
     """
     remarks: list[str] = []
-    layout = assignment.submission
+    required = assignment.submission
     if path.is_dir():
         copy_folder(path, destination)
     elif path.is_file():
-        if layout.zip_name and path.name != layout.zip_name:
-            remarks.append(f"the zip is called {path.name}; expected {layout.zip_name}")
+        if required.zip_name and path.name != required.zip_name:
+            remarks.append(f"the zip is called {path.name}; expected {required.zip_name}")
         unpack(path, destination)
     else:
         raise UserError(path, "no such file or folder", "a submission's zip or folder")
     home = find_program(path, destination, assignment.program, remarks)
-    contents = check_layout(home, layout)
+    contents = check_contents(home, required)
     remarks += [check.message for check in contents.checks if check.passed is False]
     return Submission(path.name, home, digest(destination), contents, remarks)
 

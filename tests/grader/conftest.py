@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader.assignment import Assignment, Limits, read_assignment
+from grader.assignment import Assignment, StageLimits, read_assignment
 from grader.sandbox import isolation
-from grader.sandbox.isolation import Level
+from grader.sandbox.command import Level
 from tests.conftest import shapes
 
 A3_FILES = {"train": 120, "val": 15, "test_recon": 10, "test": 60}
@@ -26,7 +26,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def a3() -> Assignment:
     """Return A3 with limits for small programs, which a busy machine may run slowly."""
     full = read_assignment("a3")
-    limits = Limits(seconds=120, memory_gib=1, disk_mib=4, files=50, processes=64, cpus=1)
+    limits = StageLimits(seconds=120, memory_gib=1, disk_mib=4, files=50, processes=64, cpus=1)
     stages = [stage.model_copy(update={"limits": limits}) for stage in full.stage]
     return full.model_copy(update={"stage": stages})
 

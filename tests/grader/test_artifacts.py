@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from grader import artifacts
-from grader.artifacts import Remarks
+from grader.artifacts import Deviations
 from grader.errors import UserError
 from tests.mutations import damaged
 from tests.test_data import npz
@@ -25,14 +25,16 @@ RECON = np.random.default_rng(0).random((N, 28, 28)).astype(np.float32)
 
 def read_recon(path: Path, **arrays: Any) -> tuple[np.ndarray, list[str]]:
     path.write_bytes(npz(**arrays))
-    remarks = Remarks(path)
-    return artifacts.read_reconstructions(path, remarks, N), remarks.texts
+    deviations = Deviations(path)
+    return artifacts.read_reconstructions(path, deviations, N), [str(d) for d in deviations.found]
 
 
 def read_csv(path: Path, text: str | bytes, count: int = 3) -> tuple[list[int], list[str]]:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    remarks = Remarks(path)
-    return artifacts.read_predictions(path, remarks, count).tolist(), remarks.texts
+    deviations = Deviations(path)
+    return artifacts.read_predictions(path, deviations, count).tolist(), [
+        str(d) for d in deviations.found
+    ]
 
 
 def test_the_asked_format_leaves_no_remark(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.npy", header.getvalue() + bytes(100))
     with pytest.raises(UserError, match="damaged"):
-        artifacts.read_reconstructions(path, Remarks(path), N)
+        artifacts.read_reconstructions(path, Deviations(path), N)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_shapes_that_no_array_has(tmp_path: Path, shape: tuple[int, ...]) -> Non
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.npy", header.getvalue() + bytes(4 * 784))
     with pytest.raises(UserError):
-        artifacts.read_reconstructions(path, Remarks(path), N)
+        artifacts.read_reconstructions(path, Deviations(path), N)
 
 
 def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
             file.write(bytes(1 << 24))
     assert path.stat().st_size < 1 << 21
     with pytest.raises(UserError, match="unpacks to 1280 MiB"):
-        artifacts.read_reconstructions(path, Remarks(path), N)
+        artifacts.read_reconstructions(path, Deviations(path), N)
 
 
 def test_only_regular_files_with_one_name_are_read(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_a_damaged_npz_is_read_or_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "r.npz"
     path.write_bytes(content)
     try:
-        images = artifacts.read_reconstructions(path, Remarks(path), 2)
+        images = artifacts.read_reconstructions(path, Deviations(path), 2)
     except UserError as error:
         assert str(error).startswith(f"{path}: ")
     else:

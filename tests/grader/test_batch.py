@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from grader.assignment import read_assignment
-from grader.classroom.batch import most_jobs, one_processor_each, processor_of_its_own
+from grader.classroom.batch import most_jobs, reserved_cpu, with_one_cpu
 from grader.classroom.runs import Run
 from grader.errors import UserError
-from grader.sandbox.isolation import Level
+from grader.sandbox.command import Level
 from grader.shipping.bundle import ROOT
 from tests.grader.classes import entry_number, grader, make_class
 
@@ -258,11 +258,11 @@ def test_a_run_killed_ten_times_goes_on_to_the_same_gradebook(
 
 def test_two_jobs_have_a_processor_each() -> None:
     available = os.sched_getaffinity(0)
-    with processor_of_its_own():
+    with reserved_cpu():
         first = os.sched_getaffinity(0)
         assert len(first) == 1
         os.sched_setaffinity(0, available)
-        with processor_of_its_own():
+        with reserved_cpu():
             second = os.sched_getaffinity(0)
             assert second.isdisjoint(first) or len(available) == 1
         os.sched_setaffinity(0, first)
@@ -270,7 +270,7 @@ def test_two_jobs_have_a_processor_each() -> None:
 
 
 def test_as_many_jobs_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = one_processor_each(read_assignment("a3"))
+    task = with_one_cpu(read_assignment("a3"))
     assert all(stage.limits.cpus == 1 for stage in task.stage)
     largest = max(stage.limits.memory_gib for stage in task.stage)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -10,7 +10,8 @@ from torch import nn
 
 from grader import cli
 from grader.cli import EXAMPLES, LOCK, main
-from grader.sandbox.isolation import Level, best_level
+from grader.sandbox.command import Level
+from grader.sandbox.isolation import best_level
 from tests.grader.test_exploits import program
 
 Score = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,7 @@ import pytest
 
 from grader.assignment import read_assignment
 from grader.classroom import fetch as fetching
-from grader.sandbox.isolation import Level
+from grader.sandbox.command import Level
 from grader.shipping import gradescope
 from grader.shipping.gradescope import for_gradescope, grade_upload, pack, read_upload
 from tests.grader.test_check import GOOD, NAME

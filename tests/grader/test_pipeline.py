@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from grader import metrics
-from grader.artifacts import Remarks, read_predictions, read_reconstructions
+from grader.artifacts import Deviations, read_predictions, read_reconstructions
 from grader.assessment.copies import read_data_set, write_copy
 from grader.assessment.grade import Grade, Mark
 from grader.assessment.pipeline import assess
@@ -22,7 +22,7 @@ from grader.assignment import Assignment, read_assignment
 from grader.display import report_page, results
 from grader.errors import UserError
 from grader.sandbox import isolation
-from grader.sandbox.isolation import Level
+from grader.sandbox.command import Level
 from grader.sandbox.launcher import descendants
 from grader.shipping.bundle import CORE, ROOT, path_of
 from grader.verdicts import Verdict
@@ -97,11 +97,13 @@ def test_the_score_is_that_of_the_files_scored_by_themselves(
         subprocess.run([sys.executable, "vae.py", path, mode, "vae.pth"], cwd=folder, check=True)
     images = np.load(recon)["data"] / 255
     path = folder / "vae_reconstructed.npz"
-    expected = metrics.reconstruction_scores(images, read_reconstructions(path, Remarks(path), 10))
+    expected = metrics.reconstruction_scores(
+        images, read_reconstructions(path, Deviations(path), 10)
+    )
     for name, score in grade.marks[0].parts.items():
         assert score.value == pytest.approx(expected[name].value, abs=1e-6)
     path = folder / "vae.csv"
-    predicted = read_predictions(path, Remarks(path), 60)
+    predicted = read_predictions(path, Deviations(path), 60)
     expected = metrics.classification_scores(np.load(test)["labels"], predicted)
     assert grade.marks[1].value == pytest.approx(expected["classification"].value, abs=1e-12)
 

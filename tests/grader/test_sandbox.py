@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import isolation
-from grader.sandbox.isolation import Command, Level, Limits, Outcome
+from grader.sandbox import isolation, resources, watch
+from grader.sandbox.command import Command, Level, Limits, Outcome, SandboxError
+from grader.sandbox.resources import temporary_folder
 from grader.verdicts import Verdict
 from tests.grader.processes import alive, wait_until
 
@@ -28,7 +29,7 @@ LIMITS = Limits(seconds=60, memory=512 << 20, disk=8 << 20, files=200, processes
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """Provide a folder that other users may traverse, since pytest's own are closed to them."""
-    with isolation.temporary_folder() as folder:
+    with temporary_folder() as folder:
         folder.chmod(0o711)
         yield folder
 
@@ -97,7 +98,7 @@ def test_output_without_end_is_cut(level: Level, folder: Path) -> None:
     outcome = run(level, folder, program)
     assert outcome.verdict is Verdict.OK
     assert outcome.output_bytes == 1010 * 100_000
-    assert len(outcome.output) < 3 * isolation.TAIL
+    assert len(outcome.output) < 3 * watch.TAIL
     assert outcome.output.startswith("000000000x")
     assert outcome.output.splitlines()[-1].startswith("000099999x")
 
@@ -163,7 +164,7 @@ def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path
 )
 def test_what_it_may_write_is_limited(level: Level, folder: Path, program: str) -> None:
     assert run(level, folder, program).verdict is Verdict.OUTPUT_LIMIT
-    isolation.remove(folder)
+    resources.remove(folder)
     assert not folder.exists()
 
 
@@ -314,7 +315,8 @@ def test_nothing_outlives_a_grader_that_is_killed(level: Level, folder: Path) ->
     program = f"""
         import sys
         from pathlib import Path
-        from grader.sandbox.isolation import Command, Level, Limits, run
+        from grader.sandbox.command import Command, Level, Limits
+        from grader.sandbox.isolation import run
         words = (sys.executable, "-c", {inner!r}, "{mark}")
         run(Command(words, Path({str(folder)!r})), Limits(), Level("{level}"))
     """
@@ -335,15 +337,15 @@ def test_temporary_folders_of_dead_graders_are_removed(
     (old / "deep").mkdir(parents=True)
     os.utime(old, (0, 0))
     (tmp_path / "other").mkdir()
-    with isolation.temporary_folder() as first:
+    with temporary_folder() as first:
         os.utime(first, (0, 0))
-        with isolation.temporary_folder() as second:
+        with temporary_folder() as second:
             assert sorted(tmp_path.iterdir()) == sorted([first, second, tmp_path / "other"])
     assert list(tmp_path.iterdir()) == [tmp_path / "other"]
 
 
 def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
-    with pytest.raises(isolation.SandboxError, match="nowhere"):
+    with pytest.raises(SandboxError, match="nowhere"):
         isolation.run(Command(("/nowhere",), folder), LIMITS, Level.TRUSTED)
 
 
@@ -368,6 +370,6 @@ def test_the_unprivileged_level_holds_too(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    isolation.remove(home)
+    resources.remove(home)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "unprivileged" in run.stdout or "passed" in run.stdout

@@ -8,7 +8,7 @@ import pytest
 from grader.assessment.pipeline import assess
 from grader.assessment.stages import Settings
 from grader.assignment import Assignment
-from grader.sandbox.isolation import Level
+from grader.sandbox.command import Level
 
 WILD = Path(__file__).parents[1] / "wild"
 LONG = {"reads_labels", "workers"}  # they train as long as `plain` does

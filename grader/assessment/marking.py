@@ -1,0 +1,64 @@
+"""Score the answers of a submission, and give marks for them."""
+
+import numpy as np
+
+from ..assignment import Artefact, Metric
+from ..metrics import Score, classification_scores, reconstruction_scores
+from .copies import DataSet
+from .grade import Mark
+from .stages import Bench
+
+PICTURES = 10  # images shown in a report
+
+
+def score_answers(
+    metric: Metric, artefact: Artefact, data: DataSet, values: np.ndarray
+) -> dict[str, Score]:
+    """Return the parts of a metric, and their weighted sum as 'total'."""
+    if artefact.kind == "images":
+        scores = reconstruction_scores(data.images, values, metric.parts)
+        total = scores["reconstruction"]
+    else:
+        assert data.labels is not None
+        scores = classification_scores(data.labels, values, metric.parts)
+        total = scores["classification"]
+    return {"total": total} | {name: scores[name] for name in metric.parts}
+
+
+def give_mark(bench: Bench, metric: Metric) -> Mark:
+    """Return the marks for one metric; keep what its pictures need."""
+    mark = Mark(metric.name, metric.title, metric.points)
+    artefact = bench.assignment.artefact[metric.artefact]
+    assert artefact.of is not None
+    data = bench.data[artefact.of]
+    if metric.artefact not in bench.answers:
+        mark.message = f"no {metric.artefact} that could be scored"
+        return mark
+    if artefact.kind == "labels" and data.labels is None:
+        mark.message = f"the data set '{data.name}' has no labels to compare with"
+        return mark
+    answers = bench.answers[metric.artefact]
+    mark.parts = score_answers(metric, artefact, data, answers.values)
+    mark.value = mark.parts.pop("total").value
+    mark.penalty = bench.assignment.format_penalty if answers.deviations else 0.0
+    add_pictures(bench, artefact, data, answers.values)
+    return mark
+
+
+def add_pictures(bench: Bench, artefact: Artefact, data: DataSet, values: np.ndarray) -> None:
+    """Keep the first images with their reconstructions, or the confusion matrix."""
+    pictures = bench.grade.pictures
+    if artefact.kind == "images":
+        pictures.originals, pictures.reconstructions = data.images[:PICTURES], values[:PICTURES]
+    else:
+        assert data.labels is not None
+        pictures.classes, pictures.confusion = confusion(data.labels, values)
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Return all classes, and how often each true class (row) was predicted as each (column)."""
+    classes = np.union1d(truth, predicted)
+    rows, columns = np.searchsorted(classes, truth), np.searchsorted(classes, predicted)
+    table = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return [int(label) for label in classes], table

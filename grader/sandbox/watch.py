@@ -1,0 +1,174 @@
+"""Follow a running command: what it prints, and whether it is still within its limits."""
+
+import contextlib
+import os
+import select
+import stat
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..verdicts import Verdict
+from . import launcher
+from .command import Limits, SandboxError
+from .control_groups import ControlGroups
+
+TAIL = 64 << 10  # bytes of output kept at its beginning, and at its end
+POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 20.0  # for the launcher to end after SIGTERM
+
+
+@dataclass
+class Output:
+    """The beginning and the end of what a command prints, however much it prints."""
+
+    head: bytearray = field(default_factory=bytearray)
+    tail: bytearray = field(default_factory=bytearray)
+    size: int = 0
+
+    def add(self, text: bytes) -> None:
+        self.size += len(text)
+        room = TAIL - len(self.head)
+        self.head += text[:room]
+        self.tail += text[room:]
+        del self.tail[:-TAIL]
+
+    def read(self, pipe: int) -> bool:
+        """Read what is in a pipe now; return False at its end."""
+        text = os.read(pipe, 1 << 16)
+        self.add(text)
+        return bool(text)
+
+    def text(self) -> str:
+        left_out = self.size - len(self.head) - len(self.tail)
+        gap = f"\n[{left_out:,} bytes left out]\n".encode() if left_out else b""
+        return (self.head + gap + self.tail).decode(errors="replace")
+
+
+def usage(folder: Path, limits: Limits) -> tuple[int, int]:
+    """Count bytes and entries below a folder; stop once a limit is exceeded."""
+    size = entries = 0
+    folders = [str(folder)]
+    while folders and size <= limits.disk and entries <= limits.files:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    entries += 1
+                    status = entry.stat(follow_symlinks=False)
+                    size += 512 * status.st_blocks
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+                    if entries > limits.files:
+                        break
+        except FileNotFoundError:  # it changes while it is being read
+            continue
+        except OSError:  # closed to the grader, or too deep: treated as hostile
+            entries = limits.files + 1
+    return size, entries
+
+
+def memory_of(root: int) -> int:
+    """Return the bytes of memory of a process's descendants; count shared pages for each."""
+    page, total = os.sysconf("SC_PAGESIZE"), 0
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            total += page * int(Path("/proc", str(pid), "statm").read_text().split()[1])
+    return total
+
+
+def proportional_memory_of(root: int) -> int:
+    """Return the same as `memory_of`, with shared pages divided among processes: exact but slow."""
+    total = 0
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def unlinked_size(root: int) -> int:
+    """Return the bytes of files without a name that a process's descendants hold open."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        sizes[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    return sum(sizes.values())
+
+
+class Watch:
+    """Checks whether a running command is still within its limits."""
+
+    def __init__(
+        self, pid: int, folders: tuple[Path, ...], limits: Limits, groups: ControlGroups
+    ) -> None:
+        self.pid, self.folders, self.limits, self.groups = pid, folders, limits, groups
+        self.started = time.monotonic()
+        self.peak_memory = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def disk_exceeded(self) -> bool:
+        found = [usage(folder, self.limits) for folder in self.folders]
+        size, entries = (sum(column) for column in zip(*found, strict=True))
+        size += unlinked_size(self.pid)
+        return size > self.limits.disk or entries > self.limits.files
+
+    def exceeded(self) -> Verdict | None:
+        """Return the verdict for the limit that is exceeded, if one is."""
+        if self.seconds > self.limits.seconds:
+            return Verdict.TIME_LIMIT
+        if self.disk_exceeded():
+            return Verdict.OUTPUT_LIMIT
+        if self.groups.peak_memory is not None:
+            return None
+        memory = memory_of(self.pid)
+        if memory > self.limits.memory:
+            memory = proportional_memory_of(self.pid)
+        self.peak_memory = max(self.peak_memory, memory)
+        return Verdict.MEMORY_LIMIT if memory > self.limits.memory else None
+
+
+def judge(code: int, output: str) -> Verdict:
+    """Judge a command that ended by itself, from its exit status and its last line of output."""
+    if code == 0:
+        return Verdict.OK
+    last = output.rstrip().rpartition("\n")[2]
+    if "File too large" in last or "No space left on device" in last or code in (-25, 153):
+        return Verdict.OUTPUT_LIMIT
+    if "MemoryError" in last or "allocate memory" in last:
+        return Verdict.MEMORY_LIMIT
+    if code in (-24, 152):  # SIGXCPU
+        return Verdict.TIME_LIMIT
+    return Verdict.RUNTIME_ERROR
+
+
+def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Output]:
+    """Read what the command prints until its launcher ends; end it if it exceeds a limit."""
+    assert process.stdout is not None
+    pipe, output, exceeded = process.stdout.fileno(), Output(), None
+    os.set_blocking(pipe, False)
+    next_look = deadline = 0.0
+    while process.poll() is None:
+        if select.select([pipe], [], [], POLL_SECONDS)[0] and not output.read(pipe):
+            time.sleep(POLL_SECONDS)  # closed by a command that still runs
+        now = time.monotonic()
+        if exceeded is not None and now > deadline:
+            process.kill()
+            raise SandboxError("what the command started could not be killed")
+        if exceeded is None and now >= next_look:
+            next_look = now + POLL_SECONDS
+            exceeded = watch.exceeded()
+            if exceeded is not None:
+                process.terminate()
+                deadline = now + PATIENCE_SECONDS
+    with contextlib.suppress(BlockingIOError):
+        while output.read(pipe):
+            pass
+    return exceeded, output
