@@ -32,12 +32,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import vae
 from benchmarks.common import save
 from command_line import default_device
-from studies.celeba_networks import VAE
-from studies.demo_data import PORTRAIT_SIZE
-from studies.devices import Recorded, autocast
-from studies.drawings import EXPRESSIONS, Person, face
-from studies.image_cache import ImageFeed, cached, open_source
-from studies.networks import named_losses
+from studies.celeba.networks import VAE
+from studies.demo_data.drawings import EXPRESSIONS, Person, face
+from studies.demo_data.writers import PORTRAIT_SIZE
+from studies.shared.devices import Recorded, autocast
+from studies.shared.image_cache import ImageFeed, cached, open_source
+from studies.shared.networks import named_losses
 
 ROUNDS = 3
 IMAGES = 1500

@@ -13,8 +13,8 @@ import torch
 
 import figures
 from storage import load_state_dict
-from studies.celeba_networks import VAE
-from studies.image_cache import as_pictures
+from studies.celeba.networks import VAE
+from studies.shared.image_cache import as_pictures
 
 FACES = 8
 

@@ -1,65 +1,65 @@
-"""The modes other than the graded ones, and their reports: one file each."""
+"""The modes other than the graded ones and the reports: a folder for each study."""
 
 MODES = {
     "demo_data": (
         "KIND",
         "OUT_DIR",
-        "studies.demo_data.demo_data",
+        "studies.demo_data.writers.demo_data",
         "write data that need no download; "
         "KIND: digits, mnist, fashion, pokemon, celeba, faces, image",
     ),
     "beta_vae": (
         "DATA",
         "OUT_DIR",
-        "studies.beta_vae.beta_vae",
+        "studies.beta_vae.study.beta_vae",
         "the same VAE under several weights of its KL term",
     ),
     "cvae": (
         "DATA",
         "OUT_DIR",
-        "studies.cvae.cvae",
+        "studies.cvae.study.cvae",
         "a VAE that is told the class of the image to draw",
     ),
     "pokemon": (
         "DATA",
         "OUT_DIR",
-        "studies.pokemon.pokemon",
+        "studies.pokemon.study.pokemon",
         "new Pokemon of a type, in grey, by a fully connected VAE",
     ),
     "pokemon_cnn": (
         "DATA",
         "OUT_DIR",
-        "studies.pokemon.pokemon_cnn",
+        "studies.pokemon.study.pokemon_cnn",
         "new Pokemon of a type, in colour, by a convolutional VAE",
     ),
     "latent_study": (
         "DATA",
         "OUT_DIR",
-        "studies.latent_study.latent_study",
+        "studies.latent_study.study.latent_study",
         "an autoencoder's two latents: clusters, classes, grids; and a VAE's",
     ),
     "celeba": (
         "DATA",
         "OUT_DIR",
-        "studies.celeba.celeba",
+        "studies.celeba.study.celeba",
         "faces in colour by a convolutional VAE, with 3 latent units and with 100",
     ),
     "faces_ae": (
         "DATA",
         "OUT_DIR",
-        "studies.faces.faces_ae",
+        "studies.faces.study.faces_ae",
         "facial expressions through 20, 30 and 50 numbers, by an autoencoder",
     ),
     "faces_vae": (
         "DATA",
         "OUT_DIR",
-        "studies.faces.faces_vae",
+        "studies.faces.study.faces_vae",
         "the same by a variational autoencoder",
     ),
     "segment": (
         "IMAGE",
         "OUT_DIR",
-        "studies.segment.segment",
+        "studies.segment.study.segment",
         "cut an image into parts by k-means and by spectral clustering",
     ),
 }

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 import recipe
 import vae
 from grader.sandbox import isolation
-from studies.demo_data import enlarge, write_mnist
+from studies.demo_data.writers import enlarge, write_mnist
 
 # A busy machine must not make a test fail; fixtures that examples share are never written to.
 settings.register_profile(

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from clusters import SMALL_SIDE, cluster, k_means, nearest, spectral_embedding, upright
 from data import random_affine
-from studies.demo_data import enlarge
+from studies.demo_data.writers import enlarge
 from tests.conftest import shapes
 
 

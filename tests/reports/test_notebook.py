@@ -40,7 +40,7 @@ def test_the_code_is_all_that_the_tasks_import(course: str) -> None:
 
 def test_what_pip_must_bring_is_found_in_the_code() -> None:
     files = modules(["celeba"])
-    assert {"lightning-fabric", "rich", "torch", "tyro"} <= set(packages(files))
+    assert {"lightning-fabric", "rich", "torch", "typer"} <= set(packages(files))
     assert "lightning-fabric" not in packages(modules(["latent_study"]))
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import vae
-from studies.beta_vae import answers
-from studies.networks import Vae
+from studies.beta_vae.study import answers
+from studies.shared.networks import Vae
 from tests.mistakes import refusal
 
 SMALL = "--epochs 2 --hidden-size 16 --z-dim 3"
@@ -46,7 +46,7 @@ def test_everything_is_written_and_the_same_twice(mnist: Path, tmp_path: Path) -
 
 
 def test_a_larger_beta_lowers_the_kl(mnist: Path, tmp_path: Path) -> None:
-    options = "--betas 0.01 20 --epochs 12 --hidden-size 32 --z-dim 3"
+    options = "--betas 0.01 --betas 20 --epochs 12 --hidden-size 32 --z-dim 3"
     assert run(f"{mnist} beta_vae {tmp_path} {options}") == 0
     measured = json.loads((tmp_path / "summary.json").read_text())["betas"]
     assert measured["0.01"]["kl"] > 3 * measured["20"]["kl"]
@@ -119,9 +119,9 @@ def test_the_sentences_follow_the_numbers() -> None:
     [
         ("absent beta_vae out", "nothing there"),
         ("no_labels.npz beta_vae out", "no 'labels'"),
-        ("DATA beta_vae out --betas -1 2", "different numbers from 0 on"),
-        ("DATA beta_vae out --betas 1 nan", "different numbers from 0 on"),
-        ("DATA beta_vae out --betas 1 1", "different numbers from 0 on"),
+        ("DATA beta_vae out --betas -1", "Invalid value for '--betas'"),
+        ("DATA beta_vae out --betas nan", "Invalid value for '--betas'"),
+        ("DATA beta_vae out --betas 1 --betas 1", "different numbers from 0 on"),
         ("DATA beta_vae out --epochs 0", "--epochs"),
         ("DATA beta_vae out --learning-rate nan", "--learning-rate"),
         ("DATA beta_vae out --device tpu", "device: 'tpu'"),

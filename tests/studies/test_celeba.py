@@ -13,8 +13,7 @@ from torch import nn
 
 import vae
 from losses import kl_divergence
-from studies.celeba import prior_gap, read_partition
-from studies.celeba_answers import (
+from studies.celeba.answers import (
     QUESTIONS,
     explain_blur,
     explain_curves,
@@ -24,7 +23,8 @@ from studies.celeba_answers import (
     explain_latents,
     explain_pixels,
 )
-from studies.celeba_networks import VAE
+from studies.celeba.networks import VAE
+from studies.celeba.study import prior_gap, read_partition
 from tests.mistakes import refusal
 
 SMALL = "--preset quick --images 60 --held-out 20 --size 32 24 --num-hidden 4 --batch-size 30"
@@ -232,8 +232,8 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     [
         ("absent celeba out", "nothing there"),
         ("DATA celeba out --size 8 8", "--size 8 8"),
-        ("DATA celeba out --latents 0", "--latents 0"),
-        ("DATA celeba out --latents", "--latents"),
+        ("DATA celeba out --latents 0", "Invalid value for '--latents'"),
+        ("DATA celeba out --latents", "requires an argument"),
         ("DATA celeba out --images 3 --held-out 20", "3 images to train on, 20 held out"),
         ("DATA celeba out --devices 4000", "at most"),
         ("DATA celeba out --devices 0", "--devices 0"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import vae
-from studies.cvae import answers
+from studies.cvae.study import answers
 
 
 def run(line: str) -> int:
@@ -14,7 +14,7 @@ def run(line: str) -> int:
 
 def test_everything_is_written_and_the_same_twice(mnist: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        options = "--epochs 2 --hidden-size 16 --z-dim 3 --classes 0 4"
+        options = "--epochs 2 --hidden-size 16 --z-dim 3 --classes 0 --classes 4"
         assert run(f"{mnist} cvae {tmp_path}/{name} {options}") == 0
     names = {path.name for path in (tmp_path / "a").iterdir()}
     assert names == {
@@ -87,6 +87,6 @@ def test_the_sentences_follow_the_numbers() -> None:
 def test_a_class_that_is_not_there(
     mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(f"{mnist} cvae {tmp_path}/out --classes 3 10") == 2
-    assert "--classes 3 10; expected some of 0 to 9" in capsys.readouterr().err
+    assert run(f"{mnist} cvae {tmp_path}/out --classes 3 --classes 10") == 2
+    assert "--classes 3, 10; expected some of 0 to 9" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

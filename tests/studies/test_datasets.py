@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from grader.errors import UserError
-from studies.datasets import ImageSet, open_on_white, read_idx, read_split, resized, split
-from studies.demo_data import write_idx, write_mnist
+from studies.demo_data.writers import write_idx, write_mnist
+from studies.shared.datasets import ImageSet, open_on_white, read_idx, read_split, resized, split
 from tests.mutations import damaged
 
 GENERATOR = np.random.default_rng(0)

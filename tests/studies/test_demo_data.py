@@ -6,12 +6,12 @@ from PIL import Image
 
 import vae
 from data import load_labelled_images
-from studies import demo_data
-from studies.celeba import read_partition
-from studies.datasets import read_split
-from studies.faces import describe_source
-from studies.image_cache import open_source
-from studies.pokemon_dataset import PokemonDataset
+from studies.celeba.study import read_partition
+from studies.demo_data import writers as demo_data
+from studies.faces.study import describe_source
+from studies.pokemon.dataset import PokemonDataset
+from studies.shared.datasets import read_split
+from studies.shared.image_cache import open_source
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_stand_ins_are_in_the_files_of_the_data_sets_they_stand_for(
 def test_creatures_come_in_three_kinds_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.demo_data.CREATURES", 2)
+    monkeypatch.setattr("studies.demo_data.writers.CREATURES", 2)
     assert vae.main(["pokemon", "demo_data", str(tmp_path)]) == 0
     modes = set()
     for path in (tmp_path / "images").iterdir():

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import vae
-from studies.celeba_networks import VAE
-from studies.devices import Recorded
+from studies.celeba.networks import VAE
+from studies.shared.devices import Recorded
 
 REPOSITORY = Path(vae.__file__).parent
 # Each batch of 15 is shared unevenly, and the last batch, of one image, is left out.

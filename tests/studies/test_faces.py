@@ -14,8 +14,7 @@ from torch import nn
 import vae
 from grader.errors import UserError
 from losses import kl_divergence
-from studies.faces import Faces, Options, describe_source, judge_clusters, split, spread, vae_losses
-from studies.faces_answers import (
+from studies.faces.answers import (
     QUESTIONS,
     explain_clusters,
     explain_course,
@@ -24,7 +23,7 @@ from studies.faces_answers import (
     explain_loss,
     explain_recovered,
 )
-from studies.faces_networks import (
+from studies.faces.networks import (
     NETWORKS,
     MlpAutoencoder,
     UnpoolingAutoencoder,
@@ -34,7 +33,16 @@ from studies.faces_networks import (
     feature_maps,
     transposed_convolutions,
 )
-from studies.image_cache import Source
+from studies.faces.study import (
+    Faces,
+    Options,
+    describe_source,
+    judge_clusters,
+    split,
+    spread,
+    vae_losses,
+)
+from studies.shared.image_cache import Source
 from tests.mistakes import refusal
 
 
@@ -337,8 +345,8 @@ def test_describe_only_draws_the_feature_maps(
         ("absent faces_ae out", "nothing there"),
         ("DATA faces_vae out --expressions happy sad", "0 of 'sad'"),
         ("DATA faces_ae out --expressions happy", "--expressions"),
-        ("DATA faces_ae out --latents 1", "--latents 1"),
-        ("DATA faces_ae out --latents", "--latents"),
+        ("DATA faces_ae out --latents 1", "Invalid value for '--latents'"),
+        ("DATA faces_ae out --latents", "requires an argument"),
         ("DATA faces_vae out --describe", "--describe"),
         ("DATA faces_ae out --describe --latents -3", "--latents"),
         ("DATA faces_ae out --seed 4294967296", "--seed 4294967296"),

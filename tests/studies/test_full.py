@@ -27,7 +27,8 @@ def test_garments_are_of_the_class_that_was_asked_for(tmp_path: Path) -> None:
 def test_every_beta_beats_principal_components(tmp_path: Path) -> None:
     assert vae.main(["mnist", "demo_data", str(tmp_path)]) == 0
     found = run(
-        f"{tmp_path} beta_vae {tmp_path}/out --betas 0.05 0.5 --epochs 120", tmp_path / "out"
+        f"{tmp_path} beta_vae {tmp_path}/out --betas 0.05 --betas 0.5 --epochs 120",
+        tmp_path / "out",
     )
     kl = [measured["kl"] for measured in found["betas"].values()]
     assert kl == sorted(kl, reverse=True)

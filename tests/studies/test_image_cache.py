@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from grader.errors import UserError
-from studies import image_cache
-from studies.image_cache import ImageFeed, cached, open_source
+from studies.shared import image_cache
+from studies.shared.image_cache import ImageFeed, cached, open_source
 
 CPU = torch.device("cpu")
 

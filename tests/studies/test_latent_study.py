@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 import vae
-from studies.latent_answers import (
+from studies.latent_study.answers import (
     QUESTIONS,
     answers,
     explain_capacity,
@@ -18,8 +18,14 @@ from studies.latent_answers import (
     explain_improvement,
     explain_overlaps,
 )
-from studies.latent_networks import Autoencoder, ConvolutionalVae, classifier, decoder, encoder
-from studies.latent_study import (
+from studies.latent_study.networks import (
+    Autoencoder,
+    ConvolutionalVae,
+    classifier,
+    decoder,
+    encoder,
+)
+from studies.latent_study.study import (
     DeadUnitError,
     Images,
     by_quantiles,

@@ -4,7 +4,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import entropy
 from skimage.metrics import peak_signal_noise_ratio
 
-from studies.measures import (
+from studies.shared.measures import (
     SCALES,
     active_units,
     class_probabilities,

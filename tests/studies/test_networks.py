@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from studies.networks import Vae, beta_loss_function, labels_to_one_hots
-from studies.pokemon_networks import VaeCnn, VaeCnnDecoder, VaeCnnEncoder
+from studies.pokemon.networks import VaeCnn, VaeCnnDecoder, VaeCnnEncoder
+from studies.shared.networks import Vae, beta_loss_function, labels_to_one_hots
 
 
 @pytest.mark.parametrize("loss_type", ["bce", "mse", "l1"])

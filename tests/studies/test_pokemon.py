@@ -8,8 +8,8 @@ from PIL import Image
 
 import vae
 from grader.errors import UserError
-from studies.pokemon import answers, augment
-from studies.pokemon_dataset import TYPES, PokemonDataset
+from studies.pokemon.dataset import TYPES, PokemonDataset
+from studies.pokemon.study import answers, augment
 
 FILES = {"a_cat": "Fire", "dog": "Water", "owl": "Fire"}
 
@@ -93,10 +93,12 @@ def test_augmentation_flips_shifts_and_colours_and_leaves_white_white() -> None:
 def test_it_runs_on_what_demo_data_writes(
     mode: str, beta: float, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.demo_data.CREATURES", 2)
+    monkeypatch.setattr("studies.demo_data.writers.CREATURES", 2)
     assert run(f"pokemon demo_data {tmp_path}/data") == 0
     for name in ("a", "b"):
-        assert run(f"{tmp_path}/data {mode} {tmp_path}/{name} {options} --types Fire Bug") == 0
+        assert (
+            run(f"{tmp_path}/data {mode} {tmp_path}/{name} {options} --types Fire --types Bug") == 0
+        )
     names = {path.name for path in (tmp_path / "a").iterdir()}
     epochs = options.split()[1]
     assert names >= {

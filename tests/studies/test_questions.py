@@ -2,21 +2,21 @@ import importlib
 
 # Written by hand from the assignments' texts: every question that they ask.
 ASKED = {
-    "beta_vae": ("Q1.1", "Q1.2", "Q1.3", "Q1.4"),
-    "cvae": ("Q2.1", "Q2.2", "Q2.3"),
-    "pokemon": ("Bonus.1", "Bonus.2"),
-    "segment": ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3"),
-    "latent_answers": (
+    "beta_vae.study": ("Q1.1", "Q1.2", "Q1.3", "Q1.4"),
+    "cvae.study": ("Q2.1", "Q2.2", "Q2.3"),
+    "pokemon.study": ("Bonus.1", "Bonus.2"),
+    "segment.study": ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3"),
+    "latent_study.answers": (
         *("1", "2a", "2b", "2c", "3a", "3b", "3c", "4a", "4b", "4c"),
         *("5a", "5b", "6a", "6b", "6c", "6d"),
     ),
-    "celeba_answers": (
+    "celeba.answers": (
         *("1a", "1b", "1c", "2a", "2b", "2c", "3a", "3b", "4d"),
         *("5b, curves", "5b, reconstructions"),
         *("5c, curves", "5c, reconstructions", "5c, dimension", "5c, blur"),
         *("6, few latents", "6, many latents", "6, difference", "7"),
     ),
-    "faces_answers": {
+    "faces.answers": {
         "faces_ae": (
             *("Encoder", "Decoder", "Training"),
             *("HW5 (1), recovered", "HW5 (1), clusters"),

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from data import ShuffledBatches
 from grader.errors import UserError
-from studies.resume import fit_or_resume
+from studies.shared.resume import fit_or_resume
 from training import History
 
 X = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
@@ -56,7 +56,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     every: float,
     kept: int,
 ) -> None:
-    monkeypatch.setattr("studies.resume.SAVE_EVERY", every)
+    monkeypatch.setattr("studies.shared.resume.SAVE_EVERY", every)
     whole = train(tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", stop=4)

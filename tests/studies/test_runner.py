@@ -21,6 +21,5 @@ def test_a_mistake_is_one_line_on_a_terminal_too() -> None:
         assert process.wait() == 2
     os.close(ours)
     assert said.strip() == (
-        "command line: Unrecognized options: --bogus, 1; "
-        "expected python vae.py IMAGE segment OUT_DIR"
+        "command line: No such option: --bogus; expected python vae.py IMAGE segment OUT_DIR"
     )

@@ -7,7 +7,7 @@ Models" (NeurIPS 2015).
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from typer import Option
 
 import figures
 from command_line import choose_device, default_device
@@ -23,11 +24,13 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.datasets import as_images, idx_files, read_split
-from studies.measures import class_probabilities, pca_mse, sharpness, train_classifier
-from studies.networks import Vae, labels_to_one_hots, named_losses
-from studies.resume import fit_or_resume
-from studies.runner import Answer, Findings, fingerprint, listed, run_study
+from studies.shared.answers import listed
+from studies.shared.datasets import as_images, idx_files, read_split
+from studies.shared.measures import class_probabilities, pca_mse, sharpness, train_classifier
+from studies.shared.networks import Vae, labels_to_one_hots, named_losses
+from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, Seed, units, weight
+from studies.shared.resume import fit_or_resume
+from studies.shared.runner import Answer, Findings, fingerprint, run_study
 from training import History
 
 TITLE = "Conditional VAE: asking for a class"
@@ -55,30 +58,33 @@ GARMENTS = (
 class Options:
     """How the models are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: the assignment's settings; quick: about two minutes"""
-    beta: float = 3
-    """weight of the KL term; if small, z keeps so much of the class that samples ignore theirs"""
-    epochs: int = 100
-    """passes over the training images"""
-    classes: tuple[int, ...] = (0, 1, 3, 7, 8, 9)
-    """classes whose samples are shown"""
-    z_dim: int = 10
-    """latent units"""
-    hidden_size: int = 256
-    """units of the hidden layers"""
-    batch_size: int = 128
-    """images per step"""
-    learning_rate: float = 1e-3
-    """initial learning rate of Adam; it falls during training"""
-    loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """loss of the reconstruction"""
-    test: Path | None = None
-    """held-out images; by default DATA's own test part, or a tenth of DATA"""
-    seed: int = 0
-    """seed of weights, batches and samples"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
+    preset: Annotated[
+        Preset, Option(help="full: the assignment's settings; quick: about two minutes")
+    ] = "full"
+    beta: Annotated[
+        float,
+        weight(
+            help="weight of the KL term; if small, z keeps the class, and samples ignore theirs"
+        ),
+    ] = 3
+    epochs: Epochs = 100
+    classes: Annotated[list[int], Option(help="classes whose samples are shown")] = field(
+        default_factory=lambda: [0, 1, 3, 7, 8, 9]
+    )
+    z_dim: Annotated[int, units(help="latent units")] = 10
+    hidden_size: Annotated[int, units(help="units of the hidden layers")] = 256
+    batch_size: BatchSize = 128
+    learning_rate: Annotated[
+        float,
+        Option(min=1e-12, max=1, help="initial learning rate of Adam; it falls during training"),
+    ] = 1e-3
+    loss_type: LossType = "bce"
+    test: Annotated[
+        Path | None,
+        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
+    ] = None
+    seed: Seed = 0
+    device: Device = field(default_factory=default_device)
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
@@ -100,7 +106,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     if "fashion" in f"{path.name} {folders}".lower() and count == len(GARMENTS):
         names = GARMENTS
     if not {*options.classes} <= set(range(count)) or not options.classes:
-        found = f"--classes {' '.join(map(str, options.classes))}"
+        found = f"--classes {', '.join(map(str, options.classes))}"
         raise UserError("command line", found, f"some of 0 to {count - 1}, as {path} has them")
     x, x_held_out = train.vectors(device), held_out.vectors(device)
     labels, labels_held_out = (

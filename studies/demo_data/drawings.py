@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from studies.pokemon_dataset import TYPES
+from studies.pokemon.dataset import TYPES
 
 Point = tuple[float, float]
 FINE = 4  # outlines are drawn this many times larger, for soft edges

@@ -14,8 +14,8 @@ from command_line import CommandLine
 from data import random_affine
 from grader.errors import UserError
 from storage import replacing
-from studies.drawings import EXPRESSIONS, Person, creature, face, garment
-from studies.pokemon_dataset import TYPES
+from studies.demo_data.drawings import EXPRESSIONS, Person, creature, face, garment
+from studies.pokemon.dataset import TYPES
 
 CLASSES = (1, 4, 8)
 VAL_PER_CLASS = 5  # as in the course's own file

@@ -5,7 +5,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from studies.runner import Answer, listed
+from studies.shared.answers import listed
+from studies.shared.runner import Answer
 
 AE_QUESTIONS = ("Encoder", "Decoder", "Training", "HW5 (1), recovered", "HW5 (1), clusters")
 VAE_QUESTIONS = ("Loss", "Training", "HW5 (2), recovered", "HW5 (2), clusters")

@@ -6,7 +6,7 @@ Images are (B, 1, 32, 32): five halvings need a power of two, so 28 x 28 is padd
 import torch
 from torch import Tensor, nn
 
-from studies.networks import reparameterize
+from studies.shared.networks import reparameterize
 
 SIDE = 32
 FILTERS = 16

@@ -28,8 +28,8 @@ from torch import Tensor
 from data import ShuffledBatches, read_array
 from grader.errors import UserError
 from storage import check_writable, replacing
-from studies.datasets import open_on_white, open_pictures
-from studies.processes import process, processes
+from studies.shared.datasets import open_on_white, open_pictures
+from studies.shared.processes import process, processes
 
 EXPECTED = "a folder or zip of images, or an .npz whose 'data' is (N, H, W, 3) uint8"
 AT_A_TIME = 256  # images decoded between two writes to the file

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from studies.batch_norm import BatchNorm2d
-from studies.networks import reparameterize
+from studies.shared.batch_norm import BatchNorm2d
+from studies.shared.networks import reparameterize
 
 SIDE = 128
 CHANNELS = (3, 32, 64, 128, 256, 512, 1024, 1024)

@@ -6,10 +6,10 @@ stronger is their edge: Shi and Malik, "Normalized Cuts and Image Segmentation" 
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -22,11 +22,14 @@ from skimage.measure import label as label_regions
 from sklearn.cluster import KMeans, spectral_clustering
 from sklearn.feature_extraction.image import img_to_graph
 from sklearn.metrics import adjusted_rand_score, silhouette_score
+from typer import Option
 
 import figures
 from grader.errors import UserError
-from studies.datasets import open_on_white
-from studies.runner import Answer, Findings, listed, run_study
+from studies.shared.answers import listed
+from studies.shared.datasets import open_on_white
+from studies.shared.options import Preset
+from studies.shared.runner import Answer, Findings, run_study
 
 TITLE = "Image segmentation with k-means and spectral clustering"
 QUESTIONS = ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3")
@@ -45,22 +48,34 @@ FOLLOWING = 0.7  # clusters follow the grey if a smaller share of its deviation 
 class Options:
     """How the image is segmented."""
 
-    preset: Literal["full", "quick"] = "full"
-    """as for the other studies; both are the same here, because it takes seconds"""
-    method: Literal["kmeans", "spectral", "both"] = "both"
-    """which method, or both side by side"""
-    clusters: tuple[int, ...] = ()
-    """numbers of clusters to show; by default by silhouette, or --spectral-clusters"""
-    candidates: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 15)
-    """numbers of clusters for k-means, of which the silhouette chooses one"""
-    spectral_clusters: int = 60
-    """number of clusters for spectral clustering if --clusters is not given"""
-    max_iter: int = 300
-    """maximum number of iterations of k-means"""
-    features: Literal["grey", "colour_position"] = "grey"
-    """what k-means uses of a pixel"""
-    seed: int = 0
-    """seed of the first of three runs"""
+    preset: Annotated[
+        Preset,
+        Option(help="as for the other studies; both are the same here, because it takes seconds"),
+    ] = "full"
+    method: Annotated[
+        Literal["kmeans", "spectral", "both"], Option(help="which method, or both side by side")
+    ] = "both"
+    clusters: Annotated[
+        list[int],
+        Option(
+            min=2,
+            help="numbers of clusters to show; by default by silhouette, or --spectral-clusters",
+        ),
+    ] = field(default_factory=list)
+    candidates: Annotated[
+        list[int],
+        Option(min=2, help="numbers of clusters for k-means, of which the silhouette chooses one"),
+    ] = field(default_factory=lambda: [2, 3, 4, 5, 6, 8, 10, 15])
+    spectral_clusters: Annotated[
+        int, Option(min=2, help="number of clusters of spectral clustering without --clusters")
+    ] = 60
+    max_iter: Annotated[
+        int, Option(min=1, max=10**6, help="maximum number of iterations of k-means")
+    ] = 300
+    features: Annotated[
+        Literal["grey", "colour_position"], Option(help="what k-means uses of a pixel")
+    ] = "grey"
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="seed of the first of three runs")] = 0
 
 
 @dataclass(frozen=True)
@@ -225,9 +240,6 @@ def segment(before: list[str], after: list[str], usage: str) -> None:
 
 def study(options: Options, path: Path, _out: Path) -> Findings:
     """Do everything that the assignment requires with one image."""
-    smallest = min((*options.clusters, *options.candidates, options.spectral_clusters))
-    if smallest < 2:
-        raise UserError("command line", f"{smallest} clusters", "2 at least")
     picture = read_picture(path)
     different = len(np.unique(pixel_features(picture, options.features), axis=0))
     if options.method != "spectral" and max(options.clusters, default=0) > different:

@@ -22,9 +22,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from command_line import choose_device
 from grader.errors import UserError
-from studies.image_cache import Batch, ImageFeed
-from studies.processes import leads
-from studies.resume import fit_or_resume
+from studies.shared.image_cache import Batch, ImageFeed
+from studies.shared.processes import leads
+from studies.shared.resume import fit_or_resume
 from training import History
 
 Precision = Literal["auto", "bf16", "fp32"]

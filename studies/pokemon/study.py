@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from typer import Option
 
 import figures
 from command_line import choose_device, default_device
@@ -24,12 +25,14 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.measures import active_units, pca_mse, sharpness
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
-from studies.pokemon_dataset import SIDE, TYPES, PokemonDataset
-from studies.pokemon_networks import VaeCnn
-from studies.resume import fit_or_resume
-from studies.runner import Answer, Findings, fingerprint, listed, run_study
+from studies.pokemon.dataset import SIDE, TYPES, PokemonDataset
+from studies.pokemon.networks import VaeCnn
+from studies.shared.answers import listed
+from studies.shared.measures import active_units, pca_mse, sharpness
+from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
+from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, units, weight
+from studies.shared.resume import fit_or_resume
+from studies.shared.runner import Answer, Findings, fingerprint, run_study
 from training import History
 
 TITLES = {
@@ -52,28 +55,33 @@ CLOSE = 0.02  # two losses count as equal if their ratio is nearer to 1 than thi
 class Options:
     """How the models are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: enough epochs for so few images; quick: two or three minutes"""
-    beta: float = 0.2
-    """weight of the KL term"""
-    epochs: int = 400
-    """passes over the training images"""
-    types: tuple[str, ...] = ("Water", "Normal", "Grass", "Bug", "Fire", "Electric")
-    """types whose samples and reconstructions are shown"""
-    z_dim: int = 12
-    """latent units"""
-    hidden_size: int = 512
-    """units of the hidden layers of the fully connected network"""
-    batch_size: int = 64
-    """images per step"""
-    learning_rate: float = 1e-3
-    """initial learning rate of Adam; it falls during training"""
-    loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """loss of the reconstruction"""
-    seed: int = 0
-    """seed of weights, batches, samples and the choice of held-out images"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
+    preset: Annotated[
+        Preset, Option(help="full: enough epochs for so few images; quick: two or three minutes")
+    ] = "full"
+    beta: Annotated[float, weight(help="weight of the KL term")] = 0.2
+    epochs: Epochs = 400
+    types: Annotated[
+        list[str], Option(help="types whose samples and reconstructions are shown")
+    ] = field(default_factory=lambda: ["Water", "Normal", "Grass", "Bug", "Fire", "Electric"])
+    z_dim: Annotated[int, units(help="latent units")] = 12
+    hidden_size: Annotated[
+        int, units(help="units of the hidden layers of the fully connected network")
+    ] = 512
+    batch_size: BatchSize = 64
+    learning_rate: Annotated[
+        float,
+        Option(min=1e-12, max=1, help="initial learning rate of Adam; it falls during training"),
+    ] = 1e-3
+    loss_type: LossType = "bce"
+    seed: Annotated[
+        int,
+        Option(
+            min=0,
+            max=2**32 - 1,
+            help="seed of weights, batches, samples and the choice of held-out images",
+        ),
+    ] = 0
+    device: Device = field(default_factory=default_device)
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studies.runner import Answer, listed
+from studies.shared.answers import listed
+from studies.shared.runner import Answer
 
 QUESTIONS = (
     "1",

@@ -7,7 +7,7 @@ that classifier improved, and a convolutional VAE.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
+from typer import Option
 
 import figures
 from command_line import choose_device, default_device
@@ -27,14 +28,15 @@ from data import ShuffledBatches, random_affine
 from grader.errors import UserError
 from losses import gaussian_kl
 from storage import save_state_dict
-from studies.datasets import SIDE, ImageSet, read_split
-from studies.latent_answers import answers
-from studies.latent_networks import SIDE as PADDED
-from studies.latent_networks import Autoencoder, ConvolutionalVae, classifier
-from studies.measures import nearest_distance, pca_mse
-from studies.networks import named_losses, reparameterize
-from studies.resume import fit_or_resume
-from studies.runner import Findings, fingerprint, run_study
+from studies.latent_study.answers import answers
+from studies.latent_study.networks import SIDE as PADDED
+from studies.latent_study.networks import Autoencoder, ConvolutionalVae, classifier
+from studies.shared.datasets import SIDE, ImageSet, read_split
+from studies.shared.measures import nearest_distance, pca_mse
+from studies.shared.networks import named_losses, reparameterize
+from studies.shared.options import BatchSize, Device, Preset, Seed, weight
+from studies.shared.resume import fit_or_resume
+from studies.shared.runner import Findings, fingerprint, run_study
 from training import History
 
 TITLE = "What an autoencoder's two numbers know"
@@ -56,22 +58,28 @@ Model = Autoencoder | ConvolutionalVae
 class Options:
     """How the networks are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: the assignment's epochs; quick: about a minute on 5,000 images"""
-    epochs: int = 30
-    """passes over the training images, for each network"""
-    batch_size: int = 128
-    """images per step"""
-    learning_rate: float = 3e-3
-    """highest learning rate of Adam; it rises and falls during training"""
-    beta: float = 1.0
-    """weight of the VAE's KL term"""
-    test: Path | None = None
-    """held-out images; by default DATA's own test part, or a tenth of DATA"""
-    seed: int = 0
-    """seed of weights, batches and samples"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
+    preset: Annotated[
+        Preset, Option(help="full: the assignment's epochs; quick: about a minute on 5,000 images")
+    ] = "full"
+    epochs: Annotated[
+        int, Option(min=1, max=10**6, help="passes over the training images, for each network")
+    ] = 30
+    batch_size: BatchSize = 128
+    learning_rate: Annotated[
+        float,
+        Option(
+            min=1e-12,
+            max=1,
+            help="highest learning rate of Adam; it rises and falls during training",
+        ),
+    ] = 3e-3
+    beta: Annotated[float, weight(help="weight of the VAE's KL term")] = 1.0
+    test: Annotated[
+        Path | None,
+        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
+    ] = None
+    seed: Seed = 0
+    device: Device = field(default_factory=default_device)
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -15,17 +15,18 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.distributions.kl import kl_divergence as kl
 from torch.nn import functional
+from typer import Option
 
 import figures
 from command_line import default_device
 from grader.errors import UserError
 from losses import kl_divergence, ssim
 from storage import read_bytes, save_state_dict
-from studies import devices
-from studies.celeba_answers import answers
-from studies.celeba_networks import VAE
-from studies.devices import Precision, autocast, check_devices, finish, start
-from studies.image_cache import (
+from studies.celeba.answers import answers
+from studies.celeba.networks import VAE
+from studies.shared import devices
+from studies.shared.devices import Precision, autocast, check_devices, finish, start
+from studies.shared.image_cache import (
     ROWS,
     Batch,
     ImageFeed,
@@ -35,7 +36,7 @@ from studies.image_cache import (
     on_device,
     open_source,
 )
-from studies.measures import (
+from studies.shared.measures import (
     SCALES,
     active_units,
     mean_pairwise_distance,
@@ -45,8 +46,18 @@ from studies.measures import (
     sharpness,
     squared_error,
 )
-from studies.networks import RECONSTRUCTION_LOSSES, named_losses, unit
-from studies.runner import Findings, run_study
+from studies.shared.networks import RECONSTRUCTION_LOSSES, named_losses, unit
+from studies.shared.options import (
+    Device,
+    Epochs,
+    LearningRate,
+    LossType,
+    Preset,
+    count,
+    units,
+    weight,
+)
+from studies.shared.runner import Findings, run_study
 from training import History
 
 TITLE = "CelebA: faces from three numbers and from a hundred"
@@ -69,40 +80,50 @@ STUCK = 0.01  # closer than this to 0 or 1, a sigmoid hardly changes any more
 class Options:
     """How the models are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: the assignment's settings; quick: small images, a few minutes"""
-    latents: tuple[int, ...] = (3, 100)
-    """latent units, one model for each value"""
-    size: tuple[int, int] = (218, 178)
-    """height and width to which the images are resized and cropped"""
-    images: int = 30_000
-    """training images, at most"""
-    held_out: int = 1000
-    """held-out images, at most"""
-    epochs: int = 50
-    """passes over the training images"""
-    batch_size: int = 64
-    """images per step, over all devices"""
-    learning_rate: float = 1e-4
-    """learning rate of Adam"""
-    beta: float = 0.3
-    """weight of the KL term"""
-    loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """loss of the reconstruction"""
-    num_hidden: int = 32
-    """channels of the encoder's first convolution; the decoder starts with eight times as many"""
-    init_std: float = 0.02
-    """standard deviation of the convolutions' initial weights"""
-    cache: Path | None = None
-    """folder for the decoded images; by default OUT_DIR"""
-    seed: int = 0
-    """seed of weights, batches, samples and the choice of images"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
-    devices: int = 1
-    """number of devices to train on"""
-    precision: Precision = "auto"
-    """precision of products in training; auto: bf16 if the device is fast in it"""
+    preset: Annotated[
+        Preset, Option(help="full: the assignment's settings; quick: small images, a few minutes")
+    ] = "full"
+    latents: Annotated[
+        list[int], Option(min=2, max=2**14, help="latent units, one model for each value")
+    ] = field(default_factory=lambda: [3, 100])
+    size: Annotated[
+        tuple[int, int],
+        Option(
+            min=16, max=2**14, help="height and width to which the images are resized and cropped"
+        ),
+    ] = (218, 178)
+    images: Annotated[int, count(help="training images, at most")] = 30_000
+    held_out: Annotated[int, count(help="held-out images, at most")] = 1000
+    epochs: Epochs = 50
+    batch_size: Annotated[
+        int, Option(min=2, max=2**20, help="images per step, over all devices")
+    ] = 64
+    learning_rate: LearningRate = 1e-4
+    beta: Annotated[float, weight(help="weight of the KL term")] = 0.3
+    loss_type: LossType = "bce"
+    num_hidden: Annotated[
+        int,
+        units(help="channels of the encoder's first layer; the decoder's has eight times as many"),
+    ] = 32
+    init_std: Annotated[
+        float,
+        Option(min=0, max=1e3, help="standard deviation of the convolutions' initial weights"),
+    ] = 0.02
+    cache: Annotated[
+        Path | None, Option(help="folder for the decoded images; by default OUT_DIR")
+    ] = None
+    seed: Annotated[
+        int,
+        Option(
+            min=0, max=2**32 - 1, help="seed of weights, batches, samples and the choice of images"
+        ),
+    ] = 0
+    device: Device = field(default_factory=default_device)
+    devices: Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")] = 1
+    precision: Annotated[
+        Precision,
+        Option(help="precision of products in training; auto: bf16 if the device is fast in it"),
+    ] = "auto"
 
 
 PRESETS = {

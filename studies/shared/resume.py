@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from checkpoint import write_history
 from grader.errors import UserError
 from storage import check_writable, replacing
-from studies.processes import leads
+from studies.shared.processes import leads
 from training import Batches, History, Model, fit
 
 Batch = TypeVar("Batch")

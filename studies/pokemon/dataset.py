@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from grader.errors import UserError
-from studies.datasets import open_on_white, resized
+from studies.shared.datasets import open_on_white, resized
 
 SIDE = 60  # pixels
 TYPES = (

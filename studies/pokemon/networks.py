@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from studies.networks import CPU, ConditionalVae, reparameterize, with_condition
+from studies.shared.networks import CPU, ConditionalVae, reparameterize, with_condition
 
 
 class VaeCnnEncoder(nn.Module):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from studies.processes import processes
+from studies.shared.processes import processes
 
 
 class Sum(torch.autograd.Function):

@@ -4,8 +4,8 @@ import itertools
 
 from torch import Tensor, nn
 
-from studies.batch_norm import BatchNorm2d
-from studies.networks import reparameterize
+from studies.shared.batch_norm import BatchNorm2d
+from studies.shared.networks import reparameterize
 
 HALVINGS = 4
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studies.runner import Answer, listed
+from studies.shared.answers import listed
+from studies.shared.runner import Answer
 
 QUESTIONS = (
     "1a",
@@ -318,7 +319,7 @@ def explain_faces(summary: Mapping[str, Any], latent: int) -> str:
 def explain_difference(summary: Mapping[str, Any], few: int, many: int) -> str:
     before, after = summary["models"][few], summary["models"][many]
     if few == many:
-        return "One size of z was trained only; `--latents 3 100` compares two."
+        return "One size of z was trained only; `--latents 3 --latents 100` compares two."
     wider = "more" if after["diversity_fitted"] > before["diversity_fitted"] else "no more"
     return (
         f"L = {many} gives {wider} diverse faces ({after['diversity_fitted']:.3f} against "

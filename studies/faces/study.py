@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from typer import Option
 
 import figures
 from command_line import default_device
@@ -32,10 +33,8 @@ from data import has_array, read_array
 from grader.errors import UserError
 from losses import kl_divergence, mse, ssim
 from storage import replacing, save_state_dict
-from studies import devices
-from studies.devices import Precision, autocast, check_devices, finish, start
-from studies.faces_answers import ae_answers, feature_table, vae_answers
-from studies.faces_networks import (
+from studies.faces.answers import ae_answers, feature_table, vae_answers
+from studies.faces.networks import (
     NETWORKS,
     SIDE,
     Network,
@@ -43,7 +42,9 @@ from studies.faces_networks import (
     VariationalAutoencoder,
     feature_maps,
 )
-from studies.image_cache import (
+from studies.shared import devices
+from studies.shared.devices import Precision, autocast, check_devices, finish, start
+from studies.shared.image_cache import (
     Batch,
     ImageFeed,
     Source,
@@ -53,8 +54,9 @@ from studies.image_cache import (
     on_device,
     open_source,
 )
-from studies.measures import psnr, squared_error
-from studies.runner import Findings, run_study, write_picture
+from studies.shared.measures import psnr, squared_error
+from studies.shared.options import Device, Epochs, LearningRate, Preset, count
+from studies.shared.runner import Findings, run_study, write_picture
 from training import History
 
 TITLES = {
@@ -70,50 +72,66 @@ FEWEST = 4  # pictures of each of the two expressions, at least
 class Options:
     """How the networks are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: as many epochs as in the slides; quick: a few minutes"""
-    latents: tuple[int, ...] = (20, 30, 50)
-    """latent units, one network for each value"""
-    epochs: int = 1200
-    """passes over the training images"""
-    snapshots: tuple[int, ...] = (20, 200, 400, 800, 1200)
-    """epochs after which faces are reconstructed, to show the course of training"""
-    batch_size: int = 16
-    """images per step, over all devices"""
-    learning_rate: float = 1e-3
-    """learning rate of Adam"""
-    expressions: tuple[str, str] = ("happy", "angry")
-    """the two expressions that are held out and distinguished"""
-    held_out: int = 10
-    """held-out pictures of each of the two expressions, at most"""
-    cache: Path | None = None
-    """folder for the decoded images; by default OUT_DIR"""
-    seed: int = 0
-    """seed of weights, batches, samples and the choice of held-out pictures"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
-    devices: int = 1
-    """number of devices to train on"""
-    precision: Precision = "auto"
-    """precision of products in training; auto: bf16 if the device is fast in it"""
+    preset: Annotated[
+        Preset, Option(help="full: as many epochs as in the slides; quick: a few minutes")
+    ] = "full"
+    latents: Annotated[
+        list[int], Option(min=2, max=2**14, help="latent units, one network for each value")
+    ] = field(default_factory=lambda: [20, 30, 50])
+    epochs: Epochs = 1200
+    snapshots: Annotated[
+        list[int],
+        Option(help="epochs after which faces are reconstructed, to show the course of training"),
+    ] = field(default_factory=lambda: [20, 200, 400, 800, 1200])
+    batch_size: Annotated[
+        int, Option(min=2, max=2**20, help="images per step, over all devices")
+    ] = 16
+    learning_rate: LearningRate = 1e-3
+    expressions: Annotated[
+        tuple[str, str], Option(help="the two expressions that are held out and distinguished")
+    ] = ("happy", "angry")
+    held_out: Annotated[
+        int, count(help="held-out pictures of each of the two expressions, at most")
+    ] = 10
+    cache: Annotated[
+        Path | None, Option(help="folder for the decoded images; by default OUT_DIR")
+    ] = None
+    seed: Annotated[
+        int,
+        Option(
+            min=0,
+            max=2**32 - 1,
+            help="seed of weights, batches, samples and the choice of held-out pictures",
+        ),
+    ] = 0
+    device: Device = field(default_factory=default_device)
+    devices: Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")] = 1
+    precision: Annotated[
+        Precision,
+        Option(help="precision of products in training; auto: bf16 if the device is fast in it"),
+    ] = "auto"
 
 
 @dataclass(frozen=True)
 class AeOptions(Options):
     """How the autoencoders are built and trained."""
 
-    variant: Variant = "printed"
-    """the printed network, max-unpooling, or fully connected"""
-    describe: bool = False
-    """only draw and tabulate the printed network's feature maps"""
+    variant: Annotated[
+        Variant, Option(help="the printed network, max-unpooling, or fully connected")
+    ] = "printed"
+    describe: Annotated[
+        bool, Option("--describe", help="only draw and tabulate the printed network's feature maps")
+    ] = False
 
 
 @dataclass(frozen=True)
 class VaeOptions(Options):
     """How the VAEs are trained."""
 
-    loss: Literal["slides", "elbo"] = "slides"
-    """the slides' loss, or one with the KL summed as in the bound"""
+    loss: Annotated[
+        Literal["slides", "elbo"],
+        Option(help="the slides' loss, or one with the KL summed as in the bound"),
+    ] = "slides"
 
 
 QUICK: dict[str, Any] = {"preset": "quick", "epochs": 20, "snapshots": (2, 5, 10, 20)}

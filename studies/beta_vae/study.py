@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
+from typer import Option
 
 import figures
 from checkpoint import write_history
@@ -22,8 +23,9 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.datasets import as_images, read_split
-from studies.measures import (
+from studies.shared.answers import listed
+from studies.shared.datasets import as_images, read_split
+from studies.shared.measures import (
     active_units,
     class_probabilities,
     effective_classes,
@@ -31,9 +33,20 @@ from studies.measures import (
     sharpness,
     train_classifier,
 )
-from studies.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
-from studies.resume import fit_or_resume
-from studies.runner import Answer, Findings, fingerprint, listed, run_study
+from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
+from studies.shared.options import (
+    BatchSize,
+    Device,
+    Epochs,
+    LearningRate,
+    LossType,
+    Preset,
+    Seed,
+    units,
+    weight,
+)
+from studies.shared.resume import fit_or_resume
+from studies.shared.runner import Answer, Findings, fingerprint, run_study
 from training import History
 
 TITLE = "beta-VAE: reconstruction against regularity"
@@ -49,28 +62,24 @@ STEADY = 0.02  # a loss that changes by a smaller share hardly moves
 class Options:
     """How the models are trained."""
 
-    preset: Literal["full", "quick"] = "full"
-    """full: the assignment's settings; quick: about a minute"""
-    betas: tuple[float, ...] = (0.05, 0.5, 1, 5)
-    """weights of the KL term, one model for each"""
-    epochs: int = 50
-    """passes over the training images"""
-    z_dim: int = 10
-    """latent units"""
-    hidden_size: int = 256
-    """units of the hidden layers"""
-    batch_size: int = 128
-    """images per step"""
-    learning_rate: float = 1e-3
-    """learning rate of Adam"""
-    loss_type: Literal["bce", "mse", "l1"] = "bce"
-    """loss of the reconstruction"""
-    test: Path | None = None
-    """held-out images; by default DATA's own test part, or a tenth of DATA"""
-    seed: int = 0
-    """seed of weights, batches and samples"""
-    device: str = field(default_factory=default_device)
-    """cpu or cuda"""
+    preset: Annotated[
+        Preset, Option(help="full: the assignment's settings; quick: about a minute")
+    ] = "full"
+    betas: Annotated[list[float], weight(help="weights of the KL term, one model for each")] = (
+        field(default_factory=lambda: [0.05, 0.5, 1, 5])
+    )
+    epochs: Epochs = 50
+    z_dim: Annotated[int, units(help="latent units")] = 10
+    hidden_size: Annotated[int, units(help="units of the hidden layers")] = 256
+    batch_size: BatchSize = 128
+    learning_rate: LearningRate = 1e-3
+    loss_type: LossType = "bce"
+    test: Annotated[
+        Path | None,
+        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
+    ] = None
+    seed: Seed = 0
+    device: Device = field(default_factory=default_device)
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=5)}

@@ -1,0 +1,1 @@
+"""The same VAE under several weights of its KL term."""

@@ -1,0 +1,1 @@
+"""Faces by a convolutional VAE."""

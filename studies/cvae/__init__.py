@@ -1,0 +1,1 @@
+"""A VAE that is told the class of the image to draw."""

@@ -1,0 +1,1 @@
+"""Facial expressions through a few numbers."""

@@ -1,0 +1,1 @@
+"""The two latents of an autoencoder and of a VAE."""

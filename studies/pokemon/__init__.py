@@ -1,0 +1,1 @@
+"""New Pokemon of a type."""

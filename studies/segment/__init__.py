@@ -1,0 +1,1 @@
+"""An image cut into parts."""
