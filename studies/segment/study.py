@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,22 +27,18 @@ from typer import Option
 
 import figures
 from grader.errors import UserError
-from studies.shared.answers import listed
 from studies.shared.datasets import open_on_white
 from studies.shared.options import Preset
-from studies.shared.runner import Answer, Findings, run_study
+from studies.shared.runner import Findings, run_study
 
+ANSWERS = Path(__file__).with_name("answers.md")
 TITLE = "Image segmentation with k-means and spectral clustering"
-QUESTIONS = ("Q3.1", "Q3.2", "Q4.1", "Q4.2", "Q4.3")
 SEEDS = (0, 1, 2)
 LARGEST = 100_000  # pixels in the graph; with more, the eigenvectors take minutes
 SILHOUETTE_PIXELS = 3000  # the matrix of their distances grows with the square
 EIGENVALUES = 30
-AGREEING = 0.95  # two results count as the same from this adjusted Rand index on
 PATCH = 5  # pixels per side of the part whose graph is shown
 SMALLEST = 100  # pixels of a subject, at least
-SHADED = 64  # a subject with fewer grey levels counts as a drawing in a few tones
-FOLLOWING = 0.7  # clusters follow the grey if a smaller share of its deviation is within them
 
 
 @dataclass(frozen=True)
@@ -247,17 +244,29 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
         raise UserError(path, found, "as many different pixels as clusters")
     graph = pixel_graph(picture, options.seed)
     candidates = measure_candidates(picture, options, different)
-    best = max(candidates, key=lambda clusters: candidates[clusters][1], default=2)
     eigenvalues = smallest_eigenvalues(graph)
-    gap = int(np.diff(eigenvalues)[1:].argmax()) + 2
     results: list[Segmentation] = []
     if options.method in ("kmeans", "both"):
-        results += [kmeans(picture, k, options) for k in options.clusters or (best,)]
+        results += [kmeans(picture, k, options) for k in options.clusters or [best_of(candidates)]]
     if options.method in ("spectral", "both"):
-        chosen = options.clusters or (options.spectral_clusters,)
+        chosen = options.clusters or [options.spectral_clusters]
         results += [spectral(picture, k, options) for k in chosen]
 
-    summary = {
+    summary = summarise(picture, graph, candidates, eigenvalues, results)
+    return Findings(
+        summary, draw(picture, graph, candidates, eigenvalues, results, options.seed), ANSWERS
+    )
+
+
+def summarise(
+    picture: Picture,
+    graph: csr_matrix,
+    candidates: dict[int, tuple[float, float]],
+    eigenvalues: NDArray[np.float64],
+    results: list[Segmentation],
+) -> dict[str, Any]:
+    """Return the numbers that the answers quote."""
+    return {
         "pixels": int(picture.mask.sum()),
         "height": picture.mask.shape[0],
         "width": picture.mask.shape[1],
@@ -266,22 +275,38 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
         "edges": int(graph.nnz - graph.shape[0]) // 2,
         "weight_smallest": float(graph.data.min()),
         "weight_median": float(np.median(graph.data)),
-        "best_silhouette": best,
-        "eigengap": gap,
+        "best_silhouette": best_of(candidates),
+        "eigengap": int(np.diff(eigenvalues)[1:].argmax()) + 2,
         "silhouettes": {str(k): value[1] for k, value in candidates.items()},
         "results": [
             {
-                "method": r.method,
-                "clusters": r.clusters,
-                "agreement": r.agreement(),
-                "regions": r.regions(),
-                "spread": r.spread(picture),
-                "seconds": float(np.median(r.seconds)),
+                "method": result.method,
+                "clusters": result.clusters,
+                "agreement": result.agreement(),
+                "regions": result.regions(),
+                "spread": result.spread(picture),
+                "seconds": float(np.median(result.seconds)),
             }
-            for r in results
+            for result in results
         ],
     }
-    titles = [f"{r.method}, {r.clusters} clusters" for r in results]
+
+
+def best_of(candidates: dict[int, tuple[float, float]]) -> int:
+    """Return the number of clusters with the best silhouette."""
+    return max(candidates, key=lambda clusters: candidates[clusters][1], default=2)
+
+
+def draw(
+    picture: Picture,
+    graph: csr_matrix,
+    candidates: dict[int, tuple[float, float]],
+    eigenvalues: NDArray[np.float64],
+    results: list[Segmentation],
+    seed: int,
+) -> dict[str, Figure]:
+    """Draw the study's pictures and return them by name."""
+    titles = [f"{result.method}, {result.clusters} clusters" for result in results]
     pictures = {
         "segments": figures.label_maps(picture.colour, [r.runs[0] for r in results], titles),
         "choice": figures.cluster_choice(candidates, eigenvalues),
@@ -289,9 +314,9 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
     }
     for result, title in zip(results, titles, strict=True):
         name = f"seeds_{result.method.replace('-', '')}_{result.clusters}"
-        seeds = [f"{title}, seed {options.seed + seed}" for seed in SEEDS]
+        seeds = [f"{title}, seed {seed + number}" for number in SEEDS]
         pictures[name] = figures.label_maps(picture.colour, result.runs, seeds)
-    return Findings(summary, pictures, answers(summary))
+    return pictures
 
 
 def patch(picture: Picture, graph: csr_matrix) -> tuple[NDArray, NDArray, NDArray]:
@@ -308,93 +333,3 @@ def patch(picture: Picture, graph: csr_matrix) -> tuple[NDArray, NDArray, NDArra
     right = np.array([[graph[a, b] for a, b in pairwise(line)] for line in here])
     down = np.array([[graph[a, b] for a, b in pairwise(line)] for line in here.T]).T
     return picture.grey[row : row + PATCH, column : column + PATCH], right, down
-
-
-def answers(summary: dict[str, Any]) -> list[Answer]:
-    """Answer the assignment's questions with the figures of this run."""
-    results = summary["results"]
-    by_method = {r["method"]: r for r in results}
-    agreement = listed({f"{r['method']} with {r['clusters']}": r["agreement"] for r in results})
-    differ = any(r["agreement"] < AGREEING for r in results)
-    shaded = summary["grey_levels"] >= SHADED
-    seconds = "; ".join(
-        f"{r['method']} with {r['clusters']} clusters took {r['seconds']:.2g} s" for r in results
-    )
-    return [
-        Answer(
-            "Q3.1",
-            "Why do repeated runs give other results?",
-            "Both methods end in k-means, which starts from centres that are drawn at random and "
-            "then only ever improves them, so it stops in the nearest local minimum of its "
-            "objective; another start, another minimum. Even the same partition may come out with "
-            "other names, that is colours, for its clusters. Over three seeds the mean adjusted "
-            f"Rand index, which is 1 for equal partitions whatever their names, was {agreement}. "
-            f"So here runs differ in {'more' if differ else 'hardly more'} than names.",
-        ),
-        Answer(
-            "Q3.2",
-            "How is the graph built, and what are its weights?",
-            f"Each of the {summary['pixels']:,} pixels of the subject is a node, joined to those "
-            f"above, below, left and right of it: {summary['edges']:,} edges; background pixels "
-            "take no part. img_to_graph gives an edge the absolute difference of its two grey "
-            "values. These gradients d are turned into affinities exp(-d / s), s being their "
-            "standard deviation: 1 for equal pixels, here down to "
-            f"{summary['weight_smallest']:.1e} across the hardest edge, and "
-            f"{summary['weight_median']:.2f} in the median. The graph has {summary['parts']} parts "
-            "that do not touch. `graph.png` shows the weights of a patch.",
-        ),
-        Answer("Q4.1", "Which method gives the better parts?", comparison(by_method)),
-        Answer(
-            "Q4.2",
-            "How was the number of clusters picked, and what kind of image is it?",
-            f"For k-means, by the silhouette: {listed(summary['silhouettes'])}; the best is "
-            f"{summary['best_silhouette']}. For spectral clustering, the largest gap between "
-            "eigenvalues of the normalised Laplacian, beyond the first, is after "
-            f"{summary['eigengap']} of them; as many are 0 as there are parts "
-            f"({summary['parts']}), so that fewer clusters than these cut nothing. `choice.png` "
-            f"shows both. The subject has {summary['grey_levels']} grey levels: "
-            + (
-                "many, as in a photograph or a shaded drawing, where parts blend into each other "
-                "and grey alone does not tell them."
-                if shaded
-                else "few, as in a logo, where grey alone tells the parts."
-            ),
-        ),
-        Answer(
-            "Q4.3",
-            "What speaks for and against each method?",
-            "k-means looks at each pixel by itself: fast, one number to tune, no memory to speak "
-            "of, and blind to where pixels are, so that its clusters are levels of grey rather "
-            "than objects. Spectral clustering looks at borders between neighbours: its parts are "
-            "connected and follow edges, but it needs eigenvectors of a matrix as large as the "
-            f"image has pixels, and more clusters than there are objects. Here {seconds}.",
-        ),
-    ]
-
-
-def comparison(by_method: dict[str, dict[str, Any]]) -> str:
-    """Compare the last results of the two methods, in words."""
-    if not {"k-means", "spectral"} <= by_method.keys():
-        return "One method alone was run; --method both compares them."
-    grey, graph = by_method["k-means"], by_method["spectral"]
-    if graph["regions"] >= grey["regions"]:
-        verdict = (
-            "So k-means' clusters are no more scattered than the spectral ones here, and it is the "
-            "simpler way to them."
-        )
-    elif graph["spread"] < FOLLOWING:
-        verdict = (
-            "So spectral clustering gives connected parts that follow what is seen, as a person "
-            "would point them out, and k-means the levels of grey, wherever they are."
-        )
-    else:
-        verdict = (
-            "So spectral clustering gives connected pieces of similar size, but they hardly follow "
-            "what is seen: most of the grey's variety is within them. k-means follows it closely, "
-            "and tears it into scattered levels."
-        )
-    return (
-        f"A cluster of k-means lies in {grey['regions']:.1f} separate regions on average, one of "
-        f"spectral clustering in {graph['regions']:.1f}; within a cluster the deviation of grey is "
-        f"{grey['spread']:.0%} and {graph['spread']:.0%} of the whole subject's. {verdict}"
-    )
