@@ -89,8 +89,8 @@ class ProgressLine:
 
     INTERVAL = 0.2  # seconds
 
-    def __init__(self, begun: int, total: int) -> None:
-        self.begun, self.total = begun, total
+    def __init__(self, resumed_at: int, total: int) -> None:
+        self.resumed_at, self.total = resumed_at, total
         self.started = self.shown = time.monotonic()
         self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -104,7 +104,7 @@ class ProgressLine:
         if not self.live or (now - self.shown < self.INTERVAL and done < self.total):
             return
         self.shown = now
-        left = (now - self.started) / (done - self.begun) * (self.total - done)
+        left = (now - self.started) / (done - self.resumed_at) * (self.total - done)
         losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
         text = f"{title}  {left // 60:.0f}:{left % 60:02.0f} left  {losses}"
         print(f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K", end="", flush=True)

@@ -19,7 +19,7 @@ from benchmarks.common import ROOT, save
 from grader.assessment.pipeline import assess
 from grader.assessment.stages import Settings
 from grader.assignment import read_assignment
-from grader.display.report_page import render
+from grader.display.result_page import render
 from grader.display.results import to_gradescope
 from grader.metrics import ssim
 from grader.sandbox.isolation import best_level

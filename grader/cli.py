@@ -27,7 +27,7 @@ from .assessment.stages import Settings
 from .assignment import read_assignment
 from .classroom import class_commands
 from .display import results
-from .display.report_page import render
+from .display.result_page import render
 from .errors import UserError
 from .files import write_whole
 from .sandbox.command import Level
@@ -45,7 +45,8 @@ from .submission.unpacking import carried_files, open_submission
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # needed only by the commands for a class
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+# A shell completes the words of an installed program only.
+app = typer.Typer(add_completion=PROGRAM == "vae-grader", no_args_is_help=True)
 class_commands.register(app)
 
 

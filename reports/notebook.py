@@ -173,9 +173,11 @@ def cells(
         "followed by its pictures and by answers with the numbers of that run. The data are in "
         f"`data`, next to the notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
     )
-    files = modules([task.study for task in course.tasks])
+    studies = [task.study for task in course.tasks]
+    files = modules(studies)
     yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"
     yield "markdown", "## Code"
+    files += templates(studies)
     folders = sorted({str(Path(path).parent) for path in files} - {"."})
     yield "code", f"!mkdir -p {' '.join(folders)} results"
     for path in files:
@@ -209,9 +211,21 @@ def modules(studies: list[str]) -> list[str]:
             visit(as_file(name))
         found[file] = None
 
-    for file in [*ENTRY, *(as_file(MODES[study][2].rpartition(".")[0]) for study in studies)]:
+    for file in [*ENTRY, *map(file_of, studies)]:
         visit(file)
     return list(found)
+
+
+def templates(studies: list[str]) -> list[str]:
+    """Return the templates of the answers of these modes, which are next to their code."""
+    folders = dict.fromkeys((ROOT / file_of(study)).parent for study in studies)
+    files = [path for folder in folders for path in sorted(folder.glob("*.md"))]
+    return [path.relative_to(ROOT).as_posix() for path in files]
+
+
+def file_of(study: str) -> str:
+    """Return the file that has the handler of a mode."""
+    return as_file(MODES[study][2].rpartition(".")[0])
 
 
 def packages(files: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
 """Grade a class: its runs and workers, weights behind links, gradebook, statistics, similarity.
 
-Import from outside: `class_commands` (the command line), `runs`, `fetch` and `lateness`.
+Import from outside: `class_commands` (the command line), `class_run`, `fetch` and `lateness`.
 """

@@ -20,7 +20,7 @@ from ..assessment.grade import Grade, empty_grade
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
 from ..assignment import Assignment, read_assignment
-from ..display.report_page import render
+from ..display.result_page import render
 from ..display.results import to_gradescope
 from ..errors import UserError
 from ..files import write_whole
@@ -28,7 +28,7 @@ from ..sandbox import isolation
 from ..sandbox.command import Level
 from ..sandbox.resources import lock
 from ..verdicts import Verdict
-from .runs import RESULTS, Entry, Plan, Run, find_submissions, keys
+from .class_run import RESULTS, ClassRun, Entry, Plan, find_submissions, keys
 
 FRACTION = 0.9  # of the machine's memory, for all submissions that run at once
 
@@ -145,7 +145,7 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
         yield client
 
 
-def waiting(entries: list[Entry], wanted: dict[str, str], run: Run) -> list[Entry]:
+def waiting(entries: list[Entry], wanted: dict[str, str], run: ClassRun) -> list[Entry]:
     """Return the submissions whose result is missing, outdated, or a failure of the grader."""
     found = ((entry, run.result(entry.id)) for entry in entries)
     return [e for e, result in found if result is None or outdated(result, wanted[e.id])]
@@ -156,7 +156,7 @@ def outdated(result: dict[str, Any], key: str) -> bool:
     return failed or result.get("key") != key
 
 
-def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, str]]:
+def prepare(plan: Plan, run: ClassRun) -> tuple[Assignment, list[Entry], dict[str, str]]:
     """Return the assignment, the submissions, and the key that each result should have."""
     task = read_assignment(plan.assignment)
     if plan.weights:
@@ -166,7 +166,7 @@ def prepare(plan: Plan, run: Run) -> tuple[Assignment, list[Entry], dict[str, st
 
 
 def grade_class(
-    plan: Plan, run: Run, jobs: int, scheduler: str | None, watch: Callable[[str, str], None]
+    plan: Plan, run: ClassRun, jobs: int, scheduler: str | None, watch: Callable[[str, str], None]
 ) -> int:
     """Grade the submissions that have no valid result yet, and return their number.
 
@@ -192,7 +192,9 @@ def grade_class(
     return len(todo)
 
 
-def job_of(entry: Entry, key: str, task: Assignment, plan: Plan, run: Run, level: Level) -> Job:
+def job_of(
+    entry: Entry, key: str, task: Assignment, plan: Plan, run: ClassRun, level: Level
+) -> Job:
     fetched = run.fetched(entry.id)
     settings = Settings(
         data_folder=plan.data,

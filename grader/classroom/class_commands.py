@@ -18,8 +18,8 @@ from ..errors import UserError
 from ..files import write_whole
 from ..sandbox import isolation
 from ..sandbox.command import Level
+from .class_run import ClassRun, Plan, find_submissions
 from .lateness import read_extensions
-from .runs import Plan, Run, find_submissions
 
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def grade(run: Run, jobs: int | None, scheduler: str | None) -> None:
+def grade(run: ClassRun, jobs: int | None, scheduler: str | None) -> None:
     """Grade the submissions that have no valid result, and show the progress."""
     from .batch import grade_class, most_jobs
     from .progress import Progress
@@ -81,7 +81,7 @@ def batch(
         raise UserError(out, "no folder", "the name of one for the run")
     if out.resolve().is_relative_to(submissions.resolve()):
         raise UserError(out, "a folder among the submissions", "one outside of them")
-    run = Run(out.resolve())
+    run = ClassRun(out.resolve())
     plan = Plan(submissions.resolve(), assignment, data.resolve(), train, weights, extensions)
     run.save_plan(plan)
     with run.locked():
@@ -99,7 +99,7 @@ def regrade(
     """Grade again, and show what changed; old results are kept."""
     from .batch import prepare, waiting
 
-    run = Run(folder.resolve())
+    run = ClassRun(folder.resolve())
     plan = run.plan()
     data_files(read_assignment(plan.assignment), plan.data)  # before a result is set aside
     ids = [entry.id for entry in find_submissions(plan.submissions)]
@@ -134,13 +134,13 @@ def failed_steps(result: dict[str, Any]) -> list[str]:
     return [step for step, verdict in verdicts.items() if verdict not in PASSING]
 
 
-def load(run: Run, name: str) -> dict[str, Any]:
+def load(run: ClassRun, name: str) -> dict[str, Any]:
     """Read a JSON file in the folder of the run; return an empty dict if there is none."""
     path = run.folder / name
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def book_of(run: Run) -> Any:
+def book_of(run: ClassRun) -> Any:
     """Collect the data for a run's gradebook: the current submissions and their results.
 
     What is left out is printed on stderr. Raises UserError if there are no results.
@@ -174,7 +174,7 @@ def export(
     """Write the gradebook: a row for each student."""
     from .gradebook import gradebook, write_gradebook
 
-    table = gradebook(book_of(Run(folder.resolve())))
+    table = gradebook(book_of(ClassRun(folder.resolve())))
     write_gradebook(table, out, gradescope=gradescope)
     print(f"wrote {out}: {len(table)} rows")
 
@@ -189,7 +189,7 @@ def stats(
 
     if board not in ("none", "anonymous", "named"):
         raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
-    run = Run(folder.resolve())
+    run = ClassRun(folder.resolve())
     pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
     print(f"wrote {render_class(run, book_of(run), pairs, board=board)}")
 
@@ -203,7 +203,7 @@ def marks(
     """Write a template for points given by hand, or read a filled one into the gradebook."""
     from .gradebook import marks_template, read_marks, write_gradebook
 
-    run = Run(folder.resolve())
+    run = ClassRun(folder.resolve())
     book = book_of(run)
     if table.exists():
         given = read_marks(table, book)
@@ -222,7 +222,7 @@ def similarity(
     """Compare all sources, flag similar pairs, and write a page that shows them."""
     from .similarity import compare
 
-    run = Run(folder.resolve())
+    run = ClassRun(folder.resolve())
     if base is not None and not base.is_dir():
         raise UserError(base, "no such folder", "a folder of known code")
     plan = run.plan()
@@ -249,7 +249,7 @@ def fetch(
     """Download the weights that submissions link to, or check whether they are still the same."""
     from .fetch import fetch_all, verify
 
-    run = Run(folder.resolve())
+    run = ClassRun(folder.resolve())
     plan = run.plan()
     task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
     if check:

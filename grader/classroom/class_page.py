@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..assignment import Assignment
-from ..display.report_page import ENVIRONMENT, embedded
+from ..display.result_page import ENVIRONMENT, embedded
 from ..files import write_whole
+from .class_run import ClassRun
 from .gradebook import Book, gradebook
-from .runs import Run
 from .similarity import Pair
 
 COLOUR = "#0072B2"
@@ -74,7 +74,7 @@ def leaderboard(table: pd.DataFrame, *, named: bool) -> list[tuple[str, float]]:
     return list(zip(names, best["total"], strict=True))
 
 
-def render_class(run: Run, book: Book, pairs: list[Pair], *, board: str) -> Path:
+def render_class(run: ClassRun, book: Book, pairs: list[Pair], *, board: str) -> Path:
     """Write index.html and return its path; `board` is 'none', 'anonymous' or 'named'."""
     task, results = book.task, book.results
     table = gradebook(book).drop_duplicates("submission").sort_values("submission")

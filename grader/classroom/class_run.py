@@ -135,7 +135,7 @@ class Plan:
     extensions: Path | None = None
 
 
-class Run:
+class ClassRun:
     """The folder of a run."""
 
     def __init__(self, folder: Path) -> None:
@@ -248,7 +248,7 @@ class Run:
         return path
 
 
-def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: Run) -> dict[str, str]:
+def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: ClassRun) -> dict[str, str]:
     """Return for each submission a hash of everything that its result depends on."""
     data = {
         name: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -23,7 +23,7 @@ from ..files import write_whole
 from ..sandbox.resources import temporary_folder
 from ..submission.contents import problem_of_link, read_lines
 from ..submission.unpacking import open_submission, unpack
-from .runs import Entry, Run, hash_submission
+from .class_run import ClassRun, Entry, hash_submission
 
 LARGEST = 256 << 20  # bytes
 TIMEOUT = 60  # seconds without an answer
@@ -115,7 +115,7 @@ def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
         return False
 
 
-def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dict[str, Any]]:
+def fetch_all(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str, dict[str, Any]]:
     """Fetch weights for submissions that have none from their link yet; return all records."""
     records = {}
     for entry in entries:
@@ -137,7 +137,7 @@ def fetch_all(entries: list[Entry], task: Assignment, run: Run) -> dict[str, dic
     return records
 
 
-def verify(entries: list[Entry], task: Assignment, run: Run) -> dict[str, str]:
+def verify(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str, str]:
     """Fetch all weights again, and return the submissions whose link changed.
 
     For each of them, say what the link gives now, or that it was never fetched.

@@ -15,8 +15,8 @@ from ..assessment.grade import rounded
 from ..assignment import Assignment
 from ..errors import UserError, printable
 from ..files import DATE, write_whole
+from .class_run import Entry
 from .lateness import days_late, due_date, share_lost
-from .runs import Entry
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how formulas begin in spreadsheets
 GRADESCOPE = {"student": "SID", "total": "Total Score"}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .runs import Run
+from .class_run import ClassRun
 
 SHOWN = 20  # running and finished submissions in the table
 
@@ -19,7 +19,7 @@ class State:
     """The state of a submission: its stage, and when it was started and finished, in seconds."""
 
     stage: str = "queued"
-    begun: float | None = None
+    started: float | None = None
     done: float | None = None
 
 
@@ -27,7 +27,7 @@ class State:
 class Progress:
     """Receives ids and stages and shows them. A context manager: the table is shown inside it."""
 
-    run: Run
+    run: ClassRun
     console: Console
     jobs: int
     states: dict[str, State] = field(default_factory=dict)
@@ -54,12 +54,12 @@ class Progress:
         if state.done is not None:
             return  # the result arrived before this message
         state.stage = stage
-        if stage != "queued" and state.begun is None:
-            state.begun = now
+        if stage != "queued" and state.started is None:
+            state.started = now
         if stage == "done":
             state.done = now
             if self.live is None:
-                seconds = now - (state.begun or now)
+                seconds = now - (state.started or now)
                 text = f"{self.counts()}  {submission}: {self.score(submission)} in {seconds:.0f} s"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -69,11 +69,11 @@ class Progress:
 
     def counts(self) -> str:
         """Return how many submissions of how many are done, and estimate the time for the rest."""
-        done = [s for s in self.states.values() if s.done is not None and s.begun is not None]
+        done = [s for s in self.states.values() if s.done is not None and s.started is not None]
         left = len(self.states) - len(done)
         text = f"{len(done)}/{len(self.states)}"
         if done and left:
-            mean = sum((s.done or 0) - (s.begun or 0) for s in done) / len(done)
+            mean = sum((s.done or 0) - (s.started or 0) for s in done) / len(done)
             minutes, seconds = divmod(mean * left / self.jobs, 60)
             text += f", {minutes:.0f}:{seconds:02.0f} left"
         return text
@@ -83,10 +83,10 @@ class Progress:
         for column in ("submission", "stage", "seconds", "score"):
             table.add_column(column)
         now = time.monotonic()
-        begun = [(name, s) for name, s in self.states.items() if s.begun is not None]
-        begun.sort(key=lambda pair: (pair[1].done is None, pair[1].done or pair[1].begun))
-        for name, state in begun[-SHOWN:]:
+        started = [(name, s) for name, s in self.states.items() if s.started is not None]
+        started.sort(key=lambda pair: (pair[1].done is None, pair[1].done or pair[1].started))
+        for name, state in started[-SHOWN:]:
             end = now if state.done is None else state.done
             score = self.score(name) if state.done is not None else ""
-            table.add_row(name, state.stage, f"{end - (state.begun or end):.0f}", score)
+            table.add_row(name, state.stage, f"{end - (state.started or end):.0f}", score)
         return table

@@ -11,12 +11,12 @@ from pathlib import Path
 from copydetect import CopyDetector
 
 from ..assignment import Assignment
-from ..display.report_page import ENVIRONMENT
+from ..display.result_page import ENVIRONMENT
 from ..errors import UserError
 from ..files import write_whole
 from ..sandbox.resources import temporary_folder
 from ..submission.unpacking import open_submission
-from .runs import Entry
+from .class_run import Entry
 
 THRESHOLD = 0.6  # share of a source's fingerprints that the other has too, without known code
 LARGEST = 1 << 20  # bytes of a source

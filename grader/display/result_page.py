@@ -45,7 +45,7 @@ def pictures(grade: Grade) -> dict[str, str]:
 
 def render(grade: Grade) -> str:
     """Return the page as HTML."""
-    template = ENVIRONMENT.get_template("report.html")
+    template = ENVIRONMENT.get_template("result.html")
     helpers: dict[str, Any] = {
         "labels": LABELS,
         "seconds_text": seconds_text,

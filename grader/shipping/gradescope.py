@@ -21,9 +21,9 @@ from ..assessment.grade import FAILED, Grade, rounded
 from ..assessment.pipeline import assess, weights_in
 from ..assessment.stages import Settings
 from ..assignment import FOLDER, Assignment, read_assignment
+from ..classroom.class_run import Entry
 from ..classroom.fetch import fetch
 from ..classroom.lateness import days_late, read_time, share_lost
-from ..classroom.runs import Entry
 from ..display import results
 from ..errors import UserError
 from ..files import write_whole, zipped

@@ -30,7 +30,7 @@ class Authors:
 
 
 def run_vae(*words: str | Path) -> None:
-    """Run the repository's vae.py. Raises UserError with its message if it fails."""
+    """ClassRun the repository's vae.py. Raises UserError with its message if it fails."""
     command = [sys.executable, str(ROOT / "vae.py"), *map(str, words)]
     process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode:

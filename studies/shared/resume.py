@@ -71,18 +71,9 @@ def fit_or_resume(
         if len(history) < epochs and time.monotonic() - saved < SAVE_EVERY:
             return
         saved = time.monotonic()
-        state = {
-            "settings": description,
-            "history": history,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "random": torch.get_rng_state(),
-            # Only this process's device: with several, each draws the same random numbers.
-            "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        }
+        state = state_of(model, optimizer, scheduler)
         with replacing(state_path) as file:
-            torch.save(state, file)
+            torch.save(state | {"settings": description, "history": history}, file)
 
     try:
         history = fit(
@@ -104,6 +95,18 @@ def fit_or_resume(
     if leads():
         write_history(history, history_path)
     return history
+
+
+def state_of(model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler) -> dict[str, Any]:
+    """Return everything on which the remaining epochs depend."""
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "random": torch.get_rng_state(),
+        # Only this process's device: with several, each draws the same random numbers.
+        "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
 
 
 def restore(
@@ -162,5 +165,5 @@ def expected_cost(
     megabytes = (4 * weights + saved) / 2**20  # weights, gradients and two moments, activations
     return (
         f"{epochs} epochs of {len(batches)} steps, about {minutes:.1f} min; "
-        f"{megabytes:.0f} MiB beside the data"
+        f"{megabytes:.0f} MiB in addition to the data"
     )

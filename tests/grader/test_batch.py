@@ -14,7 +14,7 @@ import pytest
 
 from grader.assignment import read_assignment
 from grader.classroom.batch import most_jobs, reserved_cpu, with_one_cpu
-from grader.classroom.runs import Run
+from grader.classroom.class_run import ClassRun
 from grader.errors import UserError
 from grader.sandbox.command import Level
 from grader.shipping.bundle import ROOT
@@ -49,7 +49,7 @@ def test_every_submission_has_a_result_and_a_page(graded: tuple[Path, str]) -> N
     folder, out = graded
     assert f"{COUNT + 1} graded, {COUNT + 1} results" in out
     assert out.count(" points in ") == COUNT + 1
-    run = Run(folder / "run")
+    run = ClassRun(folder / "run")
     results = dict(run.results())
     assert sorted(results) == ["broken", *(f"s{i:02d}" for i in range(COUNT))]
     assert results["broken"]["extra_data"]["verdicts"] == {"unpack": "WRONG_FORMAT"}
@@ -79,9 +79,9 @@ def test_nothing_is_graded_twice_and_what_changed_is(
     out = capsys.readouterr().out
     assert "1 graded, 7 results" in out
     assert "broken: 0 -> 0" in out
-    assert Run(tmp_path / "run").earlier("broken") is not None
+    assert ClassRun(tmp_path / "run").earlier("broken") is not None
     assert grader(f"regrade {tmp_path}/run --only s00", monkeypatch) == 0
-    score = Run(tmp_path / "run").result("s00")
+    score = ClassRun(tmp_path / "run").result("s00")
     assert score is not None
     assert f"s00: {score['score']:g} -> {score['score']:g}\n" in capsys.readouterr().out
 
@@ -90,9 +90,9 @@ def test_nothing_is_graded_twice_and_what_changed_is(
     assert grader("export run book.csv", monkeypatch) == 0
     assert "s00: left out" in capsys.readouterr().err
     assert "s00" not in set(pd.read_csv("book.csv")["submission"])
-    kept = Run(tmp_path / "run").result("s00")
+    kept = ClassRun(tmp_path / "run").result("s00")
     assert grader("regrade run --failed", monkeypatch) == 0
-    assert Run(tmp_path / "run").result("s00") == kept, "it is not there to be graded again"
+    assert ClassRun(tmp_path / "run").result("s00") == kept, "it is not there to be graded again"
 
 
 def test_without_the_data_no_result_is_set_aside(
@@ -105,10 +105,10 @@ def test_without_the_data_no_result_is_set_aside(
     moved(tmp_path)
     path = tmp_path / "run" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": str(tmp_path)}))
-    before = dict(Run(tmp_path / "run").results())
+    before = dict(ClassRun(tmp_path / "run").results())
     assert grader(f"regrade {tmp_path}/run --only s00", monkeypatch) == 2
     assert "no such file; expected the data set" in capsys.readouterr().err
-    assert dict(Run(tmp_path / "run").results()) == before
+    assert dict(ClassRun(tmp_path / "run").results()) == before
 
 
 def moved(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_the_grader_failed_at_is_graded_again(
     whole = json.loads(path.read_text())
     whole["extra_data"]["verdicts"]["classify"] = "INTERNAL"
     path.write_text(json.dumps(whole))
-    plan = Run(tmp_path / "run").plan()
+    plan = ClassRun(tmp_path / "run").plan()
     line = f"batch {plan.submissions} --data {plan.data} --out {tmp_path}/run"
     assert grader(line, monkeypatch) == 0
     assert "1 graded, 7 results" in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_odd_names_and_links_stop_nobody_and_gain_nothing(
     (tmp_path / "class" / "thief" / "x.zip").symlink_to(tmp_path / "class" / "s00.zip")
     line = f"batch {tmp_path}/class --data {data_folder} --out {tmp_path}/run"
     assert grader(line, monkeypatch) == 0
-    scores = {name: result["score"] for name, result in Run(tmp_path / "run").results()}
+    scores = {name: result["score"] for name, result in ClassRun(tmp_path / "run").results()}
     assert len(scores) == 4
     assert scores.pop("thief") == 0
     assert len(set(scores.values())) == 1
@@ -162,7 +162,7 @@ def test_one_command_at_a_time_works_on_a_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     line = f"batch {graded[0]}/class --data {data_folder} --out {graded[0]}/run"
-    with Run(graded[0] / "run").locked():
+    with ClassRun(graded[0] / "run").locked():
         assert grader(line, monkeypatch) == 2
     assert "another command at work on it" in capsys.readouterr().err
 
@@ -211,7 +211,7 @@ def test_a_scheduler_elsewhere_is_used_and_a_killed_worker_loses_nothing(
         for process in processes:
             process.kill()
             process.wait()
-    assert len(list(Run(tmp_path / "run").results())) == 5
+    assert len(list(ClassRun(tmp_path / "run").results())) == 5
 
 
 def gradebook(run: Path, out: Path) -> bytes:
@@ -352,7 +352,7 @@ def test_reports_of_a_class_from_a_run(
         assert grader(f"export run {name}", monkeypatch) == 0
     book = pd.read_csv("book.csv")
     row = book[book["submission"] == "s00"].iloc[0]
-    result = Run(tmp_path / "run").result("s00")
+    result = ClassRun(tmp_path / "run").result("s00")
     assert result is not None
     assert row["total"] == pytest.approx(result["score"] + 12.5)
     assert "in common with s01" in row["flags"]
@@ -366,7 +366,7 @@ def test_reports_of_a_class_from_a_run(
     assert "Leaderboard" in page
     assert "http" not in page
     with pytest.raises(UserError):
-        Run(tmp_path).plan()
+        ClassRun(tmp_path).plan()
 
 
 def test_a_missing_package_of_the_class_commands_is_one_line(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grader.assignment import read_assignment
-from grader.classroom.runs import Plan, Run, find_submissions, hash_submission, keys
+from grader.classroom.class_run import ClassRun, Plan, find_submissions, hash_submission, keys
 from grader.errors import UserError
 from tests.grader.classes import make_class
 
@@ -79,7 +79,7 @@ def test_a_key_changes_with_all_that_matters_and_with_nothing_else(
     tmp_path: Path, data_folder: Path
 ) -> None:
     folder = make_class(tmp_path / "class", 2)
-    plan, run = Plan(folder, "a3", data_folder), Run(tmp_path / "run")
+    plan, run = Plan(folder, "a3", data_folder), ClassRun(tmp_path / "run")
     entries = find_submissions(folder)
     before = keys(entries, A3, plan, run)
     assert before == keys(entries, A3, plan, run)
@@ -115,7 +115,7 @@ def test_a_folder_s_hash_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_the_index_has_a_row_for_each_result(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = ClassRun(tmp_path)
     extra = {"members": ["A", "B"], "verdicts": {"train": "OK"}, "flags": [{}]}
     result = {"key": "k", "score": 2.5, "execution_time": 1.0, "extra_data": extra}
     for name in ("b", "a"):
@@ -134,4 +134,4 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, text: str | None) ->
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match="no record of a run"):
-        Run(tmp_path).plan()
+        ClassRun(tmp_path).plan()

@@ -12,8 +12,8 @@ import pytest
 
 from grader.assignment import read_assignment
 from grader.classroom import fetch as fetching
+from grader.classroom.class_run import ClassRun, Entry, find_submissions
 from grader.classroom.fetch import fetch_all, verify
-from grader.classroom.runs import Entry, Run, find_submissions
 from grader.submission import contents
 
 A3 = read_assignment("a3")
@@ -71,7 +71,7 @@ def test_weights_are_fetched_once_and_changes_show(
         "none": "see my mail",
         "closed": "http://127.0.0.1:9/x",
     }
-    entries, run = submissions(tmp_path / "class", links), Run(tmp_path / "run")
+    entries, run = submissions(tmp_path / "class", links), ClassRun(tmp_path / "run")
     records = fetch_all(entries, A3, run)
     assert sorted(name for name, record in records.items() if "problem" not in record) == [
         "deep",
@@ -116,7 +116,7 @@ def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> N
     folder, address = site
     archive(folder / "good.zip", WEIGHTS)
     entries = submissions(tmp_path / "class", {"one": f"{address}/good.zip"})
-    run = Run(tmp_path / "run")
+    run = ClassRun(tmp_path / "run")
     partial_copy = run.fetched("one").with_name(".one.part")
     partial_copy.mkdir(parents=True)
     (partial_copy / "vae.pth").write_bytes(b"half")
@@ -144,7 +144,7 @@ def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.Mo
         "file": "https://drive.google.com/file/d/1/view?usp=sharing",
         "folder": "https://drive.google.com/drive/folders/2",
     }
-    records = fetch_all(submissions(tmp_path / "class", links), A3, Run(tmp_path / "run"))
+    records = fetch_all(submissions(tmp_path / "class", links), A3, ClassRun(tmp_path / "run"))
     assert [record.get("problem") for record in records.values()] == [None, None]
     assert asked == list(links.items())
     assert contents.problem_of_address(links["file"], "x") is None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import read_assignment
+from grader.classroom.class_run import Entry
 from grader.classroom.gradebook import (
     Book,
     gradebook,
@@ -20,7 +21,6 @@ from grader.classroom.gradebook import (
     write_gradebook,
 )
 from grader.classroom.lateness import read_time
-from grader.classroom.runs import Entry
 from grader.errors import UserError
 
 DUE = read_time("2024-11-11T18:00:00+05:30")

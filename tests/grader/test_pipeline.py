@@ -19,7 +19,7 @@ from grader.assessment.grade import Grade, Mark
 from grader.assessment.pipeline import assess
 from grader.assessment.stages import Settings
 from grader.assignment import Assignment, read_assignment
-from grader.display import report_page, results
+from grader.display import result_page, results
 from grader.errors import UserError
 from grader.sandbox import isolation
 from grader.sandbox.command import Level
@@ -59,7 +59,7 @@ def test_an_honest_submission_gets_a_result_that_explains_itself(honest: Grade) 
         assert 0 < by_name[name]["score"] <= 40
     assert content["score"] == float(sum(mark.points for mark in honest.marks))
     assert "Report: up to 20 points, marked by hand" in content["output"]
-    page = report_page.render(honest)
+    page = result_page.render(honest)
     assert page.count("data:image/png;base64") == 2
     assert "http://" not in page.replace("http-equiv", "")
 
@@ -168,7 +168,7 @@ def test_another_assignment_needs_no_other_grader(
     assert [str(step.verdict) for step in grade.steps] == ["OK"] * 4
     assert grade.points == Decimal("12.50")
     assert check_results(grade)["tests"][-1]["max_score"] == 12.5
-    assert report_page.render(grade)
+    assert result_page.render(grade)
 
 
 def test_weights_are_taken_from_the_first_place_that_has_them(
@@ -219,7 +219,7 @@ def test_a_submission_that_cannot_be_opened_gets_a_result_too(
     content = check_results(grade)
     assert content["score"] == 0
     assert str(tmp_path) not in json.dumps(content)
-    assert report_page.render(grade)
+    assert result_page.render(grade)
 
 
 def test_a_format_penalty_is_taken_where_the_assignment_says_so(

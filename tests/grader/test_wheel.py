@@ -31,13 +31,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def run(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(
+    installed: Path, folder: Path, *words: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the installed command as its console script would, in `folder`."""
     script = "import sys; from vae_grader.__main__ import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", script, *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(installed)},
+        env=os.environ | {"PYTHONPATH": str(installed)} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -71,6 +73,17 @@ def test_it_works_in_a_student_s_own_folder(
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         names = archive.namelist()
     assert {"grader/cli.py", "grader/requirements.lock", "setup.sh", "run_autograder"} <= {*names}
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("vae-grader ba", "batch"), ("vae-grader batch --jo", "--jobs")]
+)
+def test_a_shell_completes_its_words(
+    installed: Path, tmp_path: Path, typed: str, completed: str
+) -> None:
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    found = run(installed, tmp_path, _VAE_GRADER_COMPLETE="complete_bash", **asked)
+    assert found.stdout.split() == [completed]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pypdf
 import pytest
 
 import vae
-from reports.notebook import COURSES, imported, modules, packages
+from reports.notebook import COURSES, imported, modules, packages, templates
 from studies import MODES
 from tests.mistakes import refusal
 
@@ -36,6 +36,8 @@ def test_the_code_is_all_that_the_tasks_import(course: str) -> None:
     for study in studies:
         module = MODES[study][2].rsplit(".", 1)[0]
         assert module in held
+        folder = module.replace(".", "/").rpartition("/")[0]
+        assert any(template.startswith(folder) for template in templates([study]))
 
 
 def test_what_pip_must_bring_is_found_in_the_code() -> None:
