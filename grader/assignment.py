@@ -52,7 +52,7 @@ class SubmissionFormat(Table):
     group_file: FileName | None = None
     entry_number: str | None = None
     report: bool = False
-    result_pages: PositiveInt | None = None
+    report_pages: PositiveInt | None = None
 
 
 class Rules(Table):

@@ -160,7 +160,7 @@ def check_report(contents: Contents, required: SubmissionFormat, level: Level) -
         message = without_folder(error, contents.report.parent)
         return [Check("the report can be read", False, message)]
     checks = [Check("the report can be read", True)]
-    most = required.result_pages
+    most = required.report_pages
     if most is not None:
         problem = f"{contents.report.name} has {pages} pages; {most} are allowed"
         long = pages > most
