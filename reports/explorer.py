@@ -67,7 +67,7 @@ def explore(before: list[str], after: list[str], usage: str) -> None:
         file.write(page.encode())
     print(
         f"wrote {options.out}: {len(points['z'])} images, {len(page) / 2**20:.1f} MiB; "
-        f"pixels differ from PyTorch's by {error:.5f} at most"
+        f"pixels differ from PyTorch's by at most {error:.5f}"
     )
 
 

@@ -122,7 +122,7 @@ def failed(name: str, problem: str) -> Step:
 
 
 def empty_grade(assignment: Assignment, submission: str) -> Grade:
-    """Return the grade of a submission of which nothing was assessed yet."""
+    """Return the grade of a submission before anything of it is assessed."""
     return Grade(
         assignment.name,
         assignment.title,

@@ -34,7 +34,7 @@ from ..submission.unpacking import open_submission
 
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
-BEGUN = (
+STARTED = (
     "Grading has started. If this text stays, grading was stopped before it ended, and the points "
     "below are for the steps that were completed."
 )
@@ -174,7 +174,7 @@ def grade_upload(root: Path) -> None:
     for private in ("source", "results", "submission_metadata.json"):
         with suppress(FileNotFoundError):
             (root / private).chmod(0o700)
-    partial = {"score": 0.0, "output": BEGUN, "stdout_visibility": "hidden", "extra_data": {}}
+    partial = {"score": 0.0, "output": STARTED, "stdout_visibility": "hidden", "extra_data": {}}
     write_results(partial, root)
     upload = read_upload(root / "submission_metadata.json")
     task = for_gradescope(read_assignment(str(root / "source" / "assignment.toml")))
@@ -192,7 +192,7 @@ def grade_upload(root: Path) -> None:
 
     def progress(grade: Grade) -> None:
         so_far = content(grade)
-        write_results(so_far | {"output": f"{BEGUN}\n{so_far['output']}"}, root)
+        write_results(so_far | {"output": f"{STARTED}\n{so_far['output']}"}, root)
 
     try:
         level = best_level()

@@ -204,7 +204,7 @@ def demo_data(before: list[str], after: list[str], usage: str) -> None:
         raise UserError("KIND", repr(kind), f"one of {', '.join(KINDS)}")
     for name in REAL.get(kind, ()):
         if (out / name).exists():
-            found = "there already, and perhaps the real data"
+            found = "a file that exists; it may be the real data"
             raise UserError(out / name, found, "another folder")
     KINDS[kind](out)
     print(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}")

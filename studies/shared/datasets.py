@@ -81,7 +81,7 @@ def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, Imag
         held_out = read_labelled(path, "t10k")
     elif test is not None:
         if test.resolve() == path.resolve():
-            raise UserError(test, "the training images themselves", "other images, held out")
+            raise UserError(test, "the training images themselves", "other, held-out images")
         held_out = read_labelled(test, "t10k")
     else:
         return split(train, seed)
@@ -96,7 +96,7 @@ def check_usable(images: ImageSet, path: Path) -> None:
     counts = np.bincount(images.labels)
     if len(counts) < 2 or counts.min() < 2:
         found = f"{counts.min()} images of class {images.names[counts.argmin()]!r}"
-        raise UserError(path, found, "two classes at least, of two images at least")
+        raise UserError(path, found, "at least two classes, each with at least two images")
     if images.images.min() == images.images.max():
         raise UserError(path, "images of one shade", "images that show something")
 
@@ -110,7 +110,7 @@ def read_labelled(path: Path, part: str) -> ImageSet:
     elif path.is_dir() or path.suffix == ".zip":
         return read_pictures(path)
     else:
-        raise UserError(path, "none of these" if path.exists() else "nothing there", EXPECTED)
+        raise UserError(path, "no data set" if path.exists() else "nothing there", EXPECTED)
     if images.shape[1:] != (SIDE, SIDE):
         raise UserError(path, f"images of shape {images.shape[1:]}", f"({SIDE}, {SIDE})")
     names, indices = np.unique(labels, return_inverse=True)
@@ -150,8 +150,8 @@ def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.
         raise UserError(path, f"no {part}-images-idx3-ubyte", "MNIST's files, .gz or not")
     images = read_idx(chosen, 3)
     stem = chosen.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    beside = [chosen.with_name(stem), chosen.with_name(stem + ".gz")]
-    labels = read_idx(next((file for file in beside if file.exists()), beside[0]), 1)
+    likely = [chosen.with_name(stem), chosen.with_name(stem + ".gz")]
+    labels = read_idx(next((file for file in likely if file.exists()), likely[0]), 1)
     if len(labels) != len(images):
         raise UserError(chosen, f"{len(images)} images for {len(labels)} labels", "one for each")
     return images, labels

@@ -89,9 +89,9 @@ def check_devices(device_name: str, devices: int, batch_size: int) -> None:
     device, (here, world) = choose_device(device_name), counts(devices)
     available = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
     if here > available:
-        raise UserError("command line", f"--devices {here}", f"{available} at most")
+        raise UserError("command line", f"--devices {here}", f"at most {available}")
     if world > batch_size:
-        raise UserError("command line", f"--batch-size {batch_size}", f"{world} images at least")
+        raise UserError("command line", f"--batch-size {batch_size}", f"at least {world} images")
 
 
 def start(device_name: str, devices: int) -> Fabric:

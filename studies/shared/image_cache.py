@@ -59,7 +59,7 @@ def open_source(path: Path) -> Iterator[Source]:
         yield Source(path, names, lambda name: Image.fromarray(data[int(name)]))
         return
     if not path.is_dir() and path.suffix != ".zip":
-        raise UserError(path, "none of these", EXPECTED)
+        raise UserError(path, "no data set", EXPECTED)
     with open_pictures(path) as (names, read):
         if not names:
             raise UserError(path, "no images in it", EXPECTED)

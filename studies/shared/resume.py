@@ -127,7 +127,7 @@ def restore(
     except Exception as error:  # torch.load and load_state_dict document no set of errors
         raise UserError(path, "a damaged file", EXPECTED) from error
     if found == settings:
-        print(f"{path.stem}: {len(history)} epochs were made before")
+        print(f"{path.stem}: resumes after {len(history)} epochs")
         return history
     was, now = json.loads(found), json.loads(settings)
     changed = [k for k in sorted({*was, *now}) if was.get(k) != now.get(k)]

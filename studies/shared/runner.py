@@ -67,7 +67,7 @@ def write_findings(found: Findings, out: Path, title: str) -> None:
 def check_folder(out: Path, title: str) -> None:
     """Raise UserError if the study `title` cannot, or must not, write its results to `out`."""
     if out.exists() and not out.is_dir():
-        raise UserError(out, "no folder", "the name of one for what the study finds")
+        raise UserError(out, "not a folder", "the name of a folder for the results")
     summary, made = out / "summary.json", None
     if summary.is_file():
         try:

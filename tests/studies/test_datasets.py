@@ -111,7 +111,7 @@ def test_the_split_is_by_seed_and_leaves_no_image_out() -> None:
     ("name", "message"),
     [
         ("absent", "nothing there"),
-        ("text.txt", "none of these"),
+        ("text.txt", "no data set"),
         ("empty", "no images in it"),
         ("text.zip", "not a zip"),
         ("no_labels.npz", "no 'labels'"),
@@ -123,7 +123,7 @@ def test_the_split_is_by_seed_and_leaves_no_image_out() -> None:
         ("only_test", "no train-images"),
         ("small", r"images of shape \(14, 14\)"),
         ("broken", "not an image"),
-        ("one_class.npz", "two classes at least"),
+        ("one_class.npz", "at least two classes"),
         ("black.npz", "images of one shade"),
         ("both", "both MNIST and FashionMNIST"),
     ],

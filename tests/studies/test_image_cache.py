@@ -85,7 +85,7 @@ def test_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     [
         (lambda _: None, "nothing there"),
         (lambda path: path.mkdir(), "no images in it"),
-        (lambda path: path.write_text("text"), "none of these"),
+        (lambda path: path.write_text("text"), "no data set"),
     ],
 )
 def test_what_holds_no_images_is_refused(make: object, message: str, tmp_path: Path) -> None:

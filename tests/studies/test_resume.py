@@ -62,7 +62,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
         train(tmp_path / "b", stop=4)
     assert (tmp_path / "b" / "history.csv").read_text().count("\n") == 4
     resumed = train(tmp_path / "b")
-    assert f"history: {kept} epochs were made before" in capsys.readouterr().out
+    assert f"history: resumes after {kept} epochs" in capsys.readouterr().out
     for name, weights in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], weights)
     texts = [(tmp_path / name / "history.csv").read_text() for name in ("a", "b")]

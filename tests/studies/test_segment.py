@@ -158,7 +158,7 @@ def test_the_sentences_follow_the_numbers() -> None:
         ("tiles.png segment out --clusters many", "Invalid value for '--clusters'"),
         ("tiles.png segment out --method best", "'best' is not one of"),
         ("tiles.png segment out --nonsense 1", "No such option: --nonsense"),
-        ("tiles.png segment tiles.png", "no folder"),
+        ("tiles.png segment tiles.png", "not a folder"),
         ("tiles.png segment --clusters 3", "no OUT_DIR"),
     ],
 )
