@@ -78,7 +78,7 @@ def batch(
     if Path(assignment).suffix:
         assignment = str(Path(assignment).resolve())
     if out.exists() and not out.is_dir():
-        raise UserError(out, "no folder", "the name of one for the run")
+        raise UserError(out, "not a folder", "the name of a folder for the run")
     if out.resolve().is_relative_to(submissions.resolve()):
         raise UserError(out, "a folder among the submissions", "one outside of them")
     run = ClassRun(out.resolve())

@@ -284,7 +284,7 @@ def test_as_many_jobs_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("batch nowhere --data DATA --out run", "nowhere: no such folder"),
         ("batch CLASS --data nowhere --out run", "no such file; expected the data set"),
-        ("batch CLASS --data DATA --out CLASS/s00.zip", "no folder"),
+        ("batch CLASS --data DATA --out CLASS/s00.zip", "not a folder"),
         ("batch CLASS --data DATA --out run --assignment b9", "no such file; expected the path"),
         ("batch CLASS --data DATA --out run --train --weights", "exclude each other"),
         ("batch CLASS --data DATA --out run --jobs 0", "greater than or equal to 1"),
