@@ -1,1 +1,1 @@
-"""The same VAE under several weights of its KL term."""
+"""One VAE, trained with several weights of its KL term."""

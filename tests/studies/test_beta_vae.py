@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import vae
-from studies.beta_vae.study import answers
+from studies.beta_vae.study import ANSWERS
 from studies.shared.networks import Vae
 from tests.mistakes import refusal
+from tests.studies.sections import sections
 
 SMALL = "--epochs 2 --hidden-size 16 --z-dim 3"
 BETAS = ("0.05", "0.5", "1", "5")
@@ -79,6 +80,8 @@ def a_summary(kl: tuple[float, float], recon: tuple[float, float], *, swap: bool
     return {
         "unit": "nats",
         "held_out": 100,
+        "samples": 1000,
+        "recognised_above": 0.9,
         "epochs": 9,
         "z_dim": 10,
         "classes": 10,
@@ -92,26 +95,48 @@ def a_summary(kl: tuple[float, float], recon: tuple[float, float], *, swap: bool
 
 def test_the_sentences_follow_the_numbers() -> None:
     usual, reversed_ = (
-        {a.identifier: a.text for a in answers(a_summary(kl, recon, swap=swap))}
+        sections(ANSWERS, a_summary(kl, recon, swap=swap))
         for kl, recon, swap in (((5, 20), (150, 90), False), ((20, 5), (90, 150), True))
     )
-    assert "That is the trade" in usual["Q1.1"]
-    assert "not the trade" in reversed_["Q1.1"]
-    assert (
-        "its reconstruction falls (150.0 to 90.0) and its KL rises (5.0 to 20.0)" in usual["Q1.2"]
-    )
-    assert "falls for every beta; the KL rises" in usual["Q1.2"]
-    assert "does not fall for every beta; the KL falls" in reversed_["Q1.2"]
+    assert "from beta 1 to beta 5, the KL goes from 30.0 to 5.0 nats" in usual["Q1.1"]
+    assert "This is the trade-off" in usual["Q1.1"]
+    assert "does not show the trade-off" in reversed_["Q1.1"]
+    row = "| 1 | falls, 150.0 to 90.0 | rises, 5.0 to 20.0 |"
+    assert row in usual["Q1.2"].splitlines()
+    assert "error falls for every beta. The KL rises for every beta" in usual["Q1.2"]
+    assert "does not fall for every beta. The KL falls for every beta" in reversed_["Q1.2"]
+    row = "| 1 | 80.0 | 0.0100 | 0.60 | 0.60 | 40% |"
+    assert row in usual["Q1.3"].splitlines()
     assert "lowest at beta 1." in usual["Q1.3"]
-    assert "sharpest at beta 1 and most often recognised at 5" in usual["Q1.3"]
-    assert (
-        "The model that reconstructs best, beta 1, is not the one to sample from" in usual["Q1.3"]
-    )
+    assert "sharpest at beta 1 and most often recognised at beta 5." in usual["Q1.3"]
+    assert "best reconstructions, beta 1, is not the best one to sample from" in usual["Q1.3"]
     assert "lowest at beta 5." in reversed_["Q1.3"]
-    assert "most diverse at beta 1" in usual["Q1.4"]
-    assert "most diverse at beta 5" in reversed_["Q1.4"]
-    steady = answers(a_summary((5, 5.01), (150, 90), swap=False))[1].text
-    assert "its KL hardly moves" in steady
+    assert "The loss suggests the opposite" in reversed_["Q1.3"]
+    assert "most diverse at beta 1." in usual["Q1.4"]
+    assert "At beta 1, 40% of samples are recognised. At beta 5, 80%" in usual["Q1.4"]
+    assert "most diverse at beta 5." in reversed_["Q1.4"]
+
+
+def test_losses_that_hardly_change_or_change_in_different_ways() -> None:
+    steady = sections(ANSWERS, a_summary((5, 5.01), (150, 90), swap=False))["Q1.2"]
+    assert "| hardly changes, 5.0 to 5.0 |" in steady
+    assert "The KL hardly changes for any beta." in steady
+    mixed = a_summary((5, 20), (150, 90), swap=False)
+    mixed["last"] |= {"kl_1": 2.0, "reconstruction_1": 200.0}
+    text = sections(ANSWERS, mixed)["Q1.2"]
+    assert "does not fall for every beta. The KL does not change in the same way" in text
+    assert "largest first, the betas are 5, 1." in text
+
+
+def test_one_model_that_is_best_at_everything_and_samples_that_are_not_recognised() -> None:
+    summary = a_summary((5, 20), (150, 90), swap=False)
+    summary["betas"]["1"]["recognised"] = 0.9
+    best = sections(ANSWERS, summary)
+    assert "also has the best samples" in best["Q1.3"]
+    assert "also recognised most often" in best["Q1.4"]
+    for measured in summary["betas"].values():
+        measured["recognised"] = 0.05
+    assert "hardly any sample is recognised" in sections(ANSWERS, summary)["Q1.4"]
 
 
 @pytest.mark.parametrize(
@@ -121,19 +146,19 @@ def test_the_sentences_follow_the_numbers() -> None:
         ("no_labels.npz beta_vae out", "no 'labels'"),
         ("DATA beta_vae out --betas -1", "Invalid value for '--betas'"),
         ("DATA beta_vae out --betas nan", "Invalid value for '--betas'"),
-        ("DATA beta_vae out --betas 1 --betas 1", "different numbers from 0 on"),
+        ("DATA beta_vae out --betas 1 --betas 1", "different numbers, 0 or more"),
         ("DATA beta_vae out --epochs 0", "--epochs"),
         ("DATA beta_vae out --learning-rate nan", "--learning-rate"),
         ("DATA beta_vae out --device tpu", "device: 'tpu'"),
-        ("DATA beta_vae out --preset best", "invalid choice"),
+        ("DATA beta_vae out --preset best", "'best' is not one of 'full', 'quick'"),
         ("DATA beta_vae out --test absent", "absent: nothing there"),
-        ("DATA beta_vae text", "no folder"),
+        ("DATA beta_vae text", "not a folder"),
         ("DATA beta_vae other", "the results of 'another study'"),
         ("DATA beta_vae --epochs 1", "no OUT_DIR"),
         ("DATA beta_vae", "no OUT_DIR"),
-        ("DATA beta_vae out --seed -1", "--seed -1"),
+        ("DATA beta_vae out --seed -1", "Invalid value for '--seed'"),
         ("DATA beta_vae out --hidden-size 1000000000", "--hidden-size"),
-        ("DATA beta_vae out --loss-type l2", "Expected one of ('bce', 'mse', 'l1')"),
+        ("DATA beta_vae out --loss-type l2", "'l2' is not one of 'bce', 'mse', 'l1'"),
         ("DATA beta_vae out --test DATA", "the training images themselves"),
     ],
 )
