@@ -1,1 +1,1 @@
-"""A VAE that is told the class of the image to draw."""
+"""A VAE that draws images of a requested class."""

@@ -1,4 +1,4 @@
-"""`cvae`: a VAE whose encoder and decoder also get the class, so that it can be requested.
+"""`cvae`: a VAE whose encoder and decoder also get the class, so that one can request a class.
 
 Sohn, Lee and Yan, "Learning Structured Output Representation using Deep Conditional Generative
 Models" (NeurIPS 2015).
@@ -24,22 +24,20 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.shared.answers import listed
-from studies.shared.datasets import as_images, idx_files, read_split
+from studies.shared.datasets import ImageSet, as_images, idx_files, read_split
 from studies.shared.measures import class_probabilities, pca_mse, sharpness, train_classifier
 from studies.shared.networks import Vae, labels_to_one_hots, named_losses
 from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, Seed, units, weight
 from studies.shared.resume import fit_or_resume
-from studies.shared.runner import Answer, Findings, fingerprint, run_study
+from studies.shared.runner import Findings, fingerprint, run_study
 from training import History
 
+ANSWERS = Path(__file__).with_name("answers.md")
 TITLE = "Conditional VAE: asking for a class"
-QUESTIONS = ("Q2.1", "Q2.2", "Q2.3")
 SAMPLES = 100  # per class, for its measures
-SHOWN = 6
+SHOWN = 6  # samples per class in their picture; pairs per class between which to interpolate
+PAIRS = 3  # per class: an image and its reconstruction
 STEPS = 8  # of an interpolation, including both ends
-CLOSE = 0.05  # a smaller difference between shares of a thousand samples may be chance
-RELIABLE = 0.7  # a model does what is requested if at least this share of classes is right
 GARMENTS = (
     "T-shirt",
     "trousers",
@@ -64,7 +62,8 @@ class Options:
     beta: Annotated[
         float,
         weight(
-            help="weight of the KL term; if small, z keeps the class, and samples ignore theirs"
+            help="weight of the KL term; if it is small, z encodes the class, and samples may not "
+            "be of the requested one"
         ),
     ] = 3
     epochs: Epochs = 100
@@ -89,6 +88,7 @@ class Options:
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
 Condition = Callable[[Tensor], Tensor]  # labels (B,) -> the network's condition, (B, cond_dim)
+Models = Mapping[str, tuple[Vae, Condition]]  # a model and its kind of condition, by its name
 
 
 def cvae(before: list[str], after: list[str], usage: str) -> None:
@@ -101,20 +101,38 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)
-    names = train.names
-    folders = [file.parent.parent.name for file in idx_files(path)]
-    if "fashion" in f"{path.name} {folders}".lower() and count == len(GARMENTS):
-        names = GARMENTS
     if not {*options.classes} <= set(range(count)) or not options.classes:
         found = f"--classes {', '.join(map(str, options.classes))}"
         raise UserError("command line", found, f"some of 0 to {count - 1}, as {path} has them")
-    x, x_held_out = train.vectors(device), held_out.vectors(device)
-    labels, labels_held_out = (
-        torch.from_numpy(part.labels).to(device) for part in (train, held_out)
-    )
+    names = class_names(train, path)
+    models, history = train_models(options, train, device, out)
+    summary = summarise(options, models, train, held_out, names)
+    pictures = draw(options, models, held_out, names)
+    losses = {
+        name: {"training": np.array([row[name] for row in history])}
+        for name in ("reconstruction", "kl")
+    }
+    return Findings(summary, pictures | {"losses": figures.curves(losses)}, ANSWERS)
+
+
+def class_names(images: ImageSet, path: Path) -> tuple[str, ...]:
+    """Return the names of the classes: those of garments if the data at `path` are Fashion-MNIST.
+
+    Fashion-MNIST's files contain only numbers, so a path that contains "fashion" decides.
+    """
+    folders = [file.parent.parent.name for file in idx_files(path)]
+    fashion = "fashion" in f"{path.name} {folders}".lower()
+    return GARMENTS if fashion and len(images.names) == len(GARMENTS) else images.names
+
+
+def train_models(
+    options: Options, train: ImageSet, device: torch.device, out: Path
+) -> tuple[Models, History]:
+    """Train both models from the same seed, save the first, and return both and its history."""
+    x, labels = train.vectors(device), torch.from_numpy(train.labels).to(device)
 
     def one_hot(labels: Tensor) -> Tensor:
-        return labels_to_one_hots(labels, count)
+        return labels_to_one_hots(labels, len(train.names))
 
     def number(labels: Tensor) -> Tensor:
         return labels[:, None].float()
@@ -125,31 +143,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     save_state_dict(model, out / name)
     torch.manual_seed(options.seed)
     other, _ = train_model(options, x, labels, number, "history_number", out)
-
-    classifier = train_classifier(x, labels, count)
-    right = class_probabilities(classifier, x_held_out).argmax(axis=1) == held_out.labels
-    real = sharpness(as_images(x_held_out))
-    summary = {
-        "images": len(train),
-        "held_out": len(held_out),
-        "epochs": options.epochs,
-        "z_dim": options.z_dim,
-        "beta": options.beta,
-        "classes": list(names),
-        "classifier_accuracy": float(right.mean()),
-        "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
-        "one_hot": measure(model, one_hot, x_held_out, labels_held_out, classifier, real, names),
-        "number": measure(other, number, x_held_out, labels_held_out, classifier, real, names),
-        "interpolation": interpolation_accuracy(
-            model, one_hot, x_held_out, labels_held_out, classifier
-        ),
-    }
-    pictures = draw(options, (model, other), (one_hot, number), x_held_out, labels_held_out, names)
-    losses = {
-        name: {"training": np.array([row[name] for row in history])}
-        for name in ("reconstruction", "kl")
-    }
-    return Findings(summary, pictures | {"losses": figures.curves(losses)}, answers(summary))
+    return {"one_hot": (model, one_hot), "number": (other, number)}, history
 
 
 def train_model(
@@ -186,6 +180,39 @@ def train_model(
     return model, history
 
 
+def summarise(
+    options: Options, models: Models, train: ImageSet, held_out: ImageSet, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the numbers that the answers quote."""
+    device = models["one_hot"][0].device
+    x, x_held_out = train.vectors(device), held_out.vectors(device)
+    labels, labels_held_out = (
+        torch.from_numpy(part.labels).to(device) for part in (train, held_out)
+    )
+    classifier = train_classifier(x, labels, len(names))
+    right = class_probabilities(classifier, x_held_out).argmax(axis=1) == held_out.labels
+    real = sharpness(as_images(x_held_out))
+    summary = {
+        "images": len(train),
+        "held_out": len(held_out),
+        "samples_per_class": SAMPLES,
+        "epochs": options.epochs,
+        "z_dim": options.z_dim,
+        "beta": options.beta,
+        "classes": list(names),
+        "classifier_accuracy": float(right.mean()),
+        "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
+    }
+    measured = {
+        name: measure(model, condition, x_held_out, labels_held_out, classifier, real, names)
+        for name, (model, condition) in models.items()
+    }
+    interpolated = interpolation_accuracy(
+        *models["one_hot"], x_held_out, labels_held_out, classifier
+    )
+    return summary | measured | {"interpolation": interpolated}
+
+
 @torch.no_grad()
 def measure(
     model: Vae,
@@ -218,7 +245,7 @@ def measure(
 
 @torch.no_grad()
 def interpolate(model: Vae, ends: Tensor, cond: Tensor) -> Tensor:
-    """Decode points between the latents of two images, (2, pixels), of one condition, (1, C)."""
+    """Decode points between the latents of two images, (2, pixels), with one condition, (1, C)."""
     _, mu, _ = model.encode(ends, cond.expand(2, -1))
     shares = torch.linspace(0, 1, STEPS, device=ends.device)[:, None]
     z = (1 - shares) * mu[0] + shares * mu[1]
@@ -227,159 +254,83 @@ def interpolate(model: Vae, ends: Tensor, cond: Tensor) -> Tensor:
 
 def interpolation_accuracy(
     model: Vae, condition: Condition, x: Tensor, labels: Tensor, classifier: nn.Module
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Return how often the inner points of an interpolation are of the requested class.
 
-    "in_class": between two images of the class. "across": between images of two classes; the
-    decoder gets the first.
+    "in_class": between two images of the class; None if no class has two. "across": between images
+    of two classes; the decoder gets the first.
     """
     found: dict[str, list[float]] = {"in_class": [], "across": []}
     classes = [torch.nonzero(labels == k)[:, 0] for k in range(int(labels.max()) + 1)]
     for k, own in enumerate(classes):
         other = classes[(k + 1) % len(classes)]
         cond = condition(torch.tensor([k], device=x.device))
-        for a, b in zip(own[:SHOWN], own[-SHOWN:], strict=False):
+        for a, b in different_pairs(own):
             found["in_class"] += inner_accuracy(
                 model, torch.stack([x[a], x[b]]), cond, classifier, k
             )
         for a, b in zip(own[:SHOWN], other[:SHOWN], strict=False):
             found["across"] += inner_accuracy(model, torch.stack([x[a], x[b]]), cond, classifier, k)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    return {name: float(np.mean(values)) if values else None for name, values in found.items()}
+
+
+def different_pairs(own: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Pair the first images of a class with its last; if it has few, each image with the next.
+
+    `own`: the indices (N,) of the class's images. Returns at most SHOWN pairs.
+    """
+    return list(zip(own[:SHOWN], own[max(1, len(own) - SHOWN) :], strict=False))
 
 
 def inner_accuracy(
     model: Vae, ends: Tensor, cond: Tensor, classifier: nn.Module, k: int
 ) -> list[float]:
+    """Return 1 for each point between two images that is of class k, and 0 for each other."""
     between = class_probabilities(classifier, interpolate(model, ends, cond)[1:-1])
     return [*(between.argmax(axis=1) == k).astype(float)]
 
 
 @torch.no_grad()
 def draw(
-    options: Options,
-    models: tuple[Vae, Vae],
-    conditions: tuple[Condition, Condition],
-    x: Tensor,
-    labels: Tensor,
-    names: tuple[str, ...],
+    options: Options, models: Models, held_out: ImageSet, names: tuple[str, ...]
 ) -> dict[str, Figure]:
     """Draw the study's pictures and return them by name."""
+    model, one_hot = models["one_hot"]
+    device = model.device
+    x, labels = held_out.vectors(device), torch.from_numpy(held_out.labels).to(device)
 
-    def row(which: int, k: int, z: Tensor) -> NDArray[np.float32]:
-        asked = torch.full((len(z),), k, device=x.device)
-        return as_images(models[which].decode(z, conditions[which](asked)))
+    def row(which: str, k: int, z: Tensor) -> NDArray[np.float32]:
+        network, condition = models[which]
+        return as_images(network.decode(z, condition(torch.full((len(z),), k, device=device))))
 
     def fresh(columns: int) -> Tensor:
-        return torch.randn(columns, options.z_dim, device=x.device)
+        return torch.randn(columns, options.z_dim, device=device)
 
     every = range(len(names))
     same = fresh(STEPS)
-    interpolated = []
-    for k in options.classes:
-        ends = x[labels == k][[0, -1]]
-        cond = conditions[0](torch.tensor([k], device=x.device))
-        interpolated.append(as_images(interpolate(models[0], ends, cond)))
-    shown = [x[labels == k][:3] for k in options.classes]
-    pairs = []
-    for k, images in zip(options.classes, shown, strict=True):
-        cond = conditions[0](torch.full((len(images),), k, device=x.device))
-        recon = models[0].decode(models[0].encode(images, cond)[1], cond)
-        pairs.append(as_images(torch.stack([images, recon], dim=1).flatten(0, 1)))
+    own = [x[labels == k] for k in options.classes]
+    conds = [one_hot(torch.tensor([k], device=device)) for k in options.classes]
+    interpolated = [
+        as_images(interpolate(model, images[[0, -1]], cond))
+        for images, cond in zip(own, conds, strict=True)
+    ]
+    pairs = [
+        pairs_with_reconstructions(model, images[:PAIRS], cond)
+        for images, cond in zip(own, conds, strict=True)
+    ]
     chosen = [names[k] for k in options.classes]
+    samples = [row("one_hot", k, fresh(SHOWN)) for k in options.classes]
     return {
-        "samples": figures.image_grid([row(0, k, fresh(SHOWN)) for k in options.classes], chosen),
-        "all_classes": figures.image_grid([row(0, k, same) for k in every], names),
-        "all_classes_number": figures.image_grid([row(1, k, same) for k in every], names),
+        "samples": figures.image_grid(samples, chosen),
+        "all_classes": figures.image_grid([row("one_hot", k, same) for k in every], names),
+        "all_classes_number": figures.image_grid([row("number", k, same) for k in every], names),
         "interpolation": figures.image_grid(interpolated, chosen),
-        "reconstructions": figures.image_grid(pairs, chosen, ["original", "recon."] * 3),
+        "reconstructions": figures.image_grid(pairs, chosen, ["original", "recon."] * PAIRS),
     }
 
 
-def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """Answer the assignment's questions with the numbers of this run."""
-    return [
-        Answer(
-            "Q2.1",
-            "Can one interpolate, and what does it mean within a class?",
-            explain_interpolation(summary),
-        ),
-        Answer("Q2.2", "Why is the class a unit vector and no number?", explain_condition(summary)),
-        Answer(
-            "Q2.3",
-            "How good are the samples, and what would improve them?",
-            explain_quality(summary),
-        ),
-    ]
-
-
-def explain_interpolation(summary: Mapping[str, Any]) -> str:
-    within, across = (summary["interpolation"][name] for name in ("in_class", "across"))
-    text = (
-        "Yes: z is as continuous as a plain VAE's, so the points of the line between two latents "
-        "decode to images that lead from one to the other. What differs is that the class is not "
-        "in z but beside it. Keeping the class and moving z is to change the style alone, of a "
-        "garment its cut, width, brightness and sleeves, with every step an image of that class: a "
-        f"pair of trousers does not turn into a bag on the way. A classifier gave {within:.0%} of "
-        "the images between two of one class that class. "
-        f"Between latents of two classes, decoded as the first, it was {across:.0%}. "
-    )
-    if within < RELIABLE:
-        return text + "Not so here: the model does not keep to the class that it is told."
-    if across > within - 0.15:
-        return text + "So z says little about the class: the condition decides it, as intended."
-    return text + (
-        "So z still holds part of the class: where it points to another one, the condition alone "
-        "does not decide."
-    )
-
-
-def explain_condition(summary: Mapping[str, Any]) -> str:
-    one_hot, number = summary["one_hot"], summary["number"]
-    shares = one_hot["conditional_accuracy"], number["conditional_accuracy"]
-    worst = min(number["of_each_class"], key=lambda name: number["of_each_class"][name])
-    text = (
-        "Inputs of the network are pixels and latents of about -3 to 3. A class number of 0 to 9 "
-        "would be larger than all of them, and would say that class 9 is nine times class 1 and "
-        "that class 4 lies between 3 and 5, although the order of the classes means nothing. One "
-        "weight for each hidden unit would have to serve all classes. A unit vector gives every "
-        "class weights of its own, on the scale of the other inputs, all equally far apart. Two "
-        f"models were trained alike for {summary['epochs']} epochs: samples are of the class asked "
-        f"for in {shares[0]:.1%} of cases with unit vectors and in {shares[1]:.1%} with numbers "
-        f"(worst there: {worst}, {number['of_each_class'][worst]:.0%}); held-out squared error "
-        f"{one_hot['mse']:.4f} and {number['mse']:.4f}. "
-    )
-    if shares[0] - shares[1] > CLOSE:
-        return text + "So the risk is real: told a number, the model mixes classes up."
-    if shares[1] - shares[0] > CLOSE:
-        return text + "In this run the number did better: the risk did not show."
-    if max(shares) < RELIABLE:
-        return text + "Neither model does what it is asked, so this run cannot tell them apart."
-    return text + "In this run both do equally well: so many epochs made up for it."
-
-
-def explain_quality(summary: Mapping[str, Any]) -> str:
-    model = summary["one_hot"]
-    shares = model["of_each_class"]
-    worst, best = min(shares, key=shares.get), max(shares, key=shares.get)
-    sharp = model["sharpness_of_samples"]
-    look = "softer than" if sharp < 0.95 else "as sharp as" if sharp < 1.1 else "noisier than"
-    text = (
-        f"A classifier that is right about {summary['classifier_accuracy']:.1%} of the held-out "
-        f"images sees the class asked for in {model['conditional_accuracy']:.1%} of {SAMPLES} "
-        f"samples of each class ({listed(shares, '.0%')}): best {best}, worst {worst}. The "
-        "strength of their edges is "
-        f"{model['sharpness_of_samples']:.2f} of real images' (reconstructions "
-        f"{model['sharpness_of_reconstructions']:.2f}), so they are {look} these. On held-out "
-        f"images the squared error a pixel is {model['mse']:.4f}, where {summary['z_dim']} "
-        f"principal components leave {summary['pca_mse']:.4f}. "
-    )
-    if look != "softer than":
-        return text + "Longer training and a larger network are the first things to try."
-    return text + (
-        "They are blurred since z says only so much about an image: details, such as prints, seams "
-        "and folds, that it does not hold are answered with their average, which the pixel-wise "
-        "loss rewards. "
-        "Sharper ones would come from more latent units or a smaller beta (at the price of gaps in "
-        "the prior), convolutional layers, a loss that looks at structure, such as SSIM or the "
-        "features of a network, or an adversarial one, and from a richer prior."
-    )
+def pairs_with_reconstructions(model: Vae, images: Tensor, cond: Tensor) -> NDArray[np.float32]:
+    """Return each of (N, pixels) images, with one condition (1, C), and its reconstruction."""
+    cond = cond.expand(len(images), -1)
+    recon = model.decode(model.encode(images, cond)[1], cond)
+    return as_images(torch.stack([images, recon], dim=1).flatten(0, 1))

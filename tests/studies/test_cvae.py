@@ -3,9 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 import vae
-from studies.cvae.study import answers
+from studies.cvae.study import ANSWERS, SHOWN, different_pairs, interpolation_accuracy
+from studies.shared.networks import Vae, labels_to_one_hots
+from tests.studies.sections import sections
 
 
 def run(line: str) -> int:
@@ -53,6 +57,7 @@ def a_summary(one_hot: float, number: float, across: float, sharp: float) -> dic
         "sharpness_of_samples": sharp,
     }
     return {
+        "samples_per_class": 100,
         "epochs": 9,
         "z_dim": 10,
         "classifier_accuracy": 0.9,
@@ -65,23 +70,58 @@ def a_summary(one_hot: float, number: float, across: float, sharp: float) -> dic
 
 def test_the_sentences_follow_the_numbers() -> None:
     usual, reversed_, equal = (
-        {a.identifier: a.text for a in answers(a_summary(*numbers))}
+        sections(ANSWERS, a_summary(*numbers))
         for numbers in ((0.95, 0.4, 0.9, 0.3), (0.4, 0.95, 0.3, 1.0), (0.9, 0.9, 0.9, 0.3))
     )
     bad = a_summary(0.1, 0.1, 0.1, 5)
     bad["interpolation"]["in_class"] = 0.1
-    hopeless = {a.identifier: a.text for a in answers(bad)}
-    assert "does not keep to the class" in hopeless["Q2.1"]
-    assert "cannot tell them apart" in hopeless["Q2.2"]
-    assert "noisier than these" in hopeless["Q2.3"]
-    assert "z says little about the class" in usual["Q2.1"]
-    assert "z still holds part of the class" in reversed_["Q2.1"]
-    assert "the risk is real" in usual["Q2.2"]
-    assert "the number did better" in reversed_["Q2.2"]
-    assert "both do equally well" in equal["Q2.2"]
-    assert "softer than these" in usual["Q2.3"]
-    assert "as sharp as these" in reversed_["Q2.3"]
-    assert "best bag, worst coat" in usual["Q2.3"]
+    hopeless = sections(ANSWERS, bad)
+    assert "does not keep to the requested class" in hopeless["Q2.1"]
+    assert "does not show which condition is better" in hopeless["Q2.2"]
+    assert "samples are noisier than real images" in hopeless["Q2.3"]
+    assert "first things to try" in hopeless["Q2.3"]
+    assert "z contains little about the class" in usual["Q2.1"]
+    assert "z still contains part of the class" in reversed_["Q2.1"]
+    assert "95.0% of cases with unit vectors, and in 40.0% with numbers" in usual["Q2.2"]
+    assert "these problems are real" in usual["Q2.2"]
+    assert "the model with numbers is better" in reversed_["Q2.2"]
+    assert "both models work equally well" in equal["Q2.2"]
+    assert "with numbers (worst class: coat, 50%)" in usual["Q2.2"]
+    assert "samples are softer than real images" in usual["Q2.3"]
+    assert "Samples are blurred because" in usual["Q2.3"]
+    assert "samples are as sharp as real images" in reversed_["Q2.3"]
+    assert "The best class is bag, the worst coat." in usual["Q2.3"]
+
+
+def test_interpolation_in_a_class_that_could_not_be_measured() -> None:
+    summary = a_summary(0.9, 0.9, 0.4, 0.3)
+    summary["interpolation"]["in_class"] = None
+    text = sections(ANSWERS, summary)["Q2.1"]
+    assert "No class has two held-out images" in text
+    assert "40% of the images between two classes" in text
+    assert "So z" not in text
+
+
+@pytest.mark.parametrize("count", range(20))
+def test_no_image_is_paired_with_itself(count: int) -> None:
+    own = torch.arange(100, 100 + count)
+    pairs = [(int(a), int(b)) for a, b in different_pairs(own)]
+    assert len(pairs) == max(0, min(SHOWN, count - 1))
+    assert len({frozenset(pair) for pair in pairs if pair[0] != pair[1]}) == len(pairs)
+    if count > SHOWN:  # the first images with the last
+        assert pairs == [*zip(own[:SHOWN].tolist(), own[-SHOWN:].tolist(), strict=True)]
+
+
+def test_interpolation_in_classes_of_one_image_is_not_measured() -> None:
+    def condition(labels: Tensor) -> Tensor:
+        return labels_to_one_hots(labels, 2)
+
+    model, classifier = Vae(4, 2, 3, cond_dim=2), torch.nn.Linear(4, 2)
+    x, labels = torch.rand(4, 4), torch.tensor([0, 1, 0, 1])
+    found = interpolation_accuracy(model, condition, x[:2], labels[:2], classifier)
+    assert found["in_class"] is None
+    assert found["across"] is not None
+    assert None not in interpolation_accuracy(model, condition, x, labels, classifier).values()
 
 
 def test_a_class_that_is_not_there(
