@@ -1,6 +1,7 @@
-"""The networks of the autoencoder assignment: the restricted ones, and the free one at its end.
+"""The networks of the autoencoder assignment.
 
-Images are (B, 1, 32, 32): five halvings need a power of two, so 28 x 28 is padded by two pixels.
+Its restrictions apply to the autoencoder and the classifier, but not to the VAE. Images are
+(B, 1, 32, 32): the encoder halves the width five times, so 28 x 28 is padded by two pixels.
 """
 
 import torch

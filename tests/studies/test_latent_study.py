@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 import vae
-from studies.latent_study.answers import (
-    QUESTIONS,
-    answers,
-    explain_capacity,
-    explain_errors,
-    explain_improvement,
-    explain_overlaps,
+from studies.latent_study.images import Images
+from studies.latent_study.neighbours import (
+    ClassRate,
+    NeighbourRates,
+    holm,
+    neighbours,
+    overlaps,
+    rate,
+    rate_neighbours,
 )
 from studies.latent_study.networks import (
     Autoencoder,
@@ -25,19 +28,25 @@ from studies.latent_study.networks import (
     decoder,
     encoder,
 )
-from studies.latent_study.study import (
-    DeadUnitError,
-    Images,
-    by_quantiles,
-    by_range,
-    check_alive,
-    holm,
-    judge_neighbours,
-    neighbours,
-    overlaps,
-    rated,
+from studies.latent_study.planes import GridMeasures, ModelMeasures, by_quantiles, by_range
+from studies.latent_study.study import ANSWERS
+from studies.latent_study.summary import (
+    ClassifierMeasures,
+    Improvement,
+    Losses,
+    LowestLoss,
+    Summary,
+    lowest_loss,
 )
+from studies.latent_study.training import DeadUnitError, Networks, Trained, check_alive
 from tests.mistakes import refusal
+from tests.studies.sections import sections
+
+# Written by hand from the assignment: exercises 1 to 6.
+ASKED = (
+    *("1", "2a", "2b", "2c", "3a", "3b", "3c", "4a", "4b", "4c"),
+    *("5a", "5b", "6a", "6b", "6c", "6d"),
+)
 
 
 def run(line: str) -> int:
@@ -142,12 +151,12 @@ def test_dead_units_are_noticed(z: np.ndarray, black: np.ndarray) -> None:
 
 
 def test_an_interval_is_wilsons() -> None:
-    found = rated(np.arange(40) < 31)
+    found = rate(np.arange(40) < 31)
     p, n, z = 31 / 40, 40, 1.959963984540054
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    assert found["interval"] == pytest.approx([middle - half, middle + half])
-    assert rated(np.zeros(0, bool))["number"] == 0
+    assert found.interval == pytest.approx((middle - half, middle + half))
+    assert rate(np.zeros(0, bool)).number == 0
 
 
 def test_holms_correction_stops_at_the_first_failure() -> None:
@@ -172,19 +181,19 @@ def test_neighbours_are_those_of_brute_force() -> None:
     codes = torch.from_numpy(z), torch.from_numpy(z_test)
     nearest = neighbours(codes, images_of(labels))
     assert (nearest == predicted).all()
-    found = judge_neighbours(nearest[:100], images_of(labels), images_of(truth))
-    assert found["right"] == (predicted[:100] == truth[:100]).sum()
-    assert found["number"] == 100
+    found = rate_neighbours(nearest[:100], images_of(labels), images_of(truth))
+    assert found.right == (predicted[:100] == truth[:100]).sum()
+    assert found.number == 100
     confusion = np.zeros((3, 3), int)
     np.add.at(confusion, (truth[:100], predicted[:100]), 1)
-    assert found["confusion"] == confusion.tolist()
+    assert found.confusion == confusion.tolist()
     for label, name in enumerate("abc"):
-        assert found["classes"][name]["number"] == (truth[:100] == label).sum()
+        assert found.classes[name].number == (truth[:100] == label).sum()
     shares = np.bincount(labels) / 300
-    assert found["random"] == pytest.approx((shares * np.bincount(truth[:100])).sum() / 100)
+    assert found.random == pytest.approx((shares * np.bincount(truth[:100])).sum() / 100)
     pair = (confusion[0, 1] + confusion[1, 0]) / confusion[:2].sum()
-    assert found["overlaps"]["b and a"] == pytest.approx(pair)
-    assert binomtest(found["right"], 100, found["random"]).pvalue < 0.01
+    assert found.overlaps["b and a"] == pytest.approx(pair)
+    assert binomtest(found.right, 100, found.random).pvalue < 0.01
 
 
 def test_overlaps_are_ordered() -> None:
@@ -209,59 +218,261 @@ def test_grids_cover_the_range_and_the_prior() -> None:
     assert (np.diff(edges) > 0).all()
 
 
-def a_summary(change: str = "distorted", gained: float = 0.01) -> dict[str, Any]:
-    """Return what the sentences on errors, overlaps and the improvement need."""
-    before = {"test_accuracy": 0.98, "test_loss": 0.05, "train_loss": 0.03}
-    return {
-        "held_out": 100,
-        "images": 900,
-        "epochs": 3,
-        "pca_mse": 0.05,
-        "attempts": 1,
-        "models": {"autoencoder": {"test_mse": 0.04, "train_mse": 0.039}},
-        "losses": {"autoencoder": {"first": {"loss": 0.06}, "last": {"loss": 0.03}}},
-        "classifier": {"last": before},
-        "improvement": {"change": change, "last": before | {"test_accuracy": 0.98 + gained}},
-        "all": {
-            "classes": {"1": {"accuracy": 0.9}, "4": {"accuracy": 0.3}, "9": {"accuracy": 0.4}},
-            "overlaps": {"9 and 4": 0.4, "4 and 1": 0.01},
+def test_the_lowest_loss_is_that_of_its_epoch() -> None:
+    history = [{"test_loss": loss} for loss in (0.4, 0.2, 0.3)]
+    assert lowest_loss(history) == LowestLoss(epoch=2, loss=0.2)
+
+
+@pytest.mark.parametrize(("after", "best"), [(0.9, "improved"), (0.8, "plain"), (0.7, "plain")])
+def test_the_better_classifier_judges_the_grids(after: float, best: str) -> None:
+    plain, improved = nn.Identity(), nn.Identity()
+    networks = Networks(
+        autoencoder=Trained(Autoencoder(), []),
+        vae=Trained(ConvolutionalVae(), []),
+        classifier=Trained(plain, [{"test_accuracy": 0.8}]),
+        improved=Trained(improved, [{"test_accuracy": after}]),
+        change="wider",
+        attempts=1,
+    )
+    assert networks.best_classifier() is {"plain": plain, "improved": improved}[best]
+
+
+LAST = {"train_loss": 0.03, "test_loss": 0.05, "train_accuracy": 0.99, "test_accuracy": 0.98}
+
+
+def a_model() -> ModelMeasures:
+    return ModelMeasures(
+        train_mse=0.039,
+        test_mse=0.04,
+        range=[(0.0, 4.0), (0.5, 3.0)],
+        mean=[0.1, -0.2],
+        deviation=[0.9, 1.1],
+        clipped=[0.25, 0.125],
+        clipped_both=0.05,
+        clipped_by_class={"1": 0.1, "4": 0.4, "9": 0.2},
+        occupied=0.5,
+        densest=0.3,
+    )
+
+
+def neighbour_rates(number: int, right: int) -> NeighbourRates:
+    verdicts = {"1": "better", "4": "worse", "9": "as the rest"}
+    accuracies = {"1": 0.9, "4": 0.3, "9": 0.4}
+    return NeighbourRates(
+        **vars(rate(np.arange(number) < right)),
+        random=0.333,
+        classes={
+            name: ClassRate(number // 3, right // 3, accuracies[name], (0.1, 0.95), 0.333, verdict)
+            for name, verdict in verdicts.items()
         },
-    }
+        confusion=[[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        overlaps={"9 and 4": 0.4, "4 and 1": 0.01},
+    )
+
+
+def a_grid(occupied: float, distance: float) -> GridMeasures:
+    return GridMeasures(
+        recognised=0.6,
+        recognised_occupied=0.7,
+        recognised_empty=0.2,
+        occupied=occupied,
+        distance=distance,
+        classes={"1": 90, "4": 45, "9": 0},
+        left_to_right=["1", "9"],
+        bottom_to_top=["4", "1"],
+        ink_left_to_right=(0.11, 0.12),
+        ink_bottom_to_top=(0.13, 0.14),
+    )
+
+
+def a_summary() -> dict[str, Any]:
+    """Return the numbers of a run that went well, to be changed by a test."""
+    summary = Summary(
+        images=9000,
+        held_out=1500,
+        classes=("1", "4", "9"),
+        epochs=3,
+        beta=0.5,
+        attempts=1,
+        pca_mse=0.05,
+        real_distance=0.1,
+        losses={
+            "autoencoder": Losses({"loss": 0.06}, {"loss": 0.03}),
+            "vae": Losses({"reconstruction": 50.0, "kl": 1.0}, {"reconstruction": 30.0, "kl": 4.0}),
+        },
+        models={"autoencoder": a_model(), "vae": a_model()},
+        first=neighbour_rates(1000, 690),
+        all=neighbour_rates(1500, 1050),
+        vae_all=neighbour_rates(1500, 1200),
+        classifier=ClassifierMeasures(LAST, LowestLoss(epoch=2, loss=0.045), parameters=7770),
+        improvement=Improvement("distorted", LAST | {"test_accuracy": 0.99}, parameters=7770),
+        grids={
+            "autoencoder": a_grid(occupied=0.5, distance=0.2),
+            "vae": a_grid(occupied=0.6, distance=0.12),
+            "quantiles": a_grid(occupied=0.9, distance=0.11),
+        },
+    )
+    return asdict(summary)
+
+
+def test_all_sections_of_a_run_that_went_well_are_filled() -> None:
+    texts = sections(ANSWERS, a_summary())
+    assert tuple(texts) == ASKED
+    for text in texts.values():
+        assert re.match(r"\n\n\*[A-Z].*\?\*\n\n\S", text)
+        assert not re.search(r"  | [.,;:)]|\( |\{|nan|None", text)
+
+
+def test_attempts_are_explained() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["1"]
+    assert "No ReLU died in the first attempt" in text
+    assert "attempts." not in text
+    assert "from 0.0600 to 0.0300" in text
+    text = sections(ANSWERS, summary | {"attempts": 3})["1"]
+    assert "took 3 attempts" in text
+    assert "No ReLU died" not in text
+
+
+def test_clusters_and_overlaps_follow_the_rates() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["2b"]
+    assert "Clear clusters (at least 70%): 1 (90%). " in text
+    assert "taken for the other class: 9 and 4 (40%). " in text
+    summary["all"]["classes"]["9"]["accuracy"] = 0.7
+    summary["all"]["overlaps"]["4 and 1"] = 0.1
+    text = sections(ANSWERS, summary)["2b"]
+    assert "Clear clusters (at least 70%): 1 (90%), 9 (70%). " in text
+    assert "taken for the other class: 9 and 4 (40%), 4 and 1 (10%). " in text
+
+
+def test_unclear_classes_are_named_best_first() -> None:
+    summary = a_summary()
+    summary["all"]["classes"]["1"]["accuracy"] = 0.35
+    summary["all"]["overlaps"] = {"9 and 4": 0.05, "4 and 1": 0.01}
+    text = sections(ANSWERS, summary)["2b"]
+    assert "No class reaches 70%. The best are 9 and 1. " in text
+    assert "Clear clusters" not in text
+    assert "confused in 10% of cases or more. Most confused: 9 and 4 (5%), 4 and 1 (1%). " in text
+    assert "Overlapping pairs" not in text
+
+
+def test_clipping_is_told_of_the_class_with_most_of_it() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["2c"]
+    assert "25.0% of the images have z1 = 0, 12.5% have z2 = 0, and 5.0% have both." in text
+    assert "Class 4 is affected most: 40.0%" in text
+    summary["models"]["autoencoder"]["clipped"] = [0.0, 0.125]
+    assert "0.0% of the images have z1 = 0, 12.5% have z2" in sections(ANSWERS, summary)["2c"]
+    summary["models"]["autoencoder"]["clipped"] = [0.0, 0.0]
+    text = sections(ANSWERS, summary)["2c"]
+    assert "No point is clipped in this run" in text
+    assert "Class 4" not in text
+
+
+def test_the_first_neighbours_have_a_table_of_their_own_if_there_are_more() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["3a"]
+    assert "Of the first 1,000 test images, 690 are classified correctly: 69.0%" in text
+    assert "Of all 1,500 test images, 1,050 are classified correctly: 70.0%" in text
+    assert text.count("\n\n| class |") == 2
+    assert "| 1 | 500 | 350 | 90.0% | 10.0% to 95.0% | 33.3% | better |\n" in text
+    assert "| 33.3% | no difference shown |\n" in text
+    text = sections(ANSWERS, summary | {"first": summary["all"]})["3a"]
+    assert "Of the first" not in text
+    assert text.count("\n\n| class |") == 1
+
+
+def test_chance_and_verdicts_follow_the_rates() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["3b"]
+    assert "By chance, 333 of 1,000 test images (33.3%)" in text
+    assert "690 are correct, which chance does not explain." in text
+    verdicts = "Better than the rest: 1. Worse: 4. No difference shown: 9. "
+    assert verdicts in text
+    for row in summary["all"]["classes"].values():
+        row["verdict"] = "as the rest"
+    summary["first"] |= {"right": 340, "interval": (0.32, 0.36)}
+    text = sections(ANSWERS, summary)["3b"]
+    assert "340 are correct, which chance can explain." in text
+    assert "Better than the rest: none. Worse: none. No difference shown: 1, 4, 9. " in text
 
 
 def test_capacity_is_told_by_the_gap() -> None:
-    last = {"train_loss": 0.001, "test_loss": 0.03, "train_accuracy": 1.0, "test_accuracy": 0.99}
     summary = a_summary()
-    summary["classifier"] = {"last": last, "best": {"epoch": 2, "loss": 0.03}}
-    assert "it overfits" in explain_capacity(summary)
-    assert "lowest, 0.0300, after epoch 2 of 3" in explain_capacity(summary)
+    text = sections(ANSWERS, summary)["4b"]
+    assert "it overfits" in text
+    assert "which is 1.7 times the training loss" in text
+    assert "lowest, 0.0450, after epoch 2 of 3" in text
     summary["improvement"]["change"] = "wider"
-    assert "it underfits" in explain_capacity(summary)
-    last["test_accuracy"] = 0.999
-    assert "the capacity is enough" in explain_capacity(summary)
+    assert "it underfits" in sections(ANSWERS, summary)["4b"]
+    summary["classifier"]["last"]["test_accuracy"] = 0.999
+    assert "the capacity is sufficient" in sections(ANSWERS, summary)["4b"]
+    summary["improvement"]["change"] = "distorted"
+    assert "it overfits" in sections(ANSWERS, summary)["4b"]
+    summary["classifier"]["last"]["train_loss"] = 0.0
+    assert "50000000.0 times" in sections(ANSWERS, summary)["4b"]
 
 
-def test_the_sentences_follow_the_numbers() -> None:
-    assert "at the first attempt" in explain_errors(a_summary())
-    assert "It took 3 attempts" in explain_errors(a_summary() | {"attempts": 3})
-    assert "since it overfits" in explain_improvement(a_summary())
-    assert "32 filters instead of 16" in explain_improvement(a_summary("wider"))
-    assert "That did not help" in explain_improvement(a_summary(gained=-0.001))
-    text = explain_overlaps(a_summary())
-    assert "Clear clusters (at least 70%): 1: 90%" in text
-    assert "taken for the other: 9 and 4: 40%." in text
-    unclear = a_summary()
-    unclear["all"] = {
-        "classes": {"1": {"accuracy": 0.5}, "4": {"accuracy": 0.3}},
-        "overlaps": {"4 and 1": 0.05},
+def test_the_improvement_is_named_and_judged() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["4c"]
+    assert "The classifier overfits" in text
+    assert "rotated, sheared" in text
+    assert "from 98.00% to 99.00%" in text
+    assert "The change improved the test accuracy." in text
+    summary["improvement"]["change"] = "wider"
+    for accuracy in (0.98, 0.97):
+        summary["improvement"]["last"]["test_accuracy"] = accuracy
+        text = sections(ANSWERS, summary)["4c"]
+        assert "does not overfit, so this run trained another one with 32 filters" in text
+        assert "did not improve the test accuracy" in text
+
+
+def test_recognised_cells_are_counted_by_class() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["5b"]
+    assert "above 0.9, in 60% of the cells (1 in 90, 4 in 45). It never recognises 9. " in text
+    assert "from left to right, are 1 9. " in text
+    assert "recognises 70% of these cells and 20% of the others." in text
+    summary["grids"]["autoencoder"] |= {
+        "classes": {"1": 90, "4": 45, "9": 90},
+        "recognised_empty": None,
     }
-    assert "No class reaches 70%; the best are 1, 4" in explain_overlaps(unclear)
-    assert "No pair is taken for each other" in explain_overlaps(unclear)
+    text = sections(ANSWERS, summary)["5b"]
+    assert "of the cells (1 in 90, 4 in 45, 9 in 90). Every class occurs. " in text
+    assert "recognises 70% of these cells.\n" in text
+    summary["grids"]["autoencoder"] |= {"recognised": 0.0, "classes": {"1": 0, "4": 0, "9": 0}}
+    text = sections(ANSWERS, summary)["5b"]
+    assert "in 0% of the cells. It never recognises 1, 4, 9. " in text
+
+
+def test_each_grid_of_the_vae_has_its_own_classes() -> None:
+    summary = a_summary()
+    summary["grids"]["quantiles"]["classes"] = {"1": 1, "4": 2, "9": 3}
+    first, second = sections(ANSWERS, summary)["6c"].strip().split("\n\n")[1:]
+    assert first.endswith("(1 in 90, 4 in 45). It never recognises 9.")
+    assert second.endswith("(1 in 1, 4 in 2, 9 in 3). Every class occurs.")
+
+
+def test_the_grids_are_compared_by_their_distances_and_codes() -> None:
+    summary = a_summary()
+    text = sections(ANSWERS, summary)["6d"]
+    assert "are nearer to real images" in text
+    assert "codes also fill the region" in text
+    summary["grids"]["quantiles"]["occupied"] = 0.8
+    text = sections(ANSWERS, summary)["6d"]
+    assert "are nearer to real images" in text
+    assert "fill only 80% of the region" in text
+    summary["grids"]["quantiles"]["distance"] = 0.2
+    text = sections(ANSWERS, summary)["6d"]
+    assert "are no nearer to real images in this run" in text
+    assert "of the region" not in text
 
 
 @pytest.mark.slow
-def test_a_run_answers_everything_and_begins_anew_where_a_unit_died(
-    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_answers_everything_and_starts_again_after_a_dead_unit(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     initialise, calls = Autoencoder.initialise, []
 
@@ -275,11 +486,12 @@ def test_a_run_answers_everything_and_begins_anew_where_a_unit_died(
     monkeypatch.setattr(Autoencoder, "initialise", dead_at_first)
     assert run(f"{mnist} latent_study {tmp_path}/a --epochs 2") == 0
     assert len(calls) == 2
+    assert re.search("^autoencoder_0: the ReLU of latent 1 is dead", capsys.readouterr().out, re.M)
     found = json.loads((tmp_path / "a" / "summary.json").read_text())
     assert found["attempts"] == 2
     text = (tmp_path / "a" / "answers.md").read_text()
-    assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == QUESTIONS
-    assert [a.identifier for a in answers(found)] == [*QUESTIONS]
+    assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == ASKED
+    assert "took 2 attempts" in text
     pictures = {path.stem for path in (tmp_path / "a").glob("*.png")}
     assert pictures >= {"loss", "latents_autoencoder", "grid_autoencoder", "plane_vae", "confusion"}
     assert run(f"{mnist} latent_study {tmp_path}/b --epochs 2 --seed 1") == 0

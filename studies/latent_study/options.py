@@ -1,0 +1,41 @@
+"""The options of `latent_study`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from command_line import default_device
+from studies.shared.options import BatchSize, Device, Preset, Seed, weight
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the networks are trained."""
+
+    preset: Annotated[
+        Preset, Option(help="full: the assignment's epochs; quick: about a minute on 5,000 images")
+    ] = "full"
+    epochs: Annotated[
+        int, Option(min=1, max=10**6, help="passes over the training images, for each network")
+    ] = 30
+    batch_size: BatchSize = 128
+    learning_rate: Annotated[
+        float,
+        Option(
+            min=1e-12,
+            max=1,
+            help="highest learning rate of Adam; it rises and falls during training",
+        ),
+    ] = 3e-3
+    beta: Annotated[float, weight(help="weight of the VAE's KL term")] = 1.0
+    test: Annotated[
+        Path | None,
+        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
+    ] = None
+    seed: Seed = 0
+    device: Device = field(default_factory=default_device)
+
+
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}

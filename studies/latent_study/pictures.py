@@ -1,0 +1,94 @@
+"""Draw the study's pictures."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import figures
+from studies.latent_study.planes import Plane
+from studies.latent_study.training import Networks, Run
+from training import History
+
+SHOWN = 10  # images shown above their reconstructions
+
+
+def draw(
+    run: Run, networks: Networks, planes: dict[str, Plane], confusion: list[list[int]]
+) -> dict[str, Figure]:
+    """Draw all pictures and return them by name."""
+    return {
+        **draw_planes(run, networks, planes),
+        **draw_losses(run, networks),
+        "confusion": figures.confusion_matrix(np.array(confusion), np.array(run.train.names)),
+    }
+
+
+def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[str, Figure]:
+    """Draw reconstructions, scatter plots and grids."""
+    train = run.train
+    shown = run.test.part(slice(SHOWN))
+    originals = shown.apply(lambda x: x)[:, 0].cpu().numpy()
+    classes = np.array(train.names)[train.labels.cpu().numpy()]
+    pictures: dict[str, Figure] = {}
+    for name, trained in networks.with_latents().items():
+        model, plane = trained.model, planes[name]
+        recon = model.decode(shown.apply(model.encode)).detach()
+        points = plane.codes.cpu().numpy(), classes
+        images = plane.images.cpu().numpy()
+        pictures |= {
+            f"reconstructions_{name}": figures.reconstruction_rows(
+                originals, recon[:, 0].cpu().numpy()
+            ),
+            f"latents_{name}": figures.latent_plane(*plane.grid, points=points),
+            f"grid_{name}": figures.latent_plane(*plane.grid, images=images),
+            f"plane_{name}": figures.latent_plane(*plane.grid, points, images),
+        }
+    quantiles = planes["quantiles"]
+    pictures["grid_vae_quantiles"] = figures.manifold(
+        quantiles.images.cpu().numpy(), *quantiles.grid
+    )
+    return pictures
+
+
+def draw_losses(run: Run, networks: Networks) -> dict[str, Figure]:
+    """Draw the losses of the trainings, and the accuracy of the classifiers."""
+    history, vae = networks.autoencoder.history, networks.vae.history
+    classifiers = {
+        "unchanged": networks.classifier.history,
+        networks.change: networks.improved.history,
+    }
+    return {
+        "loss": figures.curves(
+            {
+                "squared error per pixel": {
+                    "training": column(history, "loss"),
+                    "test": column(history, "test_loss"),
+                }
+            },
+            "iterations (thousands)",
+            -(-len(run.train) // run.options.batch_size) / 1000,
+        ),
+        "vae_loss": figures.curves(
+            {
+                title: {"training": column(vae, key), "test": column(vae, f"test_{key}")}
+                for key, title in (
+                    ("reconstruction", "squared error per image"),
+                    ("kl", "KL divergence (nats)"),
+                )
+            }
+        ),
+        "classifier": figures.curves(
+            {
+                title: {
+                    f"{kind}, {part}": column(rows, f"{key}_{measure}")
+                    for kind, rows in classifiers.items()
+                    for key, part in (("train", "training"), ("test", "test"))
+                }
+                for measure, title in (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))
+            }
+        ),
+    }
+
+
+def column(history: History, name: str) -> NDArray:
+    return np.array([row[name] for row in history])
