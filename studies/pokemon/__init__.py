@@ -1,1 +1,1 @@
-"""New Pokemon of a type."""
+"""New Pokemon of a requested type."""

@@ -23,8 +23,8 @@ EXPECTED = "a folder with pokemon.csv (columns Name, Type1) and images/NAME.png 
 class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
     """Sprites on white, (1 or 3, 60, 60) in [0, 1], and the first type of each, one of 18.
 
-    `type_to_one_hot` has the unit vector, (18,), of each type; `names` and `types` those of each
-    sprite. Raises UserError if `root` is not a folder of sprites and their types.
+    `type_to_one_hot` has the unit vector, (18,), of each type; `names` and `types` have an entry
+    for each sprite. Raises UserError if `root` is not a folder of sprites and their types.
     """
 
     def __init__(self, root: Path | str, rgb: bool = False) -> None:
@@ -42,7 +42,8 @@ class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
             if path is None:
                 continue
             if kind not in self.type_to_one_hot:
-                raise UserError(root / "pokemon.csv", f"the type {kind!r}", ", ".join(TYPES))
+                found, expected = f"the type {kind!r}", f"one of {', '.join(TYPES)}"
+                raise UserError(root / "pokemon.csv", found, expected)
             image = resized(open_on_white(path, path).convert("RGB" if rgb else "L"), SIDE)
             images.append(np.atleast_3d(np.asarray(image)).transpose(2, 0, 1))
             self.names.append(name)

@@ -1,11 +1,11 @@
 """`pokemon` and `pokemon_cnn`: new Pokemon of a type, in grey and in colour.
 
-Both train one conditional VAE on images that are flipped, shifted and recoloured at every step, and
-one on the images as they are, to show what this augmentation is worth.
+Both train two conditional VAEs: one on images that are flipped, shifted and recoloured at every
+step, and one on the images as they are. The difference shows whether this augmentation helps.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,28 +27,28 @@ from losses import kl_divergence
 from storage import save_state_dict
 from studies.pokemon.dataset import SIDE, TYPES, PokemonDataset
 from studies.pokemon.networks import VaeCnn
-from studies.shared.answers import listed
 from studies.shared.measures import active_units, pca_mse, sharpness
 from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, units, weight
 from studies.shared.resume import fit_or_resume
-from studies.shared.runner import Answer, Findings, fingerprint, run_study
+from studies.shared.runner import Findings, fingerprint, run_study
 from training import History
 
+ANSWERS = Path(__file__).with_name("answers.md")
 TITLES = {
     "pokemon": "Pokemon in grey: a fully connected conditional VAE",
     "pokemon_cnn": "Pokemon in colour: a convolutional conditional VAE",
 }
-QUESTIONS = ("Bonus.1", "Bonus.2")
 HELD_OUT = 0.1
 FEWEST = 3  # images, one of them held out
-FEW = 5  # with fewer images of a type, nothing can be learned about it
+FEW = 5  # with fewer images of a type, a warning is shown
 SHIFT = 5  # pixels to either side, at most
 JITTER = 0.2  # largest deviation of a colour's strength from 1
-SAMPLES = 6  # shown of each type
-PAIRS = 3  # of an image and its reconstruction, likewise shown of each type
-MEASURED = 256  # samples from which sharpness is measured
-CLOSE = 0.02  # two losses count as equal if their ratio is nearer to 1 than this
+SAMPLES = 6  # per type, in their picture
+PAIRS = 3  # per type: an image and its reconstruction
+MEASURED = 256  # samples whose sharpness is measured
+
+Model = Vae | VaeCnn
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Options:
     """How the models are trained."""
 
     preset: Annotated[
-        Preset, Option(help="full: enough epochs for so few images; quick: two or three minutes")
+        Preset,
+        Option(help="full: many epochs, because there are few images; quick: two or three minutes"),
     ] = "full"
     beta: Annotated[float, weight(help="weight of the KL term")] = 0.2
     epochs: Epochs = 400
@@ -98,6 +99,7 @@ class Sprites:
     condition: Tensor
 
     def part(self, chosen: Tensor) -> "Sprites":
+        """Return the sprites with these indices."""
         return Sprites(self.images[chosen], self.labels[chosen], self.condition[chosen])
 
     def __len__(self) -> int:
@@ -105,16 +107,17 @@ class Sprites:
 
 
 def pokemon(before: list[str], after: list[str], usage: str) -> None:
-    """Run the study of grey sprites with a fully connected network."""
+    """Run the study of sprites in grey."""
     run_study(grey_study, PRESETS, TITLES["pokemon"], (before, after, usage))
 
 
 def pokemon_cnn(before: list[str], after: list[str], usage: str) -> None:
-    """Run the study of sprites in colour with a convolutional network."""
+    """Run the study of sprites in colour."""
     run_study(colour_study, CNN_PRESETS, TITLES["pokemon_cnn"], (before, after, usage))
 
 
 def grey_study(options: Options, path: Path, out: Path) -> Findings:
+    """Study sprites in grey with a fully connected network."""
     device = choose_device(options.device)
 
     def network() -> Vae:
@@ -124,6 +127,7 @@ def grey_study(options: Options, path: Path, out: Path) -> Findings:
 
 
 def colour_study(options: Options, path: Path, out: Path) -> Findings:
+    """Study sprites in colour with a convolutional network."""
     device = choose_device(options.device)
 
     def network() -> VaeCnn:
@@ -133,55 +137,38 @@ def colour_study(options: Options, path: Path, out: Path) -> Findings:
 
 
 def study(
-    options: Options, dataset: PokemonDataset, network: Any, name: str, out: Path
+    options: Options, dataset: PokemonDataset, network: Callable[[], Model], name: str, out: Path
 ) -> Findings:
     """Train with and without augmentation, then save, measure and draw."""
-    counts = Counter(dataset.types)
-    if not options.types or len(dataset) < FEWEST:
-        found = f"{len(options.types)} types, {len(dataset)} images"
-        raise UserError("command line", found, f"one type and {FEWEST} images at least")
-    for kind in sorted({*options.types}):
-        if kind not in counts:
-            found = f"no image of type {kind!r}"
-            raise UserError("command line", found, f"--types out of {', '.join(sorted(counts))}")
-    for kind, count in counts.items():
-        if count < FEW:
-            print(f"warning: type {kind} has {count} images, too few to learn what it looks like")
+    check_types(options, dataset)
     torch.manual_seed(options.seed)
     model = network()
     train, held_out = split(dataset, model.device, options)
-
-    augmented, history = train_model(options, model, train, held_out, "history", out, True)
+    history = train_model(options, model, train, held_out, "history", out, True)
     save_state_dict(model, out / f"{name}_beta_{options.beta:g}_vae_{options.epochs}_epochs.pth")
     torch.manual_seed(options.seed)
-    plain, plain_history = train_model(
-        options, network(), train, held_out, "history_plain", out, False
-    )
-    flat, flat_held_out = (part.images.flatten(1).cpu().numpy() for part in (train, held_out))
-    summary = {
-        "images": len(train),
-        "held_out": len(held_out),
-        "types": dict(counts.most_common()),
-        "unit": unit("reconstruction", options.loss_type),
-        "epochs": options.epochs,
-        "z_dim": options.z_dim,
-        "beta": options.beta,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "pca_mse": pca_mse(flat, flat_held_out, options.z_dim),
-        "components_for_90_percent": components_for(flat, 0.9),
-        "augmented": measure(augmented, train, held_out, options),
-        "plain": measure(plain, train, held_out, options),
-    }
-    pictures = draw(options, augmented, train, held_out)
-    losses = {
-        f"{term} ({unit(term, options.loss_type)} an image)": {
-            f"{kind}, {part}": np.array([row[f"{prefix}{term}"] for row in rows])
-            for kind, rows in (("augmented", history), ("plain", plain_history))
-            for part, prefix in (("as trained", ""), ("held out", "held_out_"))
-        }
-        for term in ("reconstruction", "kl")
-    }
-    return Findings(summary, pictures | {"losses": figures.curves(losses)}, answers(summary))
+    plain = network()
+    plain_history = train_model(options, plain, train, held_out, "history_plain", out, False)
+
+    summary = summarise(options, dataset, model, plain, train, held_out)
+    pictures = draw(options, model, train, held_out)
+    losses = draw_losses({"augmented": history, "plain": plain_history}, options)
+    return Findings(summary, pictures | {"losses": losses}, ANSWERS)
+
+
+def check_types(options: Options, dataset: PokemonDataset) -> None:
+    """Raise UserError if images or types are missing; warn of types with few images."""
+    counts = Counter(dataset.types)
+    if not options.types or len(dataset) < FEWEST:
+        found = f"{len(options.types)} types, {len(dataset)} images"
+        raise UserError("command line", found, f"at least one type and {FEWEST} images")
+    for kind in sorted({*options.types}):
+        if kind not in counts:
+            found = f"no image of type {kind!r}"
+            raise UserError("command line", found, f"--types from {', '.join(sorted(counts))}")
+    for kind, count in counts.items():
+        if count < FEW:
+            print(f"warning: too few images to learn what the type {kind} looks like: {count}")
 
 
 def split(
@@ -217,12 +204,12 @@ def augment(images: Tensor) -> Tensor:
     return 1 - (strength * (1 - shifted)).clamp(0, 1)
 
 
-def as_input(model: Vae | VaeCnn, images: Tensor) -> Tensor:
+def as_input(model: Model, images: Tensor) -> Tensor:
     """Convert (B, C, 60, 60) images to the shape of the network's input."""
     return images.flatten(1) if isinstance(model, Vae) else images
 
 
-def as_target(model: Vae | VaeCnn, images: Tensor) -> Tensor:
+def as_target(model: Model, images: Tensor) -> Tensor:
     """Convert (B, C, 60, 60) images to the shape of the network's output."""
     return images.flatten(1) if isinstance(model, Vae) else images.permute(0, 2, 3, 1)
 
@@ -234,16 +221,16 @@ def as_pictures(recon: Tensor) -> NDArray[np.float32]:
 
 def train_model(
     options: Options,
-    model: Vae | VaeCnn,
+    model: Model,
     train: Sprites,
     held_out: Sprites,
     name: str,
     out: Path,
     augmented: bool,
-) -> tuple[Vae | VaeCnn, History]:
-    """Train a model; return it and its losses in each epoch, including those on held-out images."""
+) -> History:
+    """Train a model; return its losses in each epoch, including those on held-out images."""
 
-    def step(model: Vae | VaeCnn, index: Tensor, _progress: float) -> dict[str, Tensor]:
+    def step(model: Model, index: Tensor, _progress: float) -> dict[str, Tensor]:
         images = train.images[index]
         x = augment(images) if augmented else images
         recon, mu, logvar, _ = model(as_input(model, x), train.condition[index])
@@ -251,7 +238,7 @@ def train_model(
         return named_losses(recon, target, mu, logvar, options.loss_type, options.beta)
 
     def judge(history: History) -> None:
-        found = held_out_losses(model.eval(), held_out, options)
+        found = mean_losses(model.eval(), held_out, options)
         history[-1] |= {f"held_out_{key}": value for key, value in found.items()}
 
     optimizer = Adam(model.parameters(), options.learning_rate, fused=True)
@@ -261,7 +248,7 @@ def train_model(
         "types": "",
         "data": fingerprint(train.images, train.labels),
     }
-    history = fit_or_resume(
+    return fit_or_resume(
         model,
         step,
         batches,
@@ -273,11 +260,36 @@ def train_model(
         out=out,
         after_epoch=judge,
     )
-    return model, history
+
+
+def summarise(
+    options: Options,
+    dataset: PokemonDataset,
+    augmented: Model,
+    plain: Model,
+    train: Sprites,
+    held_out: Sprites,
+) -> dict[str, Any]:
+    """Return the numbers that the answers quote."""
+    flat, flat_held_out = (part.images.flatten(1).cpu().numpy() for part in (train, held_out))
+    return {
+        "images": len(train),
+        "held_out": len(held_out),
+        "types": dict(Counter(dataset.types).most_common()),
+        "unit": unit("reconstruction", options.loss_type),
+        "epochs": options.epochs,
+        "z_dim": options.z_dim,
+        "beta": options.beta,
+        "parameters": sum(p.numel() for p in augmented.parameters()),
+        "pca_mse": pca_mse(flat, flat_held_out, options.z_dim),
+        "components_for_90_percent": components_for(flat, 0.9),
+        "augmented": measure(augmented, train, held_out, options),
+        "plain": measure(plain, train, held_out, options),
+    }
 
 
 @torch.no_grad()
-def held_out_losses(model: Vae | VaeCnn, part: Sprites, options: Options) -> dict[str, float]:
+def mean_losses(model: Model, part: Sprites, options: Options) -> dict[str, float]:
     """Return the posterior mean's reconstruction error, and the KL in nats, both per image."""
     _, mu, logvar = model.encode(as_input(model, part.images), part.condition)
     recon, target = model.decode(mu, part.condition), as_target(model, part.images)
@@ -286,10 +298,8 @@ def held_out_losses(model: Vae | VaeCnn, part: Sprites, options: Options) -> dic
 
 
 @torch.no_grad()
-def measure(
-    model: Vae | VaeCnn, train: Sprites, held_out: Sprites, options: Options
-) -> dict[str, float]:
-    """Return measures of one model by name; reconstructions are those of the posterior's mean."""
+def measure(model: Model, train: Sprites, held_out: Sprites, options: Options) -> dict[str, float]:
+    """Return measures of one model by name; reconstructions use the posterior's mean."""
     _, mu, _ = model.encode(as_input(model, held_out.images), held_out.condition)
     recon = model.decode(mu, held_out.condition)
     chosen = torch.randint(len(train), (MEASURED,), device=model.device)
@@ -298,7 +308,7 @@ def measure(
     found = {
         f"{name}_{key}": value
         for name, part in (("training", train), ("held_out", held_out))
-        for key, value in held_out_losses(model, part, options).items()
+        for key, value in mean_losses(model, part, options).items()
     }
     return found | {
         "mse": float((recon - as_target(model, held_out.images)).square().mean()),
@@ -314,16 +324,14 @@ def grey(images: NDArray) -> NDArray:
 
 
 def components_for(x: NDArray, share: float) -> int:
-    """Count the principal components that hold a given share of the variance of (N, D)."""
+    """Count the principal components that explain a given share of the variance of (N, D)."""
     centred = x - x.mean(axis=0)
     variances = np.square(np.linalg.svd(centred, compute_uv=False))
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
 @torch.no_grad()
-def draw(
-    options: Options, model: Vae | VaeCnn, train: Sprites, held_out: Sprites
-) -> dict[str, Figure]:
+def draw(options: Options, model: Model, train: Sprites, held_out: Sprites) -> dict[str, Figure]:
     """Draw the study's pictures and return them by name."""
     numbers = [TYPES.index(kind) for kind in options.types]
     conditions = torch.eye(len(TYPES), device=model.device)[numbers]
@@ -349,66 +357,15 @@ def draw(
     return found
 
 
-def answers(summary: Mapping[str, Any]) -> list[Answer]:
-    """Answer the assignment's bonus questions with the numbers of this run."""
-    return [
-        Answer("Bonus.1", "How good are they, and why no better?", explain_results(summary)),
-        Answer("Bonus.2", "What would improve them?", explain_ideas(summary)),
-    ]
-
-
-def explain_results(summary: Mapping[str, Any]) -> str:
-    model, types = summary["augmented"], summary["types"]
-    gap = model["held_out_reconstruction"] / model["training_reconstruction"] - 1
-    better = model["mse"] < summary["pca_mse"]
-    common, rare = max(types, key=types.get), min(types, key=types.get)
-    text = (
-        f"Reconstructions cost {model['training_reconstruction']:.0f} {summary['unit']} an "
-        f"image on the {summary['images']} training images and "
-        f"{model['held_out_reconstruction']:.0f} on the "
-        f"{summary['held_out']} held out ({gap:+.0%}); the squared error there is "
-        f"{model['mse']:.4f} a pixel, {'less' if better else 'no less'} than the "
-        f"{summary['pca_mse']:.4f} of {summary['z_dim']} principal components. Edges are "
-        f"{model['sharpness_of_reconstructions']:.2f} as strong as real ones in reconstructions, "
-        f"{model['sharpness_of_samples']:.2f} in samples. Reasons: (1) The data are few: "
-        f"{summary['images']} images for {summary['parameters']:,} parameters, and {len(types)} "
-        f"types from {types[common]} images ({common}) down to {types[rare]} ({rare}). "
-    )
-    if gap > 0.1:
-        text += "The gap between training and held-out images says that the model learns by heart. "
-    else:
-        text += "The gap is small, so it is not by heart that it has learned; it has not enough. "
-    return text + (
-        "(2) Sprites have little in common: poses, outlines and colours differ, nothing is aligned "
-        f"as in faces or digits, and {summary['components_for_90_percent']} principal components "
-        "are needed for 90 % of their variance. (3) A type says little about shape: a fire type "
-        "may be a bird, a dog or a candle, so the condition narrows little down but colour. (4) A "
-        "loss that compares pixels rewards an average of all outlines that are possible, which is "
-        "a soft blob, and sprites are all edges."
-    )
-
-
-def explain_ideas(summary: Mapping[str, Any]) -> str:
-    augmented, plain = (summary[name]["held_out_reconstruction"] for name in ("augmented", "plain"))
-    gaps = {
-        name: summary[name]["held_out_reconstruction"] / summary[name]["training_reconstruction"]
-        for name in ("augmented", "plain")
-    }
-    text = (
-        "(1) More data, made or found. Mirrored, shifted and recoloured copies were tried: with "
-        f"them the held-out error is {augmented:.0f} {summary['unit']} an image, without "
-        f"{plain:.0f}; held-out over training error {listed(gaps)}. "
-    )
-    if augmented < (1 - CLOSE) * plain:
-        text += "That helped. "
-    elif augmented > (1 + CLOSE) * plain:
-        text += "That did not help here: it asks for more than so many epochs teach. "
-    else:
-        text += "That made no difference here. "
-    return text + (
-        "Sprites of other games of the series would bring real variety. (2) A loss that looks at "
-        "structure (SSIM, the features of a network trained on images) or an adversarial one, "
-        "against the blur. (3) Training first on a larger set of drawings, and fine-tuning. (4) A "
-        "condition that says more than the type: shape, colour, and the second type. (5) A prior "
-        "that is fitted to the latents after training, since so few images leave gaps in N(0, I)."
+def draw_losses(histories: Mapping[str, History], options: Options) -> Figure:
+    """Draw both terms of the loss by epoch, in training and on held-out images."""
+    return figures.curves(
+        {
+            f"{term} ({unit(term, options.loss_type)} per image)": {
+                f"{name}, {part}": np.array([row[f"{prefix}{term}"] for row in history])
+                for name, history in histories.items()
+                for part, prefix in (("training", ""), ("held out", "held_out_"))
+            }
+            for term in ("reconstruction", "kl")
+        }
     )

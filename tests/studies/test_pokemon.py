@@ -9,7 +9,8 @@ from PIL import Image
 import vae
 from grader.errors import UserError
 from studies.pokemon.dataset import TYPES, PokemonDataset
-from studies.pokemon.study import answers, augment
+from studies.pokemon.study import ANSWERS, augment
+from tests.studies.sections import sections
 
 FILES = {"a_cat": "Fire", "dog": "Water", "owl": "Fire"}
 
@@ -53,7 +54,7 @@ def test_sprites_of_every_kind_of_file(folder: Path, rgb: bool) -> None:
     ("text", "message"),
     [
         ("Name,Kind\na_cat,Fire\n", "the columns Name, Kind"),
-        ("Name,Type1\na_cat,Cute\n", "the type 'Cute'"),
+        ("Name,Type1\na_cat,Cute\n", "the type 'Cute'; expected one of Bug"),
         ("Name,Type1\nnobody,Fire\n", "none of the 1 images"),
         ("", "cannot be read"),
     ],
@@ -138,23 +139,42 @@ def a_summary(training: float, augmented: float, plain: float, mse: float) -> di
 
 def test_the_sentences_follow_the_numbers() -> None:
     helped, harmed, same = (
-        {a.identifier: a.text for a in answers(a_summary(*numbers))}
+        sections(ANSWERS, a_summary(*numbers))
         for numbers in ((400, 500, 600, 0.01), (490, 500, 400, 0.03), (490, 500, 501, 0.03))
     )
-    assert "learns by heart" in helped["Bonus.1"]
-    assert "it is not by heart" in harmed["Bonus.1"]
+    assert "is 400 on 700 training images and 500 on 80 held-out images (+25%)" in helped["Bonus.1"]
+    assert "the model memorises" in helped["Bonus.1"]
+    assert "the model does not memorise" in harmed["Bonus.1"]
     assert ", less than the 0.0200" in helped["Bonus.1"]
     assert "no less than the 0.0200" in harmed["Bonus.1"]
-    assert "That helped." in helped["Bonus.2"]
+    assert "the most common, Water, has 100 images; the rarest, Flying, has 3" in helped["Bonus.1"]
+    assert "is 500 with them and 600 without them" in helped["Bonus.2"]
+    assert "1.25 times the training error with them, and 1.50 times without" in helped["Bonus.2"]
+    assert "copies helped." in helped["Bonus.2"]
     assert "did not help" in harmed["Bonus.2"]
     assert "no difference" in same["Bonus.2"]
+
+
+def test_one_image_is_not_in_the_plural() -> None:
+    numbers = {"held_out": 1, "types": {"Water": 100, "Flying": 1}}
+    text = sections(ANSWERS, a_summary(400, 500, 600, 0.01) | numbers)["Bonus.1"]
+    assert "on 1 held-out image (" in text
+    assert "Flying, has 1 image." in text
+
+
+def test_types_with_as_many_images_as_each_other() -> None:
+    numbers = {"types": {"Water": 12, "Flying": 12}}
+    text = sections(ANSWERS, a_summary(400, 500, 600, 0.01) | numbers)["Bonus.1"]
+    assert "Each of the 2 types has 12 images." in text
+    assert "rarest" not in text
 
 
 def test_a_type_that_is_not_there_and_one_with_few_images(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(f"{folder} pokemon {tmp_path}/out --types Ice") == 2
-    assert "no image of type 'Ice'; expected --types out of Fire, Water" in capsys.readouterr().err
+    assert "no image of type 'Ice'; expected --types from Fire, Water" in capsys.readouterr().err
     options = "--types Fire --epochs 1 --z-dim 1 --hidden-size 4"
     assert run(f"{folder} pokemon {tmp_path}/out {options}") == 0
-    assert "warning: type Water has 1 images" in capsys.readouterr().out
+    warning = "warning: too few images to learn what the type Water looks like: 1"
+    assert warning in capsys.readouterr().out
