@@ -1,1 +1,1 @@
-"""Facial expressions through a few numbers."""
+"""The study of facial expressions: autoencoders with a few latents, and clusters in them."""

@@ -1,6 +1,7 @@
 """The autoencoders of the facial-expression assignment: as printed, unpooling, and fully connected.
 
-All take (B, 3, H, W) images in [0, 1] and return (B, 3, 128, 128) images: the size is their own.
+They take and return (B, 3, 128, 128) images in [0, 1]. The printed networks take larger images too,
+but always return 128 x 128 pixels.
 """
 
 from collections.abc import Callable
@@ -18,9 +19,11 @@ CHANNELS = (3, 32, 64, 128, 256, 512, 1024, 1024)
 FEATURES = CHANNELS[-1]
 WIDTHS = (1000, 500, 250)  # from Hinton and Salakhutdinov's autoencoder for digits
 Variant = Literal["printed", "unpooling", "mlp"]
+Shape = tuple[int, ...]  # (depth, height, width) or (nodes,)
 
 
 def block(layer: nn.Module, channels: int, activation: nn.Module) -> nn.Sequential:
+    """Return the layer, followed by batch normalisation and the activation."""
     return nn.Sequential(layer, BatchNorm2d(channels), activation)
 
 
@@ -176,15 +179,22 @@ NETWORKS: dict[Variant, Callable[[int], Network]] = {
 }
 
 
+def reconstruct(network: Network, x: Tensor) -> Tensor:
+    """Reconstruct images from their latents, or, for a VAE, from their posterior means."""
+    if isinstance(network, VariationalAutoencoder):
+        return network.decode(network.encode(x))
+    return network(x)
+
+
 @torch.no_grad()
-def feature_maps(side: int, latent: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Return the shapes (depth, height, width) or (nodes,) in the printed network, layer by layer.
+def feature_maps(side: int, latent: int) -> tuple[list[Shape], list[Shape]]:
+    """Return the shapes in the printed network, layer by layer.
 
     The first list has those of the encoder for images of side x side, from the input to the
     latents. The second has those of the decoder, from the latents to the output.
     """
-    down: list[tuple[int, ...]] = [(3, side, side)]
-    up: list[tuple[int, ...]] = [(latent,)]
+    down: list[Shape] = [(3, side, side)]
+    up: list[Shape] = [(latent,)]
     with torch.device("meta"):  # computes shapes only, no values
         for shapes, layers in (
             (down, [*convolutions(), nn.Linear(FEATURES, latent)]),

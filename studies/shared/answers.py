@@ -1,7 +1,8 @@
 """Fill in the template of a study's answers with the numbers of a run.
 
 A template is Markdown in Jinja: a section for each question of the assignment. The summary of the
-run is its data, and the numbers decide which sentences it has.
+run is its data, and the numbers decide which sentences it has. It can include other templates of
+its folder.
 """
 
 from collections.abc import Mapping
@@ -17,14 +18,18 @@ def listed(values: Mapping[Any, float], form: str = ".2f") -> str:
 
 
 ENVIRONMENT = jinja2.Environment(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,  # so that the text after an include starts on a new line
 )
 ENVIRONMENT.filters |= {"form": format, "listed": listed}
 
 
 def fill(template: Path, summary: Mapping[str, Any]) -> str:
     """Return the answers as Markdown, with each paragraph on one line."""
-    text = ENVIRONMENT.from_string(template.read_text(encoding="utf-8")).render(summary)
+    environment = ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(template.parent))
+    text = environment.get_template(template.name).render(summary)
     return "\n\n".join(map(joined, text.strip().split("\n\n"))) + "\n"
 
 

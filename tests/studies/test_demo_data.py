@@ -8,7 +8,7 @@ import vae
 from data import load_labelled_images
 from studies.celeba.study import read_partition
 from studies.demo_data import writers as demo_data
-from studies.faces.study import describe_source
+from studies.faces.data import describe_source
 from studies.pokemon.dataset import PokemonDataset
 from studies.shared.datasets import read_split
 from studies.shared.image_cache import open_source

@@ -14,15 +14,9 @@ from torch import nn
 import vae
 from grader.errors import UserError
 from losses import kl_divergence
-from studies.faces.answers import (
-    QUESTIONS,
-    explain_clusters,
-    explain_course,
-    explain_decoder,
-    explain_encoder,
-    explain_loss,
-    explain_recovered,
-)
+from studies.faces.data import Faces, describe_source, split, spread
+from studies.faces.feature_maps import all_feature_maps, described
+from studies.faces.measures import judge_clusters
 from studies.faces.networks import (
     NETWORKS,
     MlpAutoencoder,
@@ -33,17 +27,12 @@ from studies.faces.networks import (
     feature_maps,
     transposed_convolutions,
 )
-from studies.faces.study import (
-    Faces,
-    Options,
-    describe_source,
-    judge_clusters,
-    split,
-    spread,
-    vae_losses,
-)
+from studies.faces.options import Options
+from studies.faces.study import ANSWERS
+from studies.faces.training import vae_losses
 from studies.shared.image_cache import Source
 from tests.mistakes import refusal
+from tests.studies.sections import sections
 
 
 def run(line: str) -> int:
@@ -116,10 +105,34 @@ def test_seven_halvings_take_224_to_1_and_the_mirror_gives_128() -> None:
         assert convolutions()(images).shape == (2, 1024)
     assert sides[128] == [128, 64, 32, 16, 8, 4, 2, 1]
     assert sides[224] == [224, 112, 56, 28, 14, 7, 3, 1]
-    maps = {side: feature_maps(side, 20) for side in sides}
-    assert "112 x 112 x 32" in explain_encoder(maps)
-    assert "128 x 128: 1024, 224 x 224: 1024 nodes" in explain_encoder(maps)
-    assert "For inputs of 224 the output is 128 x 128 x 3" in explain_decoder(maps)
+
+
+def test_the_feature_maps_are_tabulated_and_named() -> None:
+    maps = described(all_feature_maps(20))
+    answers = sections(ANSWERS["faces_ae"], a_summary() | {"feature_maps": maps})
+    rows = [line for line in answers["Encoder"].splitlines() if line.startswith("|")]
+    assert rows[0] == "| layer | input 128 x 128 | input 224 x 224 |"
+    assert rows[1] == "|---|---|---|"
+    assert rows[3] == "| encoder, block 1 | 64 x 64 x 32 | 112 x 112 x 32 |"
+    assert rows[9:13] == [
+        "| encoder, block 7 | 1 x 1 x 1024 | 1 x 1 x 1024 |",
+        "| encoder, flatten | 1024 nodes | 1024 nodes |",
+        "| encoder, linear | 20 nodes | 20 nodes |",
+        "| decoder, latents | 20 nodes | 20 nodes |",
+    ]
+    assert rows[13:15] == [
+        "| decoder, linear | 1024 nodes | 1024 nodes |",
+        "| decoder, unflatten | 1 x 1 x 1024 | 1 x 1 x 1024 |",
+    ]
+    assert rows[15] == "| decoder, block 1 | 2 x 2 x 1024 | 2 x 2 x 1024 |"
+    assert rows[-1] == "| decoder, block 7 | 128 x 128 x 3 | 128 x 128 x 3 |"
+    assert "input of 224 x 224 gives 1024 nodes" in answers["Encoder"]
+    assert "input of 224 x 224, the output is 128 x 128 x 3" in answers["Decoder"]
+    maps[224] |= {"encoder, flatten": "9 nodes", "decoder, block 7": "224 x 224 x 3"}
+    answers = sections(ANSWERS["faces_ae"], a_summary() | {"feature_maps": maps})
+    assert "input of 128 x 128 gives 1024 nodes" in answers["Encoder"]
+    assert "input of 224 x 224 gives 9 nodes" in answers["Encoder"]
+    assert "input of 224 x 224, the output is 224 x 224 x 3" in answers["Decoder"]
 
 
 def test_the_slides_loss_and_the_bound_s() -> None:
@@ -186,7 +199,8 @@ def test_of_one_person_no_picture_is_on_both_sides() -> None:
 
 @pytest.mark.parametrize("expressions", [("happy", "bored"), ("happy", "happy")])
 def test_expressions_that_are_not_there_are_a_mistake(expressions: tuple[str, str]) -> None:
-    with pytest.raises(UserError, match="two --expressions, 4 each, out of: angry, happy, sad"):
+    expected = "two --expressions with at least 4 pictures each, from: angry, happy, sad"
+    with pytest.raises(UserError, match=expected):
         parts(some_faces(3, 5), Options(expressions=expressions))
 
 
@@ -215,7 +229,12 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     assert found["silhouette_of_people"] > found["silhouette"]
     assert found["silhouette"] == pytest.approx(silhouette_score(z, faces.expressions))
     told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
-    assert judge_clusters(told, faces)["probe"] == 1
+    told_apart = judge_clusters(told, faces)
+    assert told_apart["probe"] == 1
+    assert told_apart["right"] == 20
+    # All of 20 units, each of them right with a probability of 1/2.
+    assert told_apart["p"] == pytest.approx(0.5**20)
+    assert found["p"] > 0.01
     # The plane of the largest variance is noise, so the expression cannot be seen in it.
     hidden = np.concatenate([generator.normal(size=(len(own), 2)) * 9, told[:, 1:]], axis=1)
     found = judge_clusters(hidden, faces)
@@ -240,16 +259,24 @@ def test_spread_takes_images_at_equal_distances() -> None:
 
 def a_summary() -> dict[str, Any]:
     row = {"train_mse": 0.002, "unseen_mse": 0.01, "reconstruction": 900.0, "kl": 1.5}
-    clusters: dict[str, Any] = {"silhouette": 0.01, "probe": 0.8, "plane": 0.6, "chance": 0.5}
-    clusters |= {"units": 100, "right": 80}
-    clusters |= {"left_out": "person"}
+    clusters = {
+        "silhouette": 0.01,
+        "silhouette_of_people": 0.3,
+        "left_out": "person",
+        "probe": 0.8,
+        "plane": 0.6,
+        "units": 100,
+        "right": 80,
+        "chance": 0.5,
+        "p": 1e-9,
+    }
     model = {
         "train_mse": 0.002,
         "unseen_mse": 0.01,
         "train_ssim": 0.8,
         "unseen_ssim": 0.5,
         "unseen_psnr": 20.0,
-        "clusters": clusters | {"silhouette_of_people": 0.3},
+        "clusters": clusters,
     }
     return {
         "variant": "slides",
@@ -263,33 +290,159 @@ def a_summary() -> dict[str, Any]:
         "best": {20: 7},
         "course": {20: {2: row | {"train_mse": 0.02, "unseen_mse": 0.02}, 20: row}},
         "models": {20: model},
+        "feature_maps": described(all_feature_maps(20)),
     }
 
 
-def test_the_sentences_follow_the_numbers() -> None:
+def answers(summary: dict[str, Any], latents: int = 1) -> dict[str, str]:
+    """Return the answers of both modes.
+
+    `latents`: the number of numbers of latents, which begin at 20 and have the same results.
+    """
+    by_latent = ("last", "best", "course", "models")
+    sizes = range(20, 20 + latents)
+    summary = summary | {key: dict.fromkeys(sizes, summary[key][20]) for key in by_latent}
+    return sections(ANSWERS["faces_ae"], summary) | sections(ANSWERS["faces_vae"], summary)
+
+
+def with_clusters(**found: float) -> dict[str, Any]:
+    """Return a summary with other clusters."""
     summary = a_summary()
-    assert "the training succeeds and the test does not" in explain_course(summary)
-    assert "best after epoch 7 of 20" in explain_course(summary)
-    assert "More epochs did not help what is unseen" in explain_course(summary)
-    assert "More epochs still help" in explain_course(summary | {"best": {20: 20}})
-    assert "this person's face" in explain_recovered(summary)
-    assert "They form no clusters" in explain_clusters(summary)
-    assert "a linear probe tells the expression better than chance" in explain_clusters(summary)
-    assert "if in directions in which little varies" in explain_clusters(summary)
-    assert "This run used the slides' loss" in explain_loss(summary)
-    summary["course"][20][20] = summary["course"][20][2]
-    assert "Neither is far from the other yet" in explain_course(summary)
+    summary["models"][20]["clusters"] |= found
+    return summary
+
+
+def test_the_training_s_sentences_follow_the_numbers() -> None:
+    text = answers(a_summary())["Training"]
+    assert "| 20 | 2 | 0.0200 | 0.0200 |" in text.splitlines()
+    assert "| 20 | 20 | 0.0020 | 0.0100 |" in text.splitlines()
+    assert "smallest after epoch 7 of 20. At the end, it was 5.0 times" in text
+    assert "With 20 latents, the training succeeds but the test does not" in text
+    assert "From 900 pictures of 100 people, the network" in text
+    assert "More epochs did not help unseen faces" in text
+    assert "still" not in text
+    assert "With 20 or 21 latents, the training" in answers(a_summary(), latents=2)["Training"]
+    assert "With 20 latents, the training" in sections(ANSWERS["faces_ae"], a_summary())["Training"]
+    alone = answers(a_summary() | {"people": 1})["Training"]
+    assert "900 pictures of one person (as far as the folders say), the network" in alone
+
+
+@pytest.mark.parametrize(("best", "helps"), [(17, False), (18, True), (20, True)])
+def test_more_epochs_help_if_the_best_is_among_the_last(best: int, helps: bool) -> None:
+    text = answers(a_summary() | {"best": {20: best}})["Training"]
+    assert ("More epochs still help" in text) == helps
+    assert ("More epochs did not help" in text) == (not helps)
+
+
+def test_only_the_networks_that_learned_by_heart_are_asked_when_they_were_best() -> None:
+    summary = a_summary()
+    close = summary["course"][20][2]
+    summary["last"][30], summary["course"][30] = close, {20: close}
+    summary["best"][30] = 20
+    text = sections(ANSWERS["faces_vae"], summary)["Training"]
+    assert "With 20 latents, the training succeeds but the test does not" in text
+    assert "More epochs did not help" in text
+    assert "With 30 latents, the error of unseen faces was smallest after epoch 20" in text
+
+
+@pytest.mark.parametrize(("unseen", "learned"), [(0.004, False), (0.0041, True)])
+def test_errors_that_are_close_are_called_close(unseen: float, learned: bool) -> None:
+    summary = a_summary()
+    summary["last"][20] = summary["last"][20] | {"unseen_mse": unseen}
+    text = answers(summary)["Training"]
+    assert ("the two errors are still close" in text) == (not learned)
+    assert ("the training succeeds but the test does not" in text) == learned
+    assert ("More epochs" in text) == learned
+
+
+@pytest.mark.parametrize("question", ["HW5 (1), recovered", "HW5 (2), recovered"])
+def test_the_sentences_on_recovered_faces_follow_the_numbers(question: str) -> None:
+    summary = a_summary()
+    text = answers(summary)[question]
+    assert "20 pictures (happy and angry) of people who are not in the training pictures." in text
+    assert "| 20 | 0.0020 | 0.0100 | 0.800 | 0.500 | 20.0 |" in text.splitlines()
+    assert "best with 20 latents. Their SSIM is then 0.500." in text
+    assert "not the faces of these people" in text
+    alone = answers(summary | {"several": False})[question]
+    assert "(happy and angry) that are not among the training pictures." in alone
+    assert "right light, pose and outline, but no detail" in alone
+    better = summary["models"][20] | {"unseen_ssim": 0.6}
+    models = summary["models"] | {30: better, 50: summary["models"][20]}
+    both = sections(ANSWERS["faces_ae"], summary | {"models": models})["HW5 (1), recovered"]
+    assert "best with 30 latents. Their SSIM is then 0.600." in both
+    summary["models"][20]["unseen_ssim"] = 0.8
+    for several in (True, False):
+        text = answers(summary | {"several": several})[question]
+        assert "close to the pictures themselves" in text
+        assert "light" not in text
+
+
+@pytest.mark.parametrize("question", ["HW5 (1), clusters", "HW5 (2), clusters"])
+def test_the_table_of_clusters_has_the_numbers(question: str) -> None:
+    text = answers(a_summary())[question]
+    row = "| 20 | 0.010 | 0.300 | 80.0% | 60.0% | 80 of 100 | 50.0% | 1e-09 |"
+    assert row in text.splitlines()
+    assert "one person left out" in text
+    summary = a_summary()
     found = summary["models"][20]["clusters"]
-    found |= {"silhouette": 0.5, "right": 52}
-    assert "They form clusters with L = 20" in explain_clusters(summary)
-    assert "which makes these clusters doubtful" in explain_clusters(summary)
-    found |= {"right": 90}
-    assert "so the latents hold it. " in explain_clusters(summary)
-    found |= {"plane": 0.95}
-    assert "with L = 20 even PCA's plane shows it" in explain_clusters(summary)
-    summary["models"][20]["unseen_ssim"] = 0.9
-    assert "close to the pictures themselves" in explain_recovered(summary)
-    assert "the bound's" in explain_loss(summary | {"variant": "elbo"})
+    del found["silhouette_of_people"]
+    found["left_out"] = "picture"
+    text = answers(summary)[question]
+    assert row.replace("0.300", "-") in text.splitlines()
+    assert "one picture left out" in text
+
+
+# What the answer says of clusters, of the probe's success, and of where the latents show it.
+GAP = {False: "form no clusters with a gap", True: "form clusters with 20 latents (silhouette"}
+PROBE = {
+    "sure": "a linear probe predicts the expression better than chance, so the latents contain it.",
+    "doubtful": "better than chance, so these clusters are doubtful",
+    "neither": "does not predict the expression better than chance either",
+}
+WHERE = {"plane": "even the PCA plane shows", "hidden": "directions in which they vary little"}
+
+
+@pytest.mark.parametrize(
+    ("silhouette", "p", "plane", "probe", "where"),
+    [
+        (0.01, 1e-9, 0.6, "sure", "hidden"),
+        (0.01, 1e-9, 0.95, "sure", "plane"),
+        (0.01, 0.5, 0.6, "neither", ""),
+        (0.01, 0.5, 0.95, "neither", ""),
+        (0.25, 0.01, 0.85, "neither", ""),
+        (0.25, 0.0099, 0.85, "sure", "hidden"),
+        (0.251, 0.0099, 0.85, "sure", ""),
+        (0.251, 0.0099, 0.851, "sure", "plane"),
+        (0.5, 0.5, 0.6, "doubtful", ""),
+        (0.5, 0.5, 0.95, "doubtful", ""),
+    ],
+)
+@pytest.mark.parametrize("question", ["HW5 (1), clusters", "HW5 (2), clusters"])
+def test_the_sentences_on_clusters_follow_the_numbers(
+    silhouette: float, p: float, plane: float, probe: str, where: str, question: str
+) -> None:
+    text = answers(with_clusters(silhouette=silhouette, p=p, plane=plane))[question]
+    assert {gap for gap, words in GAP.items() if words in text} == {silhouette > 0.25}
+    assert [name for name, words in PROBE.items() if words in text] == [probe]
+    assert [name for name, words in WHERE.items() if words in text] == [where] * bool(where)
+
+
+def test_with_more_networks_a_probe_must_be_surer() -> None:
+    summary = with_clusters(p=0.004, silhouette=0.5, plane=0.9)
+    text = answers(summary, latents=2)["HW5 (1), clusters"]
+    assert "With 20 or 21 latents, a linear probe" in text
+    assert "form clusters with 20 or 21 latents (silhouette above 0.25)" in text
+    assert "With 20 or 21 latents, even the PCA plane" in text
+    assert PROBE["doubtful"] in answers(summary, latents=3)["HW5 (1), clusters"]
+
+
+def test_the_loss_s_sentences_follow_the_options() -> None:
+    text = answers(a_summary())["Loss"]
+    assert "This run used the loss of the slides" in text
+    assert "900 per batch, and the KL was 1.50 nats per latent" in text
+    text = answers(a_summary() | {"variant": "elbo"})["Loss"]
+    assert "This run used the loss of the bound" in text
+    assert "900 per image, and the KL was 1.50 nats per image" in text
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +461,7 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", QUESTIONS)
+@pytest.mark.parametrize("mode", ANSWERS)
 def test_a_run_answers_everything_and_goes_on_where_it_ended(
     mode: str, portraits: Path, tmp_path: Path
 ) -> None:
@@ -319,8 +472,11 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     for path in (tmp_path / "b").iterdir():
         if path.suffix != ".state":
             assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes(), path.name
-    text = (tmp_path / "b" / "answers.md").read_text()
-    assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == QUESTIONS[mode]
+    asked, answered = (
+        re.findall("^## (.*)$", path.read_text(), re.MULTILINE)
+        for path in (ANSWERS[mode], tmp_path / "b" / "answers.md")
+    )
+    assert answered == asked
     found = json.loads((tmp_path / "b" / "summary.json").read_text())
     assert (found["people"], found["unseen_people"]) == (1, 2)
     assert {"recovered.png", "latents.png", "course_4.png", "losses.png"} <= {
@@ -336,7 +492,9 @@ def test_describe_only_draws_the_feature_maps(
     assert not ended.value.code
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["feature_maps.md", "feature_maps.png"]
-    assert "224 x 224 x 3" in (tmp_path / "out" / "feature_maps.md").read_text()
+    text = (tmp_path / "out" / "feature_maps.md").read_text()
+    assert text.startswith("| layer | input 128 x 128 | input 224 x 224 |\n|---|---|---|\n")
+    assert text.endswith("| decoder, block 7 | 128 x 128 x 3 | 128 x 128 x 3 |\n")
 
 
 @pytest.mark.parametrize(
@@ -349,15 +507,15 @@ def test_describe_only_draws_the_feature_maps(
         ("DATA faces_ae out --latents", "requires an argument"),
         ("DATA faces_vae out --describe", "--describe"),
         ("DATA faces_ae out --describe --latents -3", "--latents"),
-        ("DATA faces_ae out --seed 4294967296", "--seed 4294967296"),
+        ("DATA faces_ae out --seed 4294967296", "Invalid value for '--seed'"),
         ("DATA faces_ae out --cache names.npz", "cannot be written"),
         ("DATA faces_vae names.npz/out", "cannot be written"),
         ("DATA faces_ae out --variant resnet", "--variant"),
         ("DATA faces_vae out --loss bce", "--loss"),
         ("DATA faces_ae out --snapshots x", "--snapshots"),
-        ("DATA faces_ae out --held-out 0", "--held-out 0"),
+        ("DATA faces_ae out --held-out 0", "Invalid value for '--held-out'"),
         ("bad.npz faces_ae out", "no 'labels'"),
-        ("names.npz faces_ae out", "'labels' that name nothing"),
+        ("names.npz faces_ae out", "'labels' without a name"),
         ("DATA faces_ae", "no OUT_DIR"),
     ],
 )

@@ -1,0 +1,84 @@
+"""The options of `faces_ae` and `faces_vae`, with the values of each preset."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from typer import Option
+
+from command_line import default_device
+from studies.faces.networks import Variant
+from studies.shared.devices import Precision
+from studies.shared.options import Device, Epochs, LearningRate, Preset, count
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the networks are trained."""
+
+    preset: Annotated[
+        Preset, Option(help="full: as many epochs as in the slides; quick: a few minutes")
+    ] = "full"
+    latents: Annotated[
+        list[int], Option(min=2, max=2**14, help="number of latents; one network for each value")
+    ] = field(default_factory=lambda: [20, 30, 50])
+    epochs: Epochs = 1200
+    snapshots: Annotated[
+        list[int],
+        Option(help="epochs after which faces are reconstructed, to show the course of training"),
+    ] = field(default_factory=lambda: [20, 200, 400, 800, 1200])
+    batch_size: Annotated[
+        int, Option(min=2, max=2**20, help="images per step, over all devices")
+    ] = 16
+    learning_rate: LearningRate = 1e-3
+    expressions: Annotated[
+        tuple[str, str], Option(help="the two expressions to hold out and tell apart")
+    ] = ("happy", "angry")
+    held_out: Annotated[
+        int, count(help="largest number of held-out pictures of each of the two expressions")
+    ] = 10
+    cache: Annotated[
+        Path | None, Option(help="folder for the decoded images; by default OUT_DIR")
+    ] = None
+    seed: Annotated[
+        int,
+        Option(
+            min=0,
+            max=2**32 - 1,
+            help="seed of weights, batches, samples and the choice of held-out pictures",
+        ),
+    ] = 0
+    device: Device = field(default_factory=default_device)
+    devices: Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")] = 1
+    precision: Annotated[
+        Precision,
+        Option(help="precision of products in training; auto: bf16 if the device is fast in it"),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class AeOptions(Options):
+    """How the autoencoders are built and trained."""
+
+    variant: Annotated[
+        Variant,
+        Option(help="printed: as in the slides; unpooling: max pooling; mlp: fully connected"),
+    ] = "printed"
+    describe: Annotated[
+        bool, Option("--describe", help="only draw and tabulate the printed network's feature maps")
+    ] = False
+
+
+@dataclass(frozen=True)
+class VaeOptions(Options):
+    """How the VAEs are trained."""
+
+    loss: Annotated[
+        Literal["slides", "elbo"],
+        Option(help="slides: as in the slides; elbo: the KL summed as in the bound"),
+    ] = "slides"
+
+
+QUICK: dict[str, Any] = {"preset": "quick", "epochs": 20, "snapshots": (2, 5, 10, 20)}
+AE_PRESETS = {"full": AeOptions(), "quick": AeOptions(**QUICK)}
+VAE_PRESETS = {"full": VaeOptions(), "quick": VaeOptions(**QUICK)}

@@ -1,0 +1,83 @@
+"""Draw reconstructed faces, planes of latents, and the course of training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+import figures
+from studies.faces.data import Faces, spread
+from studies.faces.networks import Network, reconstruct
+from studies.faces.options import Options
+from studies.faces.training import epochs_shown, snapshot
+from studies.shared.image_cache import as_pictures, on_device
+from training import History
+
+
+@torch.no_grad()
+def draw_recovered(
+    networks: Mapping[int, Network],
+    unseen: Faces,
+    expressions: tuple[str, str],
+    device: torch.device,
+) -> Figure:
+    """Draw the unseen faces of each expression, above what each network makes of them."""
+    rows: list[NDArray] = []
+    names: list[str] = []
+    for expression in expressions:
+        x = on_device(unseen.part(unseen.expressions == expression).images, device)
+        rows += [as_pictures(x)]
+        rows += [as_pictures(reconstruct(network, x)) for network in networks.values()]
+        names += [expression, *(f"L = {latent}" for latent in networks)]
+    return figures.image_grid(rows, names)
+
+
+def draw_latents(z: Mapping[int, NDArray], expressions: NDArray[np.str_], seed: int) -> Figure:
+    """Draw the latents of faces, (N, latent) by number of latents, with PCA and with t-SNE."""
+    planes = {}
+    for latent, codes in z.items():
+        perplexity = min(30, len(codes) // 4)
+        planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(codes)
+        tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
+        planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(codes)
+    return figures.planes(planes, expressions, columns=2)
+
+
+def draw_course(options: Options, train: Faces, unseen: Faces, out: Path) -> dict[str, Figure]:
+    """Draw what each network reconstructed after the epochs of the snapshots.
+
+    A snapshot of an epoch that an earlier call trained without it does not exist.
+    """
+    originals: dict[str, NDArray] = {
+        "seen": spread(spread(train.images, len(unseen))),
+        "unseen": spread(unseen.images),
+    }
+    pictures = {}
+    for latent in options.latents:
+        course = {epoch: snapshot(out, latent, epoch) for epoch in epochs_shown(options)}
+        stored = {epoch: np.load(path) for epoch, path in course.items() if path.exists()}
+        rows: list[NDArray] = []
+        names: list[str] = []
+        for part, images in originals.items():
+            rows += [images / 255, *(found[part] for found in stored.values())]
+            names += [part, *(f"epoch {epoch}" for epoch in stored)]
+        pictures[f"course_{latent}"] = figures.image_grid(rows, names)
+    return pictures
+
+
+def draw_losses(histories: Mapping[int, History]) -> Figure:
+    """Draw the errors of training faces and unseen faces over the epochs."""
+    return figures.curves(
+        {
+            f"L = {latent}: squared error per pixel": {
+                part: np.array([row[f"{key}_mse"] for row in history])
+                for part, key in (("training", "train"), ("unseen", "unseen"))
+            }
+            for latent, history in histories.items()
+        }
+    )
