@@ -140,7 +140,7 @@ def run(
     if not submission.exists():
         raise UserError(submission, "no such file or folder", "a submission's zip or folder")
     if out and out.exists() and not out.is_dir():
-        raise UserError(out, "not a folder", "the name of a folder for results.json and report.html")
+        raise UserError(out, "not a folder", "a folder for results.json and report.html")
     earlier = read_results(against) if against else None
     settings = Settings(
         data_folder=data.resolve(),
