@@ -2,6 +2,7 @@
 
 import itertools
 
+import torch
 from torch import Tensor, nn
 
 from studies.shared.batch_norm import BatchNorm2d
@@ -96,6 +97,11 @@ class VAE(nn.Module):
         self.latent = latent
         self.encode = Encoder(enc_in_chnl, enc_num_hidden, latent, size)
         self.decode = Decoder(enc_in_chnl, dec_num_hidden, latent, size)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the weights."""
+        return self.encode.fc_mu.weight.device
 
     def weight_init(self, mean: float = 0.0, std: float = 0.02) -> None:
         """Sample the weights of every convolution from N(mean, std^2), and set its biases to 0.

@@ -1,3 +1,4 @@
+import copy
 import json
 import re
 from pathlib import Path
@@ -13,19 +14,12 @@ from torch import nn
 
 import vae
 from losses import kl_divergence
-from studies.celeba.answers import (
-    QUESTIONS,
-    explain_blur,
-    explain_curves,
-    explain_difference,
-    explain_dimension,
-    explain_faces,
-    explain_latents,
-    explain_pixels,
-)
+from studies.celeba.data import read_partition
 from studies.celeba.networks import VAE
-from studies.celeba.study import prior_gap, read_partition
+from studies.celeba.sampling import prior_gap
+from studies.celeba.study import ANSWERS
 from tests.mistakes import refusal
+from tests.studies.sections import sections
 
 SMALL = "--preset quick --images 60 --held-out 20 --size 32 24 --num-hidden 4 --batch-size 30"
 
@@ -114,7 +108,6 @@ def test_the_partition_says_who_trains(tmp_path: Path) -> None:
 
 def a_summary() -> dict[str, Any]:
     """Return what the sentences need, for a run that went well."""
-    kept = {"overall colour": 0.9, "4 x 4 blocks": 0.6, "16 x 16 blocks": 0.2, "detail": 0.0}
     model = {
         "ssim": 0.4,
         "psnr": 15.0,
@@ -122,66 +115,189 @@ def a_summary() -> dict[str, Any]:
         "train_mse": 0.02,
         "prior_gap": 0.1,
         "kl": 12.0,
-        "kept": kept,
+        "kept": {"overall colour": 0.9, "4 x 4 blocks": 0.6, "16 x 16 blocks": 0.2, "detail": -0.1},
         "active_units": 3,
         "sharpness_of_reconstructions": 0.2,
         "diversity_prior": 0.2,
         "diversity_fitted": 0.19,
-        "nearest_prior": 0.1,
-        "nearest_fitted": 0.1,
+        "nearest_prior": 0.11,
+        "nearest_fitted": 0.12,
     }
     losses = {"loss": 100.0, "held_out_loss": 101.0, "kl": 12.0, "reconstruction": 96.0}
     return {
-        "unit": "nats",
-        "epochs": 5,
-        "known": 2000,
-        "late": {3: 0.01, 100: 0.2},
+        "images": 3000,
         "held_out": 20,
+        "size": (54, 44),
+        "epochs": 5,
         "beta": 0.3,
+        "unit": "nats",
+        "diversity_of_real_faces": 0.25,
+        "nearest_of_real_faces": 0.1,
+        "initial_weights": {
+            "0.02": {"reconstruction": 5000.0, "stuck": 0.01},
+            "1": {"reconstruction": 34000.0, "stuck": 0.64},
+        },
+        "known": 2000,
+        "interpolation": {"pixels": 0.12, "latent": 0.08, "outside": 0.2},
         "first": {3: losses | {"loss": 200.0}, 100: losses},
         "last": {3: losses, 100: losses | {"loss": 80.0, "held_out_loss": 90.0}},
+        "late": {3: 0.01, 100: 0.2},
         "models": {
             3: model,
             100: model | {"active_units": 60, "ssim": 0.6, "diversity_fitted": 0.24, "kl": 90.0},
         },
-        "interpolation": {"pixels": 0.12, "latent": 0.08, "outside": 0.2},
-        "nearest_of_real_faces": 0.1,
-        "diversity_of_real_faces": 0.25,
     }
 
 
-def test_the_sentences_follow_the_numbers() -> None:
-    summary = a_summary()
-    assert "+50%" in explain_curves(summary, 100)
-    assert "knows the training faces better" in explain_curves(summary, 100)
-    assert "more epochs would bring more" in explain_curves(summary, 100)
-    assert "it has levelled off" in explain_curves(summary, 3)
-    summary["late"][3] = -0.2
-    assert "rose, by 20% of its fall before" in explain_curves(summary, 3)
-    assert "among the codes of faces" in explain_faces(summary, 3)
-    summary["models"][100]["prior_gap"] = 38.0
-    assert "`faces_100_fitted.png` is the picture to look at" in explain_faces(summary, 100)
-    assert "With L = 100 that is not so" in explain_latents(summary)
-    summary["models"][3] = summary["models"][3] | {"train_mse": 0.03}
-    assert "does not learn the training faces by heart" in explain_curves(summary, 3)
-    assert "The others have stayed at the prior" in explain_dimension(summary, 100)
-    assert "use for nearly all of them" in explain_dimension(summary, 3)
-    assert "So yes, they are blurred" in explain_blur(summary)
-    assert "gives more diverse faces" in explain_difference(summary, 3, 100)
-    assert "One size of z" in explain_difference(summary, 3, 3)
-    assert "The decoded one is nearer to a real face" in explain_latents(summary)
-    assert "farther than that of a real face" in explain_pixels(summary)
-    summary["interpolation"] = {"pixels": 0.05, "latent": 0.08, "outside": 0.2}
-    assert "the eye says otherwise" in explain_latents(summary)
-    assert "near everything and looks like nothing" in explain_pixels(summary)
-    summary["models"][3] = summary["models"][3] | {"sharpness_of_reconstructions": 1.1}
-    assert "that is noise, not detail" in explain_blur(summary)
-    assert "changes gradually" in explain_latents(summary)
-    for latent in (3, 100):
-        summary["models"][latent] = summary["models"][latent] | {"diversity_prior": 0.0}
-    assert "hardly differ from one another" in explain_latents(summary)
-    summary["unit"] = "squared error"
-    assert "entropy of pixels" not in explain_curves(summary, 3)
+def answered(**changes: Any) -> dict[str, str]:
+    """Return the answers of a run that went well, except for `changes`.
+
+    The parts of a change's path, joined by two underscores, are keys of the summary.
+    """
+    summary = copy.deepcopy(a_summary())
+    for path, value in changes.items():
+        *parents, last = (int(key) if key.isdigit() else key for key in path.split("__"))
+        place: Any = summary
+        for key in parents:
+            place = place[key]
+        place[last] = value
+    return sections(ANSWERS, summary)
+
+
+@pytest.mark.parametrize(
+    ("question", "path", "values", "sentences"),
+    [
+        ("2c", "interpolation__pixels", (0.101, 0.1), ("is farther away", "is no farther away")),
+        ("2c", "interpolation__pixels", (0.101, 0.1), ("Nobody looks like", "looks like nothing")),
+        ("5b, curves", "late__3", (-0.2, -0.02), ("rose by 20%", "has levelled off")),
+        ("5b, curves", "late__3", (0.02, 0.04), ("has levelled off", "would lower the loss")),
+        ("5b, curves", "late__3", (-0.04, 0.04), ("Fewer epochs", "more epochs")),
+        (
+            *("5b, curves", "models__3__train_mse", (0.02, 0.029)),
+            ("(+50%). So the network knows the training faces better", "has not memorised"),
+        ),
+        ("5b, curves", "epochs", (1, 2), ("over 1 epoch,", "over 2 epochs,")),
+        ("5b, curves", "unit", ("nats", "squared error"), ("200 to 100 in", "200.0 to 100.0 in")),
+        (
+            *("5b, reconstructions", "models__3__kept", ({"detail": 0.51}, {"detail": 0.5})),
+            ("keep more than half of: detail.", "lose at least half of: detail."),
+        ),
+        (
+            *("5c, reconstructions", "models__100__ssim", (0.42, 0.405)),
+            ("tell one person from another", "no use of the larger z"),
+        ),
+        (
+            *("5c, dimension", "models__100__active_units", (89, 90)),
+            ("The other latents have stayed at the prior", "has a use for nearly all of them"),
+        ),
+        (
+            *("5c, blur", "models__3__sharpness_of_reconstructions", (0.9, 0.91)),
+            ("So the reconstructions are blurred", "about as strong as real ones or stronger"),
+        ),
+        (
+            *("6, many latents", "models__100__prior_gap", (10.1, 10.0)),
+            ("Look at `faces_100_fitted.png`", "lie among the codes of faces"),
+        ),
+        (
+            *("6, difference", "models__100__diversity_fitted", (0.2, 0.19)),
+            ("L = 100 are more diverse than", "L = 100 are no more diverse than"),
+        ),
+        (
+            *("7", "interpolation__latent", (0.11, 0.12)),
+            ("So the decoded image is closer", "By this measure, the mixture is closer"),
+        ),
+    ],
+)
+def test_the_sentences_follow_the_numbers(
+    question: str, path: str, values: tuple[Any, Any], sentences: tuple[str, str]
+) -> None:
+    texts = [answered(**{path: value})[question] for value in values]
+    for text, said, unsaid in zip(texts, sentences, reversed(sentences), strict=True):
+        assert said in text
+        assert unsaid not in text
+
+
+def test_edges_are_detail_only_if_the_image_is_that_of_the_face() -> None:
+    sharp = {"models__3__sharpness_of_reconstructions": 1.1}
+    assert "0.40, these edges are noise" in answered(**sharp)["5c, blur"]
+    assert "0.71, these edges are detail" in answered(**sharp, models__3__ssim=0.71)["5c, blur"]
+    # The other model's edges are not the strong ones.
+    assert "these edges are noise" in answered(**sharp, models__100__ssim=0.9)["5c, blur"]
+
+
+def test_a_gap_to_the_prior_is_an_exception_for_its_model() -> None:
+    assert "however" not in answered()["7"]
+    assert "For L = 100, however" in answered(models__100__prior_gap=10.1)["7"]
+    both = answered(models__3__prior_gap=11.0, models__100__prior_gap=11.0)
+    assert "For L = 3, 100, however" in both["7"]
+    assert "`faces_3_fitted.png`" in both["6, few latents"]
+
+
+def test_generated_faces_that_are_all_alike_show_nothing() -> None:
+    alike = {"models__3__diversity_prior": 0.06}
+    assert "change gradually" in answered(**alike)["7"]
+    text = answered(**alike, models__100__diversity_prior=0.06)["7"]
+    assert "hardly differ from each other" in text
+    assert "change gradually" not in text
+
+
+def test_only_a_loss_in_nats_has_the_entropy_of_pixels() -> None:
+    assert "entropy of pixels" in answered()["5c, curves"]
+    assert "entropy of pixels" not in answered(unit="squared error")["5c, curves"]
+
+
+def test_what_is_kept_and_lost_is_said_only_if_there_is_any() -> None:
+    text = answered()["5b, reconstructions"]
+    assert "overall colour: 90%, 4 x 4 blocks: 60%, 16 x 16 blocks: 20%, detail: 0%. They" in text
+    assert "keep more than half of: overall colour, 4 x 4 blocks." in text
+    assert "lose at least half of: 16 x 16 blocks, detail." in text
+    text = answered(models__3__kept={"detail": 0.2})["5b, reconstructions"]
+    assert "more than half" not in text
+    text = answered(models__3__kept={"detail": 0.8})["5b, reconstructions"]
+    assert "at least half" not in text
+
+
+def test_one_size_of_z_is_not_compared() -> None:
+    texts = answered(models={3: a_summary()["models"][3]})
+    for question in ("5c, reconstructions", "6, difference"):
+        assert "only one size of z" in texts[question]
+        assert "L = 100" not in texts[question]
+    assert texts["5c, curves"] == texts["5b, curves"].replace("few", "many")
+    assert "only one size of z" not in "".join(answered().values())
+
+
+def test_the_numbers_are_those_of_the_run() -> None:
+    texts = answered()
+    assert "one size, here 54 x 44;" in texts["2a"]
+    assert "trains on 3,000 images and is judged on 20 others" in texts["2a"]
+    assert "nearest of 2,000 training faces is 0.120 per pixel" in texts["2c"]
+    assert "20% of its values are outside" in texts["2c"]
+    assert "training with 100 latents, the KL term is 4.5% of" in texts["4d"]
+    assert "deviation is 0.02, an untrained network puts 1% of its pixels" in texts["4d"]
+    assert "per image is 5,000 (nats). If it is 1," in texts["4d"]
+    assert "numbers are 64% and 34,000" in texts["4d"]
+    assert "the SSIM changes by +0.200 and the PSNR by +0.0 dB" in texts["5c, reconstructions"]
+    assert "uses 60 of its 100 latents" in texts["5c, dimension"]
+    assert "L = 3: 0.20, L = 100: 0.20. So" in texts["5c, blur"]
+    generated, difference = texts["6, few latents"], texts["6, difference"]
+    assert "80% (prior) and 76% (fitted) of the diversity" in generated
+    assert "0.110 (prior) or 0.120 (fitted). For a held-out face, it is 0.100." in generated
+    assert "0.240 against 0.190. A code carries 90 nats about a face instead of 12." in difference
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"late__3": -0.2, "late__100": 0.0, "models__3__train_mse": 0.03, "unit": "squared error"},
+        {"models__3__sharpness_of_reconstructions": 1.1, "models__100__prior_gap": 20.0},
+        {"models": {3: a_summary()["models"][3]}},
+    ],
+)
+def test_the_text_has_no_stray_spaces(changes: dict[str, Any]) -> None:
+    for question, text in answered(**changes).items():
+        assert not re.search(r"  | [.,;:)]|[.,;:]{2}|\( | \n|\n \S|\n{3}", text), question
+        assert text.count("\n\n") == 2 + (question != "7"), question
 
 
 def test_the_gap_to_the_prior_is_that_of_two_gaussians() -> None:
@@ -219,8 +335,11 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     for path in (tmp_path / "b").iterdir():
         if path.suffix != ".state":
             assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes(), path.name
-    text = (tmp_path / "b" / "answers.md").read_text()
-    assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == QUESTIONS
+    written, template = (
+        re.findall("^## (.*)$", path.read_text(), re.MULTILINE)
+        for path in (tmp_path / "b" / "answers.md", ANSWERS)
+    )
+    assert written == template
     found = json.loads((tmp_path / "b" / "summary.json").read_text())
     assert (found["images"], found["held_out"]) == (60, 20)
     model = VAE(3, 4, 32, 2, (32, 24))
@@ -231,13 +350,13 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     ("line", "message"),
     [
         ("absent celeba out", "nothing there"),
-        ("DATA celeba out --size 8 8", "--size 8 8"),
+        ("DATA celeba out --size 8 8", "Invalid value for '--size'"),
         ("DATA celeba out --latents 0", "Invalid value for '--latents'"),
-        ("DATA celeba out --latents", "requires an argument"),
+        ("DATA celeba out --size 32 24 --latents", "requires an argument"),
         ("DATA celeba out --images 3 --held-out 20", "3 images to train on, 20 held out"),
         ("DATA celeba out --devices 4000", "at most"),
-        ("DATA celeba out --devices 0", "--devices 0"),
-        ("DATA celeba out --images -5", "--images -5"),
+        ("DATA celeba out --devices 0", "Invalid value for '--devices'"),
+        ("DATA celeba out --images -5", "Invalid value for '--images'"),
         ("DATA celeba out --precision fp8", "--precision"),
         ("DATA celeba out --init-std -1", "--init-std"),
         ("DATA celeba out --size 218", "--size"),
@@ -262,7 +381,7 @@ def test_a_list_that_does_not_fit_is_a_mistake(
 ) -> None:
     Image.new("RGB", (24, 32)).save(tmp_path / "a.png")
     Image.new("RGB", (24, 32)).save(tmp_path / "b.png")
-    for text, message in (("a.png x", "invalid literal"), ("b.png 0", "nothing of a.png")):
+    for text, message in (("a.png x", "invalid literal"), ("b.png 0", "no line for a.png")):
         (tmp_path / "list_eval_partition.txt").write_text(text)
         assert run(f"{tmp_path} celeba {tmp_path}/out") == 2
         assert message in capsys.readouterr().err

@@ -6,7 +6,7 @@ from PIL import Image
 
 import vae
 from data import load_labelled_images
-from studies.celeba.study import read_partition
+from studies.celeba.data import read_partition
 from studies.demo_data import writers as demo_data
 from studies.faces.data import describe_source
 from studies.pokemon.dataset import PokemonDataset

@@ -1,0 +1,142 @@
+"""Measures of the models, of the faces that they generate, and of what lies between two faces."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from losses import kl_divergence, ssim
+from studies.celeba.data import Faces
+from studies.celeba.networks import VAE
+from studies.celeba.options import Options
+from studies.celeba.sampling import Model
+from studies.celeba.training import untrained
+from studies.shared.image_cache import in_parts
+from studies.shared.measures import (
+    SCALES,
+    active_units,
+    mean_pairwise_distance,
+    nearest_distance,
+    psnr,
+    scale_energies,
+    sharpness,
+    squared_error,
+)
+from studies.shared.networks import RECONSTRUCTION_LOSSES
+from training import History
+
+SMALL = 32  # pixels per side at which distances are measured
+NOTHING = 1e-9  # a smaller mean square counts as no difference
+STUCK = 0.01  # closer than this to 0 or 1, a sigmoid hardly changes any more
+
+
+def small(images: Tensor) -> NDArray[np.float32]:
+    """Shrink (N, 3, H, W) to (N, 3 * SMALL * SMALL), so that distances ignore the finest detail."""
+    return functional.adaptive_avg_pool2d(images, SMALL).flatten(1).cpu().numpy()
+
+
+def measure(
+    options: Options, faces: Faces, model: Model, known: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Return all measures of one model, by name. `known`: training faces that `small` returned."""
+    train = in_parts(faces.train[: len(faces.held_out)], model.vae.device)
+    return (
+        measure_reconstructions(options, model.vae, faces.held_out)
+        | {"train_mse": squared_error(model.vae.reconstruct, train), "prior_gap": model.prior_gap}
+        | measure_generated(model, known)
+    )
+
+
+@torch.no_grad()
+def measure_reconstructions(
+    options: Options, vae: VAE, held_out: NDArray[np.uint8]
+) -> dict[str, Any]:
+    """Return measures of held-out faces' codes, and of reconstructions from the means of z."""
+    mean = mean_of(held_out, vae.device)
+    sums: dict[str, Tensor] = {}
+    mus, edges, rows = [], [], []
+    for x in in_parts(held_out, vae.device):
+        mu, logvar = vae.encode(x)
+        recon = vae.decode(mu)
+        found = {
+            "mse": (recon - x).square().mean(),
+            "ssim": ssim(recon, x).mean(),
+            "psnr": psnr(recon, x).mean(),
+            "reconstruction": RECONSTRUCTION_LOSSES[options.loss_type](recon, x),
+            "kl": kl_divergence(mu, logvar),
+            "lost": scale_energies(recon - x),
+            "there": scale_energies(x - mean),
+        }
+        sums = {name: sums.get(name, 0) + len(x) * value for name, value in found.items()}
+        mus.append(mu.cpu().numpy())
+        rows.append(len(x))
+        edges.append([sharpness(image.mean(dim=1).cpu().numpy()) for image in (recon, x)])
+    means = {name: value.cpu().numpy() / len(held_out) for name, value in sums.items()}
+    lost, there = means.pop("lost"), means.pop("there")
+    # If faces do not differ at a scale, nothing of it can be kept.
+    kept = np.where(there > NOTHING, 1 - lost / np.maximum(there, NOTHING), 0.0)
+    recon_edges, real_edges = np.average(edges, axis=0, weights=rows)
+    return {name: float(value) for name, value in means.items()} | {
+        "kept": dict(zip(SCALES, map(float, kept), strict=True)),
+        "active_units": active_units(np.concatenate(mus)),
+        "sharpness_of_reconstructions": float(recon_edges / real_edges),
+    }
+
+
+def mean_of(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return the mean of (N, H, W, 3) images, (3, H, W) in [0, 1]."""
+    mean = torch.from_numpy(np.mean(images, axis=0, dtype=np.float64)).float().to(device)
+    return mean.permute(2, 0, 1) / 255
+
+
+def measure_generated(model: Model, known: NDArray[np.float32]) -> dict[str, float]:
+    """Return the diversity of generated faces, and their distance to the nearest known face."""
+    found = {}
+    for kind, images in model.generated.items():
+        found[f"diversity_{kind}"] = mean_pairwise_distance(small(images))
+        found[f"nearest_{kind}"] = nearest_distance(small(images), known)
+    return found
+
+
+def late_share(history: History) -> float:
+    """Return the share of the held-out loss's fall that the last fifth of the epochs brought."""
+    losses = [row["held_out_loss"] for row in history]
+    before = losses[-1 - len(losses) // 5]
+    return (before - losses[-1]) / max(losses[0] - min(losses), 1e-9)
+
+
+@torch.no_grad()
+def judge_initial_weights(options: Options, std: float, x: Tensor) -> dict[str, float]:
+    """Return an untrained network's loss on images, and the share of its pixels that are stuck."""
+    recon = before_training(options, std, x)
+    stuck = (recon < STUCK) | (recon > 1 - STUCK)
+    reconstruction = RECONSTRUCTION_LOSSES[options.loss_type](recon, x)
+    return {"reconstruction": float(reconstruction), "stuck": float(stuck.float().mean())}
+
+
+@torch.no_grad()
+def before_training(options: Options, std: float, x: Tensor) -> Tensor:
+    """Return the largest network's output for images before its first step."""
+    return untrained(options, max(options.latents), std).to(x.device)(x)[0]
+
+
+@torch.no_grad()
+def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict[str, float]:
+    """Measure how far the middles between pairs of faces are from real ones, by pixels and by z.
+
+    Also measure which share of the values is outside [0, 1] if pixels are extrapolated beyond a
+    pair.
+    """
+    count = len(x) // 2
+    first, second = x[:count], x[count : 2 * count]
+    mu = vae.encode(x)[0]
+    middle = vae.decode((mu[:count] + mu[count : 2 * count]) / 2)
+    outside = 2 * first - second
+    return {
+        "pixels": nearest_distance(small((first + second) / 2), known),
+        "latent": nearest_distance(small(middle), known),
+        "outside": float(((outside < 0) | (outside > 1)).float().mean()),
+    }

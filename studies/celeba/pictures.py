@@ -1,0 +1,110 @@
+"""The study's pictures: faces, reconstructions, interpolations, and losses over the epochs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+import figures
+from studies.celeba.data import COLUMNS, SHOWN, Faces
+from studies.celeba.measures import before_training
+from studies.celeba.networks import VAE
+from studies.celeba.options import Options
+from studies.celeba.sampling import Model
+from studies.shared.image_cache import as_pictures, on_device
+from training import History
+
+PAIRS = 3  # pairs of samples between which z is interpolated
+COARSE_STEPS, FINE_STEPS = 6, 11  # of interpolations from 0 to 1, of pixels and of z
+
+
+def draw(
+    options: Options, faces: Faces, models: Mapping[int, Model], unit: str
+) -> dict[str, Figure]:
+    """Draw the study's pictures and return them by name. `unit`: that of the reconstruction."""
+    pictures = draw_held_out(options, faces, models)
+    for latent, model in models.items():
+        pictures |= draw_generated(latent, model)
+    histories = {latent: model.history for latent, model in models.items()}
+    return pictures | {"losses": draw_losses(histories, unit)}
+
+
+def between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Return one mixture for each share (N,) of `start`: (1, ...) and (1, ...) -> (N, ...)."""
+    share = share.reshape(-1, *[1] * (start.ndim - 1))
+    return share * start + (1 - share) * end
+
+
+def steps(count: int, device: torch.device) -> tuple[Tensor, list[str]]:
+    """Return `count` numbers from 0 to 1, and their labels."""
+    shares = torch.linspace(0, 1, count, device=device)
+    return shares, [f"{float(share):.1f}" for share in shares]
+
+
+@torch.no_grad()
+def draw_held_out(options: Options, faces: Faces, models: Mapping[int, Model]) -> dict[str, Figure]:
+    """Draw real faces, what each model makes of them, and what lies between two of them."""
+    vaes = [model.vae for model in models.values()]
+    names = [f"L = {latent}" for latent in models]
+    x = on_device(faces.held_out[:COLUMNS], vaes[0].device)
+    first, second = x[:1], x[1:2]
+    (coarse, coarse_labels), (fine, labels) = (
+        steps(count, x.device) for count in (COARSE_STEPS, FINE_STEPS)
+    )
+
+    def encoded(vae: VAE) -> NDArray[np.float32]:
+        mu = vae.encode(torch.cat([first, second]))[0]
+        return as_pictures(vae.decode(between(mu[:1], mu[1:], fine)))
+
+    recon = [as_pictures(vae.reconstruct(x)) for vae in vaes]
+    return {
+        "data": figures.image_grid([faces.train[i : i + 4] / 255 for i in range(0, SHOWN, 4)]),
+        "image_interpolation": figures.image_grid(
+            [as_pictures(between(first, second, coarse))], ["alpha"], coarse_labels
+        ),
+        "reconstructions": figures.image_grid([as_pictures(x), *recon], ["original", *names]),
+        "interpolation_of_faces": figures.image_grid(
+            [as_pictures(between(first, second, fine)), *map(encoded, vaes)],
+            ["pixels", *names],
+            labels,
+        ),
+        "initial_weights": figures.image_grid(
+            [as_pictures(x)]
+            + [as_pictures(before_training(options, std, x)) for std in (options.init_std, 1.0)],
+            ["original", f"std {options.init_std:g}", "std 1"],
+        ),
+    }
+
+
+@torch.no_grad()
+def draw_generated(latent: int, model: Model) -> dict[str, Figure]:
+    """Draw the faces that a model generates, and what it decodes between samples of z."""
+    pictures = {}
+    for kind, images in model.generated.items():
+        shown = as_pictures(images[:SHOWN])
+        rows = list(shown.reshape(4, SHOWN // 4, *shown.shape[1:]))
+        pictures[f"faces_{latent}_{kind}"] = figures.image_grid(rows)
+    ends = torch.randn(PAIRS, 2, latent).to(model.vae.device)
+    fine, labels = steps(FINE_STEPS, model.vae.device)
+    rows = [as_pictures(model.vae.decode(between(z[:1], z[1:], fine))) for z in ends]
+    pictures[f"interpolation_{latent}"] = figures.image_grid(
+        rows, [f"pair {i + 1}" for i in range(PAIRS)], labels
+    )
+    return pictures
+
+
+def draw_losses(histories: Mapping[int, History], unit: str) -> Figure:
+    """Plot the loss and its terms over the epochs, in training and on held-out faces."""
+    names = {"loss": "loss", "reconstruction": f"reconstruction ({unit})", "kl": "KL (nats)"}
+    panels = {
+        title: {
+            f"L = {latent}, {part}": np.array([row[prefix + name] for row in history])
+            for latent, history in histories.items()
+            for part, prefix in (("training", ""), ("held out", "held_out_"))
+        }
+        for name, title in names.items()
+    }
+    return figures.curves(panels)
