@@ -22,15 +22,6 @@ from studies.shared.options import Options, parse
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A question of an assignment: its identifier, our own wording, and this run's answer."""
-
-    identifier: str
-    question: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Findings:
     """The results of a study.
 
@@ -39,7 +30,7 @@ class Findings:
 
     summary: dict[str, Any]
     pictures: dict[str, Figure]
-    answers: Path | list[Answer]
+    answers: Path
 
 
 def write_picture(figure: Figure, path: Path) -> None:
@@ -54,14 +45,8 @@ def write_findings(found: Findings, out: Path, title: str) -> None:
         write_picture(figure, out / f"{name}.png")
     with replacing(out / "summary.json") as file:
         file.write((json.dumps({"study": title} | found.summary, indent=2) + "\n").encode())
-    if isinstance(found.answers, Path):
-        text = fill(found.answers, found.summary)
-    else:
-        text = "\n".join(
-            f"## {a.identifier}\n\n*{a.question}*\n\n{a.text}\n" for a in found.answers
-        )
     with replacing(out / "answers.md") as file:
-        file.write(f"# {title}\n\n{text}".encode())
+        file.write(f"# {title}\n\n{fill(found.answers, found.summary)}".encode())
 
 
 def check_folder(out: Path, title: str) -> None:
