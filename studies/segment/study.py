@@ -60,8 +60,7 @@ class Options:
         ),
     ] = field(default_factory=list)
     candidates: Annotated[
-        list[int],
-        Option(min=2, help="numbers of clusters for k-means; the silhouette chooses one"),
+        list[int], Option(min=2, help="numbers of clusters for k-means; the silhouette chooses one")
     ] = field(default_factory=lambda: [2, 3, 4, 5, 6, 8, 10, 15])
     spectral_clusters: Annotated[
         int, Option(min=2, help="number of clusters of spectral clustering without --clusters")
