@@ -68,8 +68,8 @@ def check_size(bench: Bench) -> Step | None:
     return Step("size", Verdict.OK, message)
 
 
-def check_code(bench: Bench) -> Step:
-    """Check the code. Forbidden code ends the assessment, unless it is the user's own."""
+def apply_rules(bench: Bench) -> Step:
+    """Apply the rules on code. Forbidden code ends the assessment, unless it is the user's own."""
     home, grade = bench.submission.folder, bench.grade
     kept, left_out = carried_files(home, set(bench.assignment.artefact))
     program = bench.assignment.program
@@ -183,7 +183,7 @@ def assess(
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
         try:
-            if done(check_code(bench)).verdict is Verdict.OK:
+            if done(apply_rules(bench)).verdict is Verdict.OK:
                 run_stages(bench, done)
                 done(run_probes(bench))
         except Exception:  # a student gets a result whatever a submission breaks
