@@ -13,3 +13,8 @@ class UserError(Exception):
 
     def __init__(self, path: Path | str, found: str, expected: str) -> None:
         super().__init__(printable(f"{path}: {found}; expected {expected}"))
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, without the path that an OSError repeats."""
+    return str(getattr(error, "strerror", None) or error)

@@ -28,7 +28,7 @@ import yaml
 from .. import HOME
 from ..assessment.copies import data_files
 from ..assignment import Assignment
-from ..errors import UserError, printable
+from ..errors import UserError, printable, reason
 from ..files import write_whole
 from ..sandbox.resources import lock
 from .lateness import read_time
@@ -96,7 +96,7 @@ def read_export(folder: Path) -> list[Entry]:
                 raise ValueError(f"no folder '{name}'")
             entries.append(Entry(name, lone_zip(folder / name), time, students))
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(path, f"cannot be read ({error})", expected) from error
+        raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
     return entries
 
 
@@ -183,7 +183,7 @@ class ClassRun:
                 text[name] = Path(text[name]) if text[name] else None
             return Plan(**text)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            found = f"no record of a run ({getattr(error, 'strerror', None) or error})"
+            found = f"no record of a run ({reason(error)})"
             raise UserError(path, found, "the folder that 'grader batch' wrote") from error
 
     def home(self, submission: str) -> Path:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..assessment.grade import rounded
 from ..assignment import Assignment
-from ..errors import UserError, printable
+from ..errors import UserError, printable, reason
 from ..files import DATE, write_whole
 from .class_run import Entry
 from .lateness import days_late, due_date, share_lost
@@ -169,7 +169,7 @@ def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
         else:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except Exception as error:  # both readers fail in many ways
-        raise UserError(path, f"cannot be read ({error})", expected) from error
+        raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
     titles = {manual.title: manual.points for manual in book.task.manual}
     missing = {"submission", *titles} - set(table.columns)
     if missing:

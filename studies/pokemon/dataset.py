@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from grader.errors import UserError
+from grader.errors import UserError, reason
 from studies.shared.datasets import open_on_white, resized
 
 SIDE = 60  # pixels
@@ -65,7 +65,7 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str)
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise UserError(path, f"cannot be read ({error})", EXPECTED) from error
+        raise UserError(path, f"cannot be read ({reason(error)})", EXPECTED) from error
     if not {"Name", "Type1"} <= set(table.columns):
         raise UserError(path, f"the columns {', '.join(map(str, table.columns))}", EXPECTED)
     return table.dropna(subset=["Name", "Type1"])
