@@ -49,7 +49,8 @@ def test_without_search_a_reconstruction_is_the_decoded_latent() -> None:
         recon = reconstruct(vae, x.reshape(shape), encoder_only=True)
         assert recon.shape == shape
         assert recon.dtype == np.float32
-        np.testing.assert_allclose(recon.reshape(5, 784), expected, atol=1e-6)
+        # Rounding depends on the size of the batch, and the waves amplify it.
+        np.testing.assert_allclose(recon.reshape(5, 784), expected, atol=1e-4)
 
 
 def test_decodes_float64_latents() -> None:
