@@ -99,7 +99,7 @@ def mark_new(bench: Bench, stage: Stage) -> None:
     """Give marks for what a stage made."""
     marks = bench.grade.marks
     for number, metric in enumerate(bench.assignment.metric):
-        if metric.artefact in stage.makes:
+        if metric.artefact in stage.makes and metric.artefact in bench.answers:
             marks[number] = give_mark(bench, metric)
 
 

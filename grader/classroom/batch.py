@@ -68,13 +68,13 @@ def most_jobs(task: Assignment) -> int:
 def reserved_cpu() -> Iterator[None]:
     """Pin this thread to a core that no other job of this user has, unless none is free."""
     before = os.sched_getaffinity(0)
-    folder = Path(tempfile.gettempdir(), f"vae-grader-processors-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), f"vae-grader-cpus-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    for processor in sorted(before):
-        held = lock(folder / str(processor), os.O_CREAT | os.O_RDWR)
+    for cpu in sorted(before):
+        held = lock(folder / str(cpu), os.O_CREAT | os.O_RDWR)
         if held is not None:
             try:
-                os.sched_setaffinity(0, {processor})
+                os.sched_setaffinity(0, {cpu})
                 yield
             finally:
                 os.sched_setaffinity(0, before)

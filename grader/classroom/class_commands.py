@@ -24,7 +24,7 @@ from .lateness import read_extensions
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: processors")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: one per CPU")]
 Scheduler = Annotated[str | None, typer.Option(help="address of a Dask scheduler")]
 
 

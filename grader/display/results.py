@@ -126,7 +126,7 @@ def step_text(step: Step) -> str:
     lines = [step.message or f"{step.name} went well", f"verdict {step.verdict}"]
     if step.peak_memory:
         lines[1] += (
-            f", {seconds_text(step.seconds)} (processor {seconds_text(step.cpu_seconds)}), "
+            f", {seconds_text(step.seconds)} (CPU {seconds_text(step.cpu_seconds)}), "
             f"{step.peak_memory / 2**20:.0f} MiB of memory at the peak"
         )
     if step.show_output and step.output:

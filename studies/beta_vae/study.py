@@ -37,6 +37,7 @@ from studies.shared.options import (
     BatchSize,
     Device,
     Epochs,
+    HeldOut,
     LearningRate,
     LossType,
     Preset,
@@ -72,10 +73,7 @@ class Options:
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 1e-3
     loss_type: LossType = "bce"
-    test: Annotated[
-        Path | None,
-        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
-    ] = None
+    test: HeldOut = None
     seed: Seed = 0
     device: Device = field(default_factory=default_device)
 

@@ -1,7 +1,6 @@
 """The options of the study, and its presets."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from typer import Option
@@ -9,7 +8,9 @@ from typer import Option
 from command_line import default_device
 from studies.shared.devices import Precision
 from studies.shared.options import (
+    Cache,
     Device,
+    Devices,
     Epochs,
     LearningRate,
     LossType,
@@ -56,9 +57,7 @@ class Options:
         float,
         Option(min=0, max=1e3, help="standard deviation of the convolutions' initial weights"),
     ] = 0.02
-    cache: Annotated[
-        Path | None, Option(help="folder for the decoded images; by default OUT_DIR")
-    ] = None
+    cache: Cache = None
     seed: Annotated[
         int,
         Option(
@@ -66,7 +65,7 @@ class Options:
         ),
     ] = 0
     device: Device = field(default_factory=default_device)
-    devices: Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")] = 1
+    devices: Devices = 1
     precision: Annotated[
         Precision,
         Option(

@@ -27,7 +27,17 @@ from storage import save_state_dict
 from studies.shared.datasets import ImageSet, as_images, idx_files, read_split
 from studies.shared.measures import class_probabilities, pca_mse, sharpness, train_classifier
 from studies.shared.networks import Vae, labels_to_one_hots, named_losses
-from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, Seed, units, weight
+from studies.shared.options import (
+    BatchSize,
+    Device,
+    Epochs,
+    HeldOut,
+    LossType,
+    Preset,
+    Seed,
+    units,
+    weight,
+)
 from studies.shared.resume import fit_or_resume
 from studies.shared.runner import Findings, fingerprint, run_study
 from training import History
@@ -78,10 +88,7 @@ class Options:
         Option(min=1e-12, max=1, help="initial learning rate of Adam; it falls during training"),
     ] = 1e-3
     loss_type: LossType = "bce"
-    test: Annotated[
-        Path | None,
-        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
-    ] = None
+    test: HeldOut = None
     seed: Seed = 0
     device: Device = field(default_factory=default_device)
 

@@ -1,7 +1,6 @@
 """The options of `faces_ae` and `faces_vae`, with the values of each preset."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from typer import Option
@@ -9,7 +8,7 @@ from typer import Option
 from command_line import default_device
 from studies.faces.networks import Variant
 from studies.shared.devices import Precision
-from studies.shared.options import Device, Epochs, LearningRate, Preset, count
+from studies.shared.options import Cache, Device, Devices, Epochs, LearningRate, Preset, count
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,7 @@ class Options:
     held_out: Annotated[
         int, count(help="largest number of held-out pictures of each of the two expressions")
     ] = 10
-    cache: Annotated[
-        Path | None, Option(help="folder for the decoded images; by default OUT_DIR")
-    ] = None
+    cache: Cache = None
     seed: Annotated[
         int,
         Option(
@@ -49,7 +46,7 @@ class Options:
         ),
     ] = 0
     device: Device = field(default_factory=default_device)
-    devices: Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")] = 1
+    devices: Devices = 1
     precision: Annotated[
         Precision,
         Option(help="precision of products in training; auto: bf16 if the device is fast in it"),

@@ -1,13 +1,12 @@
 """The options of `latent_study`."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
 from command_line import default_device
-from studies.shared.options import BatchSize, Device, Preset, Seed, weight
+from studies.shared.options import BatchSize, Device, HeldOut, Preset, Seed, weight
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,7 @@ class Options:
         ),
     ] = 3e-3
     beta: Annotated[float, weight(help="weight of the VAE's KL term")] = 1.0
-    test: Annotated[
-        Path | None,
-        Option(help="held-out images; by default DATA's own test part, or a tenth of DATA"),
-    ] = None
+    test: HeldOut = None
     seed: Seed = 0
     device: Device = field(default_factory=default_device)
 

@@ -4,8 +4,8 @@ A field's annotation has its type, its bounds and its help text. `parse` makes a
 """
 
 import functools
-from dataclasses import asdict
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
 from typer import Option, Typer
 from typer.exceptions import TyperException
@@ -26,6 +26,11 @@ BatchSize = Annotated[int, Option(min=2, max=2**20, help="images per step")]
 LearningRate = Annotated[float, Option(min=1e-12, max=1, help="learning rate of Adam")]
 LossType = Annotated[Loss, Option(help="loss of the reconstruction")]
 Seed = Annotated[int, Option(min=0, max=2**32 - 1, help="seed of weights, batches and samples")]
+HeldOut = Annotated[
+    Path | None, Option(help="held-out images; by default DATA's own test part, or a tenth of DATA")
+]
+Cache = Annotated[Path | None, Option(help="folder for the decoded images; by default OUT_DIR")]
+Devices = Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")]
 Device = Annotated[str, Option(help="cpu or cuda")]
 
 
@@ -36,10 +41,12 @@ def parse(defaults: Options, words: list[str], usage: str) -> Options:
         example = example.replace(place, value)
     app = Typer(add_completion=False)
     app.command(epilog=f"Example: python {example}")(type(defaults))
-    values: dict[str, Any] = asdict(defaults)  # type: ignore[call-overload]
     try:
         found = app(
-            args=words, prog_name=f"python {usage}", standalone_mode=False, default_map=values
+            args=words,
+            prog_name=f"python {usage}",
+            standalone_mode=False,
+            default_map=vars(defaults),
         )
     except TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")

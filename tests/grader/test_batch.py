@@ -256,7 +256,7 @@ def test_a_run_killed_ten_times_goes_on_to_the_same_gradebook(
     assert list(table["student"]) == [entry_number(i) for i in range(20)]
 
 
-def test_two_jobs_have_a_processor_each() -> None:
+def test_two_jobs_have_a_cpu_each() -> None:
     available = os.sched_getaffinity(0)
     with reserved_cpu():
         first = os.sched_getaffinity(0)

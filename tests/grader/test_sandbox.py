@@ -123,7 +123,7 @@ def test_time_is_limited_and_a_daemon_dies_with_the_command(level: Level, folder
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_processor_time_is_that_of_all_processes(level: Level, folder: Path) -> None:
+def test_cpu_time_is_that_of_all_processes(level: Level, folder: Path) -> None:
     program = """
         import subprocess, sys
         work = "import time\\nwhile time.process_time() < 1: pass"
@@ -207,7 +207,7 @@ def test_the_environment_is_cleared(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_it_runs_on_no_more_processors_than_it_was_given(level: Level, folder: Path) -> None:
+def test_it_runs_on_no_more_cpus_than_it_was_given(level: Level, folder: Path) -> None:
     assert run(level, folder, "import os; print(len(os.sched_getaffinity(0)))").output == "1\n"
 
 
