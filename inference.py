@@ -18,7 +18,7 @@ from models import PIXELS, REACH, VAE, GaussianVAE
 
 # Fixed, and every batch is padded to it: matrix products of other heights may round differently,
 # and the latent of an image must not depend on how many other images come with it.
-ROWS = 128
+ROWS = 64
 
 CELLS = 32  # of the encoder's grid, for each image; the search tries their points
 NEAREST = 32  # of those points; it computes their distortion

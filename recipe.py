@@ -3,7 +3,7 @@
 1. `Layout`: spectral clustering finds which component of the prior each image belongs to, and a
    small Gaussian VAE of half-size images lays each component out on its part of the plane.
 2. `FreeLatents`: every training image gets its own latent, found by search within its component,
-   while the decoder learns to draw each image from its latent.
+   while the decoder learns to draw each image from its latent and from the last one it was offered.
 3. `Amortisation`: the encoder learns to predict where the search would go, also for distorted
    copies.
 4. `EvidenceBound`: the whole network minimises its weighted negative evidence lower bound.
@@ -29,7 +29,7 @@ from training import Batches, History, Model, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
-BATCH_SIZE = 256  # beyond it a CPU gains little speed; half of it is copies in the second stage
+BATCH_SIZE = 256  # beyond it a CPU gains little speed; in the second stage, each image twice
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
 # Shares of the time that is left when a stage starts.
@@ -48,8 +48,7 @@ SIGMA = 0.004  # standard deviation of the free posteriors
 BETA = 0.7  # weight of the KL term in the search
 MARGIN = 0.9  # least responsibility of an image's component for its latent; this leaves a gap
 SIDE = 128  # points per side of the grid that is searched
-COPY_STRENGTH = 0.5  # of the distortion of the copies that the decoder also learns to draw
-SEARCH_INTERVAL = 200  # least steps between two searches; a search costs as much as several steps
+SEARCH_INTERVAL = 100  # least steps between two searches; a search costs as much as several steps
 OUTSIDE = 1e4  # energy of a point outside the image's component; finite, in case all near it are
 TEMPERATURE = 2.0  # of the encoder's targets: 2 is that of a unit-variance Gaussian likelihood
 ELBO_BETA = 1.0  # weight of the KL to N(0, I) next to the distortion, in the last stage
@@ -135,11 +134,12 @@ class Layout:
 class FreeLatents:
     """The second stage: each training image has its own posterior, N(z, SIGMA^2 I).
 
-    In a search, each training image gets a new distorted copy, and a grid over the plane is shifted
-    at random and decoded. Each image and copy moves to the nearest point within the part of its
-    component, and from there by one Gauss-Newton step. An image moves only if that lowers its
-    negative ELBO. No gradient could move it as far. Latents without an encoder: Bojanowski et al.,
-    "Optimizing the Latent Space of Generative Networks" (arXiv 1707.05776).
+    In a search, a grid over the plane is shifted at random and decoded. Each image is offered the
+    nearest point within the part of its component, after one Gauss-Newton step from there. It moves
+    only if that lowers its negative ELBO. No gradient could move it as far. The decoder learns to
+    draw it from its latent and from the last offer, which keeps other good places open. Latents
+    without an encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks"
+    (arXiv 1707.05776).
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class FreeLatents:
     ) -> None:
         self.model, self.dataset, self.generator = model, dataset, generator
         self.z, self.prior, self.components = start
-        self.copies, self.copy_z = dataset.images, self.z
+        self.offers = self.z
         self.steps = 0  # since the last search
 
     def search_if_due(self, steps: int) -> None:
@@ -159,13 +159,12 @@ class FreeLatents:
 
     @torch.no_grad()
     def search(self) -> None:
-        """Make new copies and find latents for them, and for the images if those are better."""
-        self.copies = distorted(self.dataset.images, self.generator, COPY_STRENGTH)
+        """Offer each image a latent, and move it there if that is better."""
         shift = torch.rand(2, generator=self.generator, device=self.z.device) - 0.5
         points = plane(SIDE, self.z.device) + shift * (2 * REACH / (SIDE - 1))
         decoded = low_frequencies(decode_points(self.model, points))
         costs = self.prior.cost(points)
-        found, self.copy_z = self.z.clone(), self.z.clone()
+        found, self.offers = self.z.clone(), self.z.clone()
         for k in range(len(costs.T)):
             inside = costs[:, k].isfinite()
             part = points[inside], decoded[inside], costs[inside, k]
@@ -174,7 +173,7 @@ class FreeLatents:
                 own = self.losses(x, self.model.decode(self.z[rows]), self.z[rows], k)
                 offer, offered = self.nearest(x, k, *part)
                 found[rows] = torch.where((offered < own)[:, None], offer, self.z[rows])
-                self.copy_z[rows], _ = self.nearest(self.copies[rows], k, *part)
+                self.offers[rows] = offer
         self.z = found
 
     def nearest(
@@ -197,8 +196,8 @@ class FreeLatents:
         return distortion(recon, x) + self.prior.cost(z)[:, k]
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        x = torch.cat([self.dataset[index], self.copies[index]])
-        z = torch.cat([self.z[index], self.copy_z[index]])
+        x = self.dataset[index].repeat(2, 1)
+        z = torch.cat([self.z[index], self.offers[index]])
         noise = torch.empty_like(z).normal_(generator=self.generator)
         terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
         logvar = torch.full_like(z, 2 * math.log(SIGMA))
