@@ -5,12 +5,13 @@ There are four levels, best first; `best_level` finds by trying which of them a 
 - full: another user, and new namespaces (bubblewrap) that show nothing of the machine except the
   system, the interpreter and what the command is given; no network.
 - unprivileged: the same namespaces, for the user who grades.
-- confined: another user. Landlock, from Linux 5.13 on, blocks files that any user may read; seccomp
-  blocks the network.
+- confined: another user. Landlock, from Linux 5.13 on, blocks files that any user may read; the
+  filter of system calls blocks the network.
 - trusted: limits only, for the user's own code.
 
-At every level the command has a cleared environment, no terminal, no standard input, and bounded
-memory, processes, output and time. Everything that it started is dead before `run` returns.
+At every level the command has a cleared environment, an empty keyring, no terminal, no standard
+input, a filter of system calls, and bounded memory, processes, output and time. Everything that it
+started is dead before `run` returns.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from . import launcher
 from .command import Command, Level, Limits, Outcome, SandboxError, interpreter
 from .control_groups import control_groups
 from .resources import clear_shared_memory, give, reserved_user, temporary_folder
+from .system_calls import system_call_filter
 from .watch import Watch, follow, judge, usage
 
 LAUNCHER = Path(launcher.__file__)
@@ -58,10 +61,13 @@ def environment(folder: Path, temporary: Path, cpus: int) -> dict[str, str]:
     }
 
 
-def bubblewrap(command: Command, temporary: Path, limits: Limits, pipe: int) -> list[str]:
+def bubblewrap(
+    command: Command, temporary: Path, limits: Limits, pipe: int, calls: int
+) -> list[str]:
     """Return the words that run `command` in its own namespaces."""
     words: list[str] = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
     words += ["--new-session", "--cap-drop", "ALL", "--json-status-fd", str(pipe)]
+    words += ["--seccomp", str(calls)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/dev/shm", "/tmp"):
         words += ["--size", str(limits.memory // 2), "--tmpfs", folder]
@@ -91,15 +97,21 @@ def threads() -> int:
 
 
 def instructions(
-    command: Command, limits: Limits, level: Level, uid: int | None, temporary: Path, pipe: int
+    command: Command,
+    limits: Limits,
+    level: Level,
+    uid: int | None,
+    temporary: Path,
+    pipe: int,
+    calls: int,
 ) -> dict[str, Any]:
-    """Return what the launcher needs to know."""
+    """Return what the launcher needs to know; `calls` is the open filter of system calls."""
     cpus = sorted(os.sched_getaffinity(0))[: limits.cpus]
     files = [f"/etc/{name}" for name in SYSTEM_FILES]
     readable = [*map(Path, (*SYSTEM, *files, *KERNEL)), *command.readable_folders()]
     words = list(command.words)
     if level.namespaces:
-        words = bubblewrap(command, temporary, limits, pipe)
+        words = bubblewrap(command, temporary, limits, pipe, calls)
     processes = limits.processes
     if not level.other_user:  # the limit counts everything that the user runs
         processes += threads()
@@ -111,6 +123,7 @@ def instructions(
         "uid": uid,
         "namespaces": level.namespaces,
         "confine": level is Level.CONFINED,
+        "filter": calls,
         "landlock": launcher.landlock_version() > 0,
         "readable": [str(path) for path in readable if path.exists()],
         "writable": [str(path) for path in (command.folder, temporary, *DEVICES)],
@@ -126,6 +139,17 @@ def instructions(
     }
 
 
+@contextlib.contextmanager
+def open_filter(level: Level) -> Iterator[int]:
+    """Yield the descriptor of a file with the filter of system calls for a level."""
+    descriptor = os.memfd_create("system calls")
+    try:
+        os.pwrite(descriptor, system_call_filter(network=level is Level.TRUSTED), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def start(details: dict[str, Any], pipe: int) -> subprocess.Popen:
     """Start the launcher."""
     words = [interpreter(), "-I", "-S", str(LAUNCHER), str(pipe), json.dumps(details)]
@@ -134,7 +158,7 @@ def start(details: dict[str, Any], pipe: int) -> subprocess.Popen:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        pass_fds=[pipe],
+        pass_fds=[pipe, details["filter"]],
         start_new_session=True,
         env={},
     )
@@ -155,7 +179,8 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
             stack.callback(clear_shared_memory, uid)
         grader_end, command_end = os.pipe()
         facts_file = stack.enter_context(os.fdopen(grader_end, "rb"))
-        details = instructions(command, limits, level, uid, temporary, command_end)
+        calls = stack.enter_context(open_filter(level))
+        details = instructions(command, limits, level, uid, temporary, command_end, calls)
         details["control_groups"] = [str(folder) for folder in groups.folders]
         size, entries = usage(command.folder, BOUNDLESS)
         bounds = replace(limits, disk=limits.disk + size, files=limits.files + entries)

@@ -8,13 +8,11 @@ the grader dies, and gives it every process whose parent has died. It stays outs
 the grader's own user.
 
 At the level `confined`, which has no namespaces, it confines the command itself after switching to
-another user: with Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files and with
-seccomp (https://docs.kernel.org/userspace-api/seccomp_filter.html) for sockets.
+another user, with Landlock (https://docs.kernel.org/userspace-api/landlock.html) for files.
 """
 
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import platform
@@ -46,17 +44,10 @@ LANDLOCK_TCP = 0b11  # bind, connect
 LANDLOCK_SCOPES = 0b11  # abstract sockets, signals
 
 SECCOMP_MODE_FILTER = 2
-# The audit id, the number of socket(), and the numbers of calls whose effects outlive a process:
-# shmget, semget, msgget, mq_open, add_key, request_key, keyctl.
-ARCHITECTURES = {
-    "x86_64": (0xC000003E, 41, [29, 64, 68, 240, 248, 249, 250]),
-    "aarch64": (0xC00000B7, 198, [194, 190, 186, 180, 217, 218, 219]),
-}
-X32_BIT = 0x40000000
-IO_URING_SETUP = 425
-BPF_LOAD, BPF_EQUAL, BPF_AT_LEAST, BPF_RETURN = 0x20, 0x15, 0x35, 0x06
-SECCOMP_ALLOW, SECCOMP_KILL, SECCOMP_REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EACCES
-AF_UNIX = 1
+
+# The number of keyctl() on each architecture; an empty keyring joins in place of the session's.
+KEYCTL = {"x86_64": 250, "aarch64": 219}
+KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 def call(number: int, *arguments: Any) -> int:
@@ -102,43 +93,19 @@ def restrict_files(readable: list[str], writable: list[str]) -> None:
     os.close(ruleset)
 
 
-def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """Encode one instruction of a classic BPF program; the jumps count instructions to skip."""
-    return struct.pack("HBBI", code, if_true, if_false, value)
-
-
-def restrict_calls() -> None:
-    """Deny this process and its children some sockets and kernel objects.
-
-    Denied are sockets that leave the machine, and kernel objects that would outlive the processes:
-    another command could find these.
-    """
-    if platform.machine() not in ARCHITECTURES:
-        raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}")
-    architecture, socket_call, refused = ARCHITECTURES[platform.machine()]
-    refused = [*refused, IO_URING_SETUP]
-    after = len(refused)
-    program = b"".join(
-        [
-            instruction(BPF_LOAD, 4),  # the architecture
-            instruction(BPF_EQUAL, architecture, 0, after + 7),
-            instruction(BPF_LOAD, 0),  # the call's number
-            instruction(BPF_AT_LEAST, X32_BIT, after + 5, 0),
-            *(
-                instruction(BPF_EQUAL, number, len(refused) - i + 2, 0)
-                for i, number in enumerate(refused)
-            ),
-            instruction(BPF_EQUAL, socket_call, 0, 3),
-            instruction(BPF_LOAD, 16),  # its first argument, the address family
-            instruction(BPF_EQUAL, AF_UNIX, 1, 0),
-            instruction(BPF_RETURN, SECCOMP_REFUSE),
-            instruction(BPF_RETURN, SECCOMP_ALLOW),
-            instruction(BPF_RETURN, SECCOMP_KILL),
-        ]
-    )
+def restrict_calls(program: bytes) -> None:
+    """Apply a BPF program to the system calls of this process and its children."""
     buffer = ctypes.create_string_buffer(program, len(program))
     filter_program = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program)
+
+
+def leave_session_keyring() -> None:
+    """Join a new, empty session keyring, because a login's keyring is inherited."""
+    number = KEYCTL.get(platform.machine())
+    if number is not None:
+        with contextlib.suppress(OSError):  # inside a container that allows no keyrings
+            call(number, KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def say(pipe: int, **facts: Any) -> None:
@@ -162,10 +129,11 @@ def become(instructions: dict[str, Any], pipe: int) -> NoReturn:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         os.umask(0o022)
         os.chdir(instructions["folder"])
-        if instructions["confine"]:
-            if instructions["landlock"]:
-                restrict_files(instructions["readable"], instructions["writable"])
-            restrict_calls()
+        leave_session_keyring()
+        if instructions["confine"] and instructions["landlock"]:
+            restrict_files(instructions["readable"], instructions["writable"])
+        if not instructions["namespaces"]:  # otherwise bubblewrap does it, after its own calls
+            restrict_calls(os.pread(instructions["filter"], 1 << 16, 0))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(instructions["words"][0], instructions["words"], instructions["environment"])
     except OSError as error:
@@ -222,9 +190,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    os.set_inheritable(
-        pipe, instructions["namespaces"]
-    )  # bubblewrap reports the command's start there
+    for descriptor in (pipe, instructions["filter"]):
+        os.set_inheritable(descriptor, instructions["namespaces"])  # bubblewrap uses both
     if instructions["uid"] is not None:
         kill_user(instructions["uid"])
     if os.getppid() != instructions["parent"]:

@@ -1,6 +1,8 @@
 """The sandbox at every level that this machine has; the test report's header names the best."""
 
+import ctypes
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import isolation, resources, watch
+from grader.sandbox import isolation, resources, system_calls, watch
 from grader.sandbox.command import Command, Level, Limits, Outcome, SandboxError
 from grader.sandbox.resources import temporary_folder
 from grader.verdicts import Verdict
@@ -300,6 +302,97 @@ def test_no_kernel_object_outlives_a_command(level: Level, folder: Path) -> None
     """
     run(level, folder, program)
     assert str(0x5EED) not in Path("/proc/sysvipc/shm").read_text().split()
+
+
+READ_KEY = """
+    import ctypes, platform, sys
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    keyctl = {"x86_64": 250, "aarch64": 219}[platform.machine()]
+
+    def get(name):
+        key = libc.syscall(keyctl, 10, -3, b"user", name, 0)  # 10: search; -3: the session's
+        text = ctypes.create_string_buffer(100)
+        if key >= 0:
+            libc.syscall(keyctl, 11, key, text, 100)  # 11: read
+            return text.value
+"""
+
+
+@pytest.fixture
+def session_key() -> bytes:
+    """Give these tests a session keyring with a key in it, as a login does; return its name."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    which = list(system_calls.ARCHITECTURES).index(platform.machine())
+    keyctl, add_key = (system_calls.DENIED[name][which] for name in ("keyctl", "add_key"))
+    name = uuid.uuid4().hex.encode()
+    libc.syscall(keyctl, 1, None)  # 1: join a new one
+    if libc.syscall(add_key, b"user", name, b"ticket", 6, -3) < 0:
+        pytest.skip(f"needs keyrings; the kernel says {os.strerror(ctypes.get_errno())}")
+    return name
+
+
+@pytest.mark.parametrize("defence", ["both", "an empty keyring", "the filter"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_keyring_of_the_session_is_out_of_reach(
+    level: Level,
+    folder: Path,
+    session_key: bytes,
+    defence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Each defence is enough by itself."""
+    naive = f"{textwrap.dedent(READ_KEY)}\nprint(get({session_key!r}))"
+    shown = subprocess.run([sys.executable, "-c", naive], check=True, capture_output=True)
+    assert shown.stdout == b"b'ticket'\n"
+    if defence == "an empty keyring":
+        kept = {name: n for name, n in system_calls.DENIED.items() if "key" not in name}
+        monkeypatch.setattr(system_calls, "DENIED", kept)
+    if defence == "the filter":
+        launcher = isolation.LAUNCHER.read_text()
+        changed = launcher.replace("        leave_session_keyring()\n", "")
+        assert changed != launcher
+        (tmp_path / "launcher.py").write_text(changed)
+        monkeypatch.setattr(isolation, "LAUNCHER", tmp_path / "launcher.py")
+    assert run(level, folder, naive).output == "None\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "syscall(NUMBERS['add_key'], b'user', b'x', b'y', 1, -3)",
+        "syscall(NUMBERS['ptrace'], 0, 0, 0, 0)",  # 0: let the parent trace this process
+        "syscall(NUMBERS['process_vm_readv'], os.getpid(), 0, 0, 0, 0, 0)",
+        "syscall(NUMBERS['bpf'], 0, 0, 0)",
+        "syscall(NUMBERS['userfaultfd'], 1)",
+        "syscall(NUMBERS['perf_event_open'], 0, 0, -1, -1, 0)",
+        "syscall(NUMBERS['io_uring_setup'], 1, ctypes.create_string_buffer(120))",
+        "syscall(NUMBERS['personality'], 0xffffffff)",
+        "syscall(NUMBERS['shmget'], 0x5eed, 4096, 0)",
+        "unshare(0x10000000)",  # a new user namespace
+        "syscall(CLONE, 0x10000000 | 17, 0, 0, 0, 0) or os._exit(0)",
+    ],
+)
+def test_calls_that_no_coursework_needs_are_refused(
+    level: Level, folder: Path, attempt: str
+) -> None:
+    which = list(system_calls.ARCHITECTURES).index(platform.machine())
+    numbers = {name: number[which] for name, number in system_calls.DENIED.items()}
+    program = f"""
+        import ctypes, errno, os
+        NUMBERS, CLONE = {numbers}, {system_calls.CLONE[which]}
+        libc = ctypes.CDLL(None, use_errno=True)
+        syscall, unshare = libc.syscall, libc.unshare
+        print({attempt}, errno.errorcode.get(ctypes.get_errno()), flush=True)
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program)]
+    naive = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    if naive == "-1 EPERM\n":
+        pytest.skip("this machine refuses the call to everybody")
+    assert naive
+    assert run(level, folder, program).output == "-1 EPERM\n"
 
 
 @pytest.mark.parametrize("level", LEVELS)
