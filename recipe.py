@@ -29,7 +29,7 @@ from training import Batches, History, Model, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
-BATCH_SIZE = 256  # beyond it a CPU gains little speed; in the second stage, each image twice
+BATCH_SIZE = 128  # images; the second stage draws each of them twice
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
 # Shares of the time that is left when a stage starts.
@@ -306,19 +306,18 @@ def train_vae(
     layout = Layout(dataset, components, generator)
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
-    halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)
     latents = FreeLatents(model, dataset, generator, layout.result(scout))
     lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
 
     def search_between_epochs(passed: History) -> None:
         if len(passed) < lengths["latents"]:
-            latents.search_if_due(len(halves))
+            latents.search_if_due(len(batches))
 
     history += run_stage(
         "latents",
         model,
         latents.step,
-        halves,
+        batches,
         lengths["latents"],
         deadline,
         after_epoch=search_between_epochs,
