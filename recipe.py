@@ -29,7 +29,7 @@ from training import Batches, History, Model, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
-BATCH_SIZE = 128  # images; the second stage draws each of them twice
+BATCH_SIZE = 128  # images; in the second stage 64, each of them twice
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
 # Shares of the time that is left when a stage starts.
@@ -306,18 +306,19 @@ def train_vae(
     layout = Layout(dataset, components, generator)
     passes = math.ceil(LAYOUT_STEPS / len(batches))
     history = run_stage("layout", scout, layout.step, batches, passes, deadline)
+    halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)
     latents = FreeLatents(model, dataset, generator, layout.result(scout))
     lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
 
     def search_between_epochs(passed: History) -> None:
         if len(passed) < lengths["latents"]:
-            latents.search_if_due(len(batches))
+            latents.search_if_due(len(halves))
 
     history += run_stage(
         "latents",
         model,
         latents.step,
-        batches,
+        halves,
         lengths["latents"],
         deadline,
         after_epoch=search_between_epochs,
