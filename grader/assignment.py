@@ -85,6 +85,11 @@ class Data(Table):
     def one_name_is_a_list(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
+    @property
+    def private(self) -> bool:
+        """Check whether a submission must not read the file itself."""
+        return self.labels != "real" or self.shuffled
+
     def path(self, folder: Path) -> Path:
         """Return the data set's path in a folder, or its path under its first name if missing."""
         paths = [folder / name for name in self.file]

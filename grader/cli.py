@@ -29,7 +29,7 @@ from .classroom import class_commands
 from .display import results
 from .display.result_page import render
 from .errors import UserError
-from .files import write_whole
+from .files import PRIVATE, write_whole
 from .sandbox.command import Level
 from .sandbox.isolation import best_level, obstacle, supported_level
 from .sandbox.launcher import landlock_version
@@ -43,7 +43,12 @@ from .submission.rules import check as check_rules
 from .submission.unpacking import carried_files, open_submission
 
 LOCK = HOME / "requirements.lock"
-OPTIONAL = {"distributed", "copydetect", "openpyxl"}  # needed only by the commands for a class
+OPTIONAL = {
+    "distributed",
+    "cryptography",
+    "copydetect",
+    "openpyxl",
+}  # needed only by the commands for a class
 
 # A shell completes the words of an installed program only.
 app = typer.Typer(add_completion=PROGRAM == "vae-grader", no_args_is_help=True)
@@ -232,7 +237,8 @@ def doctor() -> int:
         return 1
     console.print(f"submissions are run at level {best}", markup=False)
     if best is Level.CONFINED and not landlock_version():
-        console.print("this kernel has no Landlock: file rights alone protect files", markup=False)
+        text = "this kernel has no Landlock, so private files must be closed to other users"
+        console.print(text, markup=False)
     return 0
 
 
@@ -365,6 +371,7 @@ def write(content: str | bytes, path: Path) -> None:
 
 def main() -> int:
     """Run the command line; report a user's mistake in one line on stderr and return 2."""
+    os.umask(PRIVATE)  # results are about students, and copies contain private images
     try:
         return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except TyperException as error:

@@ -5,6 +5,8 @@ import os
 import zipfile
 from pathlib import Path
 
+PRIVATE = 0o077  # the umask with which files are closed to other users
+
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest in a zip; fixed, so that equal content is equal bytes
 
 

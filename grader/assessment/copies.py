@@ -125,5 +125,5 @@ def write_copy(
         if data.settings.labels == "dummy" or images is not None:
             shown = generator.choice(np.unique(data.labels), len(arrays["data"]))
         arrays["labels"] = shown.astype(data.label_type)
+    path.touch(mode=0o600)  # closed to other users before there is anything to read
     np.savez(path, **arrays)
-    path.chmod(0o644)

@@ -12,6 +12,7 @@ import numpy as np
 from ..artifacts import without_folder
 from ..assignment import Assignment, Stage
 from ..errors import UserError
+from ..sandbox import isolation
 from ..sandbox.command import Level, SandboxError
 from ..sandbox.resources import temporary_folder
 from ..submission import rules
@@ -164,12 +165,15 @@ def assess(
         progress(grade)
         return step
 
+    folder = settings.data_folder
+    private = (part.path(folder) for part in assignment.data.values() if part.private)
+    isolation.require_closed(private, settings.level)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}
         for name, copy in copies.items():
             write_copy(data[name], copy, generator)
-        (scratch / "submission").mkdir()
+        (scratch / "submission").mkdir(mode=0o700)
         try:
             submission = open_submission(path, assignment, scratch / "submission")
         except UserError as error:

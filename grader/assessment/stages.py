@@ -149,7 +149,7 @@ def stage_run(
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         lay_out(bench, stage, folder, given)
         words = [word.format(**copies) for word in stage.words]
         command = Command(
@@ -180,7 +180,7 @@ def stage_run(
 
 def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) -> dict[str, Path]:
     """Copy what the stage made out of its folder. If a file is missing, the format is wrong."""
-    into.mkdir(exist_ok=True)
+    into.mkdir(mode=0o700, exist_ok=True)
     made = {}
     for name in stage.makes:
         try:

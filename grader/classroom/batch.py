@@ -7,14 +7,15 @@ gives its submission to another worker. A result is in the run's folder before i
 import contextlib
 import json
 import os
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster, as_completed, get_worker
+from distributed.security import Security
 
 from ..assessment.grade import Grade, empty_grade
 from ..assessment.pipeline import assess
@@ -22,11 +23,11 @@ from ..assessment.stages import Settings
 from ..assignment import Assignment, read_assignment
 from ..display.result_page import render
 from ..display.results import to_gradescope
-from ..errors import UserError
-from ..files import write_whole
+from ..errors import UserError, reason
+from ..files import PRIVATE, write_whole
 from ..sandbox import isolation
 from ..sandbox.command import Level
-from ..sandbox.resources import lock
+from ..sandbox.resources import reserved_cpu, temporary_folder
 from ..verdicts import Verdict
 from .class_run import RESULTS, ClassRun, Entry, Plan, find_submissions, keys
 
@@ -64,25 +65,6 @@ def most_jobs(task: Assignment) -> int:
     return max(1, int(FRACTION * machine / memory))
 
 
-@contextlib.contextmanager
-def reserved_cpu() -> Iterator[None]:
-    """Pin this thread to a core that no other job of this user has, unless none is free."""
-    before = os.sched_getaffinity(0)
-    folder = Path(tempfile.gettempdir(), f"vae-grader-cpus-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for cpu in sorted(before):
-        held = lock(folder / str(cpu), os.O_CREAT | os.O_RDWR)
-        if held is not None:
-            try:
-                os.sched_setaffinity(0, {cpu})
-                yield
-            finally:
-                os.sched_setaffinity(0, before)
-                os.close(held)
-            return
-    yield
-
-
 def failure(job: Job, problem: str) -> Grade:
     """Return the grade of a submission on which the grader failed; the next run grades it again."""
     grade = empty_grade(job.task, job.entry.id)
@@ -97,6 +79,7 @@ def grade_job(job: Job) -> None:
         with contextlib.suppress(ValueError):  # outside of a worker, nobody listens
             get_worker().log_event(job.topic, {"id": job.entry.id, "stage": stage})
 
+    os.umask(PRIVATE)
     tell("unpack")
     try:
         with reserved_cpu():
@@ -120,24 +103,38 @@ def leave_result(job: Job, grade: Grade) -> None:
 def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
     """Yield a client of the scheduler at an address, or of a new cluster on this machine.
 
-    Raises UserError if there is no scheduler at the address.
+    Whoever can talk to a scheduler can run code as its user. So both sides of a connection show a
+    certificate; those of a new cluster exist in its memory alone. Raises UserError if there is no
+    scheduler at the address, or none that requires certificates.
     """
     if scheduler is not None:
+        expected = "a Dask scheduler at a tls:// address, with its certificates (docs/classes.md)"
+        if not scheduler.startswith("tls://"):
+            raise UserError(
+                "--scheduler", f"{scheduler}, which any user could connect to", expected
+            )
         try:
             client = Client(scheduler, timeout=30)
-        except (OSError, ValueError) as error:
-            raise UserError(Path(scheduler), "no answer", "a Dask scheduler") from error
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise UserError(scheduler, f"no answer ({reason(error)})", expected) from error
         with client:
             yield client
         return
+    no_pages: dict[str, list[str]] = {
+        f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
+    }
     with (
+        temporary_folder() as scratch,  # by default, everybody's in one folder of /tmp
+        dask.config.set(no_pages),
         LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             processes=True,
+            security=Security.temporary(),
             dashboard_address=None,
             # By default, its HTTP server uses a fixed port, which may be taken.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            local_directory=str(scratch),
             memory_limit=None,  # the sandbox limits the memory of a submission
         ) as local,
         Client(local) as client,
@@ -178,6 +175,7 @@ def grade_class(
     required = task.submission.model_copy(update={"zip_name": None})
     task = task.model_copy(update={"submission": required})
     level = isolation.best_level()
+    isolation.require_closed((entry.path for entry in entries), level)
     todo = waiting(entries, wanted, run)
     for entry in todo:
         watch(entry.id, "queued")

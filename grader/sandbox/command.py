@@ -66,8 +66,8 @@ def interpreter_folders() -> list[Path]:
 class Command:
     """`words` run in `folder`, the only place where it may write; all paths are absolute.
 
-    In addition to the system it may read `readable`, and this Python if it `needs_python`. If there
-    are namespaces, folders in `hidden` look empty to it.
+    In addition to the system it may read `readable`, which are the grader's own files, and this
+    Python if it `needs_python`. If there are namespaces, folders in `hidden` look empty to it.
     """
 
     words: tuple[str, ...]

@@ -20,16 +20,24 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..verdicts import Verdict
 from . import launcher
 from .command import Command, Level, Limits, Outcome, SandboxError, interpreter
 from .control_groups import control_groups
-from .resources import clear_shared_memory, give, reserved_user, temporary_folder
+from .resources import (
+    clear_shared_memory,
+    give,
+    lent,
+    readable_by_all,
+    reserved_user,
+    temporary_folder,
+)
 from .system_calls import system_call_filter
 from .watch import Watch, follow, judge, usage
 
@@ -176,6 +184,7 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
         if uid is not None:
             give(command.folder, uid)
             give(temporary, uid)
+            stack.enter_context(lent(command.readable, uid))
             stack.callback(clear_shared_memory, uid)
         grader_end, command_end = os.pipe()
         facts_file = stack.enter_context(os.fdopen(grader_end, "rb"))
@@ -211,6 +220,14 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
             output=text,
             output_bytes=output.size,
         )
+
+
+def require_closed(paths: Iterable[Path], level: Level) -> None:
+    """Raise UserError if a command at this level could read one of these files by its path."""
+    if level is Level.CONFINED and not launcher.landlock_version():
+        for path in filter(readable_by_all, paths):
+            found = "a file that every user may read, and this kernel has no Landlock"
+            raise UserError(path, found, "a folder that is closed to other users (chmod 700)")
 
 
 NEEDED = """

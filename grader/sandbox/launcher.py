@@ -192,8 +192,6 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     for descriptor in (pipe, instructions["filter"]):
         os.set_inheritable(descriptor, instructions["namespaces"])  # bubblewrap uses both
-    if instructions["uid"] is not None:
-        kill_user(instructions["uid"])
     if os.getppid() != instructions["parent"]:
         return
     child = os.fork()

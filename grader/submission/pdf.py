@@ -35,7 +35,7 @@ def read_pdf(path: Path, level: Level) -> tuple[int, str]:
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         folder = scratch / "work"
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         shutil.copyfile(path, folder / "report.pdf")
         command = Command((interpreter(), "-I", "-c", READER, "report.pdf"), folder)
         outcome = isolation.run(command, LIMITS, level)

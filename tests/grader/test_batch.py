@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from grader.assignment import read_assignment
-from grader.classroom.batch import most_jobs, reserved_cpu, with_one_cpu
+from grader.classroom.batch import most_jobs, with_one_cpu
 from grader.classroom.class_run import ClassRun
 from grader.errors import UserError
 from grader.sandbox.command import Level
+from grader.sandbox.resources import reserved_cpu
 from grader.shipping.bundle import ROOT
 from tests.grader.classes import entry_number, grader, make_class
 
@@ -165,53 +166,6 @@ def test_one_command_at_a_time_works_on_a_run(
     with ClassRun(graded[0] / "run").locked():
         assert grader(line, monkeypatch) == 2
     assert "another command at work on it" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_scheduler_elsewhere_is_used_and_a_killed_worker_loses_nothing(
-    tmp_path: Path, data_folder: Path, level: Level
-) -> None:
-    make_class(tmp_path / "class", 5)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    address_file = tmp_path / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    processes = [
-        subprocess.Popen(
-            [*dask, *options, "--scheduler-file", str(address_file)],
-            env=environment,
-            stderr=subprocess.DEVNULL,
-        )
-    ]
-    try:
-        for name in ("one", "two"):
-            words = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
-            words += ["--no-dashboard", "--name", name, "--no-nanny"]
-            processes.append(
-                subprocess.Popen(
-                    [*words, "--scheduler-file", str(address_file)],
-                    env=environment,
-                    stderr=subprocess.DEVNULL,
-                    cwd=tmp_path,
-                )
-            )
-        while not address_file.exists():
-            time.sleep(0.1)
-        address = json.loads(address_file.read_text())["address"]
-        line = ("batch", tmp_path / "class", "--data", data_folder, "--out", tmp_path / "run")
-        batch = subprocess.Popen(
-            command(*line, "--scheduler", address, "--jobs", "2"), cwd=ROOT, text=True
-        )
-        while not list((tmp_path / "run").glob("submissions/*/results.json")):
-            assert batch.poll() is None
-            time.sleep(0.05)
-        processes[1].kill()
-        assert batch.wait(120) == 0
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert len(list(ClassRun(tmp_path / "run").results())) == 5
 
 
 def gradebook(run: Path, out: Path) -> bytes:

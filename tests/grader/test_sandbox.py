@@ -1,8 +1,11 @@
 """The sandbox at every level that this machine has; the test report's header names the best."""
 
+import contextlib
 import ctypes
+import grp
 import os
 import platform
+import pwd
 import shutil
 import signal
 import socket
@@ -10,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import isolation, resources, system_calls, watch
+from grader.sandbox import isolation, launcher, resources, system_calls, watch
 from grader.sandbox.command import Command, Level, Limits, Outcome, SandboxError
 from grader.sandbox.resources import temporary_folder
 from grader.verdicts import Verdict
@@ -422,6 +426,94 @@ def test_nothing_outlives_a_grader_that_is_killed(level: Level, folder: Path) ->
     wait_until(lambda: not alive(mark))
 
 
+DAEMONS = """
+    import os, signal, sys, time
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            for number in range(1, 65):
+                try:
+                    signal.signal(number, signal.SIG_IGN)
+                except (OSError, ValueError):
+                    pass
+            time.sleep(600)
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("level", SEALED)
+def test_nothing_outlives_a_launcher_that_is_killed(level: Level, folder: Path) -> None:
+    mark = uuid.uuid4().hex
+
+    def kill_the_launcher() -> None:
+        wait_until(lambda: len(alive(mark)) >= 4)
+        for pid in launcher.descendants(os.getpid()):
+            with contextlib.suppress(OSError):
+                if b"launcher.py" in Path("/proc", str(pid), "cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_launcher)
+    killer.start()
+    with pytest.raises(SandboxError):
+        run(level, folder, DAEMONS, mark)
+    killer.join()
+    wait_until(lambda: not alive(mark))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for user ids")
+def test_the_next_grader_kills_what_a_killed_grader_left() -> None:
+    with resources.reserved_user() as uid:
+        pass
+    program = "import sys, os; os.setresuid(*3 * [int(sys.argv[1])]); import time; time.sleep(600)"
+    left = subprocess.Popen([sys.executable, "-c", program, str(uid)])
+    wait_until(lambda: resources.processes_of(uid) == [left.pid])
+    with resources.reserved_user() as other:
+        assert other != uid  # it may be anybody's
+    assert left.poll() is None
+    (resources.private_folder() / f"user-{uid}").write_bytes(resources.IN_USE)
+    with resources.reserved_user() as again:
+        assert again == uid
+    assert left.wait() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for user ids")
+def test_a_user_id_that_somebody_has_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    somebody = pwd.getpwall()[-1].pw_uid
+    group = grp.getgrall()[-1].gr_gid
+    ranges = tmp_path / "subuid"
+    ranges.write_text("ada:52000:10\nnot a line\n")
+    monkeypatch.setattr(resources, "SUBORDINATE", (str(ranges), "/nowhere"))
+    monkeypatch.setattr(resources, "USERS", [somebody, group, 52_003, os.getuid(), 52_010])
+    with resources.reserved_user() as uid:
+        assert uid == 52_010
+
+
+def test_locks_are_in_a_folder_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 51_998)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    planted = tmp_path / ".vae-grader-51998"
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    planted.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SandboxError, match="not a folder of this user"):
+        resources.private_folder()
+    planted.unlink()
+    planted.mkdir(mode=0o755)
+    with pytest.raises(SandboxError, match="closed to all others"):
+        resources.private_folder()
+
+
+def test_no_lock_is_taken_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic"):
+        resources.lock(tmp_path / "link", os.O_CREAT | os.O_RDWR)
+    assert not (tmp_path / "target").exists()
+
+
 def test_temporary_folders_of_dead_graders_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,11 +522,13 @@ def test_temporary_folders_of_dead_graders_are_removed(
     (old / "deep").mkdir(parents=True)
     os.utime(old, (0, 0))
     (tmp_path / "other").mkdir()
+    (tmp_path / "vae-grader-link").symlink_to(tmp_path / "other")
     with temporary_folder() as first:
         os.utime(first, (0, 0))
         with temporary_folder() as second:
-            assert sorted(tmp_path.iterdir()) == sorted([first, second, tmp_path / "other"])
-    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
+            kept = [tmp_path / "other", tmp_path / "vae-grader-link"]
+            assert sorted(tmp_path.iterdir()) == sorted([first, second, *kept])
+    assert sorted(tmp_path.iterdir()) == kept
 
 
 def test_a_command_that_cannot_start_is_no_verdict_on_it(folder: Path) -> None:
