@@ -3,7 +3,7 @@
 1. `Layout`: spectral clustering finds which component of the prior each image belongs to, and a
    small Gaussian VAE of half-size images lays each component out on its part of the plane.
 2. `FreeLatents`: every training image gets its own latent, found by search within its component,
-   while the decoder learns to draw each image from its latent and from the last one it was offered.
+   while the decoder learns to draw it from there and from the last latent that it was offered.
 3. `Amortisation`: the encoder learns to predict where the search would go, also for distorted
    copies.
 4. `EvidenceBound`: the whole network minimises its weighted negative evidence lower bound.

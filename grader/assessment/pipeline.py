@@ -77,6 +77,8 @@ def apply_rules(bench: Bench) -> Step:
     if bench.settings.level is Level.TRUSTED:  # a user's own folder may hold more than a submission
         kept = rules.imported_files(home, kept, program)
     findings = rules.check(home, kept, program, bench.assignment.rules)
+    allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
+    bench.missing = {finding.module for finding in findings} & allowed
     for path in left_out:
         size = path.stat().st_size >> 20
         grade.remarks.append(f"{path.name} ({size} MiB) is left out: no stage needs it")

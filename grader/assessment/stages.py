@@ -62,7 +62,8 @@ class Answers:
 class Bench:
     """What the steps of one assessment share.
 
-    `made` has the artefacts so far, and `answers` the content of those that are scored.
+    `made` has the artefacts so far, and `answers` the content of those that are scored. `missing`
+    has the modules that the code imports and may import, but that are not installed here.
     """
 
     assignment: Assignment
@@ -74,6 +75,7 @@ class Bench:
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, Answers] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
     program_seconds: float = 0.0  # for which the submission has run so far
 
 
@@ -118,10 +120,12 @@ def last_words(output: str, whole: bool) -> str:
 
 
 def missing_module(output: str, bench: Bench) -> str | None:
-    """Return the allowed module whose absence here ended a program, if one did."""
+    """Return the allowed module whose absence here ended a program, if one did.
+
+    That the code imports it is a finding of the rules: a program can print anything.
+    """
     found = re.search(r"ModuleNotFoundError: No module named '([A-Za-z_]\w*)", output)
-    allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
-    return found[1] if found and found[1] in allowed and not rules.installed(found[1]) else None
+    return found[1] if found and found[1] in bench.missing else None
 
 
 def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> str:

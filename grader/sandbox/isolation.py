@@ -39,7 +39,7 @@ from .resources import (
     temporary_folder,
 )
 from .system_calls import system_call_filter
-from .watch import Watch, follow, judge, usage
+from .watch import Watch, follow, usage
 
 LAUNCHER = Path(launcher.__file__)
 
@@ -206,16 +206,22 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
         code = (
             None if "failure" in facts else facts.get("exit-code" if level.namespaces else "code")
         )
+        cpu_seconds = facts.get("cpu_seconds", 0.0)
         if exceeded is None and groups.memory_exceeded:
             exceeded = Verdict.MEMORY_LIMIT
         if exceeded is None and code is None:
             found = facts.get("failure") or text.strip() or "the launcher ended early"
             raise SandboxError(f"level {level}: {found}")
+        # What a command says of its end, in its exit status or its last words, is no evidence.
+        if exceeded is None and code and cpu_seconds >= details["limits"]["CPU"]:
+            exceeded = Verdict.TIME_LIMIT
+        if exceeded is None and code and watch.file_filled():
+            exceeded = Verdict.OUTPUT_LIMIT
         return Outcome(
-            verdict=exceeded or judge(int(code or 0), text),
+            verdict=exceeded or (Verdict.RUNTIME_ERROR if code else Verdict.OK),
             code=None if exceeded else code,
             seconds=seconds,
-            cpu_seconds=facts.get("cpu_seconds", 0.0),
+            cpu_seconds=cpu_seconds,
             peak_memory=groups.peak_memory or watch.peak_memory,
             output=text,
             output_bytes=output.size,

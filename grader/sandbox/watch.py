@@ -16,6 +16,7 @@ from .control_groups import ControlGroups
 
 TAIL = 64 << 10  # bytes of output kept at its beginning, and at its end
 POLL_SECONDS = 0.05
+BLOCK = 1 << 16  # bytes; a file system may round the size of a file
 PATIENCE_SECONDS = 20.0  # for the launcher to end after SIGTERM
 
 
@@ -120,6 +121,16 @@ class Watch:
         size += unlinked_size(self.pid)
         return size > self.limits.disk or entries > self.limits.files
 
+    def file_filled(self) -> bool:
+        """Check whether a file has grown to the limit of one file, where writing to it fails."""
+        room = self.limits.disk - BLOCK
+        return any(
+            512 * path.lstat().st_blocks >= room
+            for folder in self.folders
+            for path in folder.rglob("*")
+            if not path.is_symlink()
+        )
+
     def exceeded(self) -> Verdict | None:
         """Return the verdict for the limit that is exceeded, if one is."""
         if self.seconds > self.limits.seconds:
@@ -133,20 +144,6 @@ class Watch:
             memory = proportional_memory_of(self.pid)
         self.peak_memory = max(self.peak_memory, memory)
         return Verdict.MEMORY_LIMIT if memory > self.limits.memory else None
-
-
-def judge(code: int, output: str) -> Verdict:
-    """Judge a command that ended by itself, from its exit status and its last line of output."""
-    if code == 0:
-        return Verdict.OK
-    last = output.rstrip().rpartition("\n")[2]
-    if "File too large" in last or "No space left on device" in last or code in (-25, 153):
-        return Verdict.OUTPUT_LIMIT
-    if "MemoryError" in last or "allocate memory" in last:
-        return Verdict.MEMORY_LIMIT
-    if code in (-24, 152):  # SIGXCPU
-        return Verdict.TIME_LIMIT
-    return Verdict.RUNTIME_ERROR
 
 
 def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Output]:

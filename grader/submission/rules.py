@@ -5,18 +5,20 @@ A syntax tree shows what is written, not what happens. Code that hides its impor
 """
 
 import ast
+import functools
 import importlib.metadata
-import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ..assignment import Rules
 from ..errors import printable
 
 LARGEST_SOURCE = 2 << 20  # bytes
+MOST_FINDINGS = 200  # in one file
 
 # These run or find code by names that only appear at run time.
 DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
@@ -45,6 +47,7 @@ OUTSIDE_CALLS = {
 SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"}
 TRAIN_WORDS = ("train", "fit")
 
+STANDARD = sys.stdlib_module_names | {"__main__"}
 HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # standard library modules that nobody needs
 COMPILED = {".pyc", ".so", ".pyd", ".pth"}
 START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
@@ -60,12 +63,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule finds on a line of a file."""
+    """What a rule finds on a line of a file; `module` is set if it is about a missing one."""
 
     kind: Kind
     file: str
     line: int
     message: str
+    module: str = ""
 
     def __str__(self) -> str:
         return printable(f"{self.file}:{self.line}: {self.message}")
@@ -81,16 +85,26 @@ def decide(module: str, rules: Rules) -> bool | None:
     return None
 
 
+@functools.lru_cache(maxsize=10_000)
+def package(name: str) -> ModuleSpec | None:
+    """Find a top-level module among the installed packages, without importing anything.
+
+    What the grader itself has imported, or could import from its folder, says nothing.
+    """
+    places = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    return PathFinder.find_spec(name, places)
+
+
 def installed(module: str) -> bool:
     """Check whether a top-level module is there for a submission to import."""
-    return module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None
+    return module in STANDARD or package(module) is not None
 
 
 def package_folders(modules: list[str]) -> Iterator[Path]:
     """Yield the folders of those modules that are installed."""
     for module in modules:
         top, *inner = module.split(".")
-        found = importlib.util.find_spec(top)
+        found = package(top)
         for place in (found.submodule_search_locations or []) if found else []:
             folder = Path(place, *inner)
             if folder.is_dir():
@@ -104,19 +118,30 @@ def versions(modules: list[str]) -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in sorted(packages)}
 
 
+class TooManyFindingsError(Exception):
+    """A file has so many findings that nobody would read them, or so many that it delays others."""
+
+
 class Reader(ast.NodeVisitor):
     """Collects findings on one file. `names` maps each imported name to its module path."""
 
     def __init__(self, file: str, rules: Rules, own: set[str]) -> None:
         self.file, self.rules, self.own = file, rules, own
         self.names: dict[str, str] = {}
-        self.defined: dict[str, ast.FunctionDef] = {}
+        self.defined: set[str] = set()
         self.calls: set[str] = set()
-        self.findings: list[Finding] = []
+        self.found: dict[str, Finding] = {}
 
-    def find(self, kind: Kind, node: ast.AST, message: str) -> None:
-        if message not in (finding.message for finding in self.findings):
-            self.findings.append(Finding(kind, self.file, getattr(node, "lineno", 1), message))
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self.found.values())
+
+    def find(self, kind: Kind, node: ast.AST, message: str, module: str = "") -> None:
+        """Keep a finding, unless the same was found above. Raises TooManyFindingsError."""
+        if len(self.found) == MOST_FINDINGS:
+            raise TooManyFindingsError
+        line = getattr(node, "lineno", 1)
+        self.found.setdefault(message, Finding(kind, self.file, line, message, module))
 
     def imported(self, node: ast.AST, module: str) -> None:
         """Judge the import of `module`, which may also be a name within a module."""
@@ -128,12 +153,12 @@ class Reader(ast.NodeVisitor):
             self.find(Kind.FORBIDDEN, node, f"imports {module}, which the assignment forbids")
         elif top in DYNAMIC_MODULES | OUTSIDE_MODULES:
             self.find(Kind.SUSPICIOUS, node, f"imports {module}")
-        elif top in sys.stdlib_module_names:
+        elif top in STANDARD:
             return
         elif allowed is None and self.rules.allowed:
             self.find(Kind.REMARK, node, f"imports {top}, which the assignment does not name")
         if allowed is not False and not installed(top):
-            self.find(Kind.MISSING, node, f"imports {top}, which is not installed here")
+            self.find(Kind.MISSING, node, f"imports {top}, which is not installed here", top)
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -185,11 +210,12 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
-        if node.id in DYNAMIC_NAMES and node.id not in self.names | self.defined.keys():
+        if node.id in DYNAMIC_NAMES and node.id not in self.names.keys() | self.defined:
             self.find(Kind.SUSPICIOUS, node, f"uses {node.id}")
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self.defined[node.name] = node
+    def visit_Module(self, node: ast.Module) -> None:
+        # The name of a method hides nothing.
+        self.defined = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
@@ -233,7 +259,7 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
 def reserved_names(rules: Rules) -> set[str]:
     """Return the modules that no file of a submission may replace."""
     packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
-    return (set(sys.stdlib_module_names) - HARMLESS_NAMES) | packages | START_UP
+    return (STANDARD - HARMLESS_NAMES) | packages | START_UP
 
 
 def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
@@ -291,7 +317,10 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
         try:
             reader.visit(tree)
         except RecursionError:
-            reader.find(Kind.SUSPICIOUS, tree, "is nested too deep to be read")
+            findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is nested too deep to be read"))
+        except TooManyFindingsError:
+            message = f"has more than {MOST_FINDINGS} findings; the rest was not read"
+            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
         findings += reader.findings
         calls |= reader.calls
     if rules.seed_call and rules.seed_call not in calls:

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import Rules, read_assignment
-from grader.submission.rules import Finding, Kind, decide, imported_files, package_folders
+from grader.submission.rules import (
+    MOST_FINDINGS,
+    Finding,
+    Kind,
+    decide,
+    imported_files,
+    package_folders,
+)
 from grader.submission.rules import check as check_files
 from tests.mutations import damaged
 
@@ -52,6 +60,7 @@ def test_an_assignment_that_names_no_module_has_nothing_to_say_of_one(submit: Su
         ("exec('import os')", Kind.SUSPICIOUS),
         ("eval('1')", Kind.SUSPICIOUS),
         ("e = exec\ne('x = 1')", Kind.SUSPICIOUS),
+        ("class A:\n    def exec(self):\n        pass\nexec('x = 1')", Kind.SUSPICIOUS),
         ("__builtins__.exec('x = 1')", Kind.SUSPICIOUS),
         ("import ctypes", Kind.SUSPICIOUS),
         ("from importlib import import_module as im\nim('skle' + 'arn')", Kind.SUSPICIOUS),
@@ -173,6 +182,25 @@ def test_an_allowed_package_that_is_not_installed_is_told(submit: Submit) -> Non
     rules = RULES.model_copy(update={"allowed": ["torch", "not_a_package"]})
     (finding,) = check(submit({"vae.py": SEED + "import not_a_package"}, "other"), rules)
     assert finding.kind is Kind.MISSING
+
+
+def test_what_the_grader_has_imported_does_not_matter(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as in a worker
+    assert kinds(submit, "import __main__\n__main__.VAE = object") == []
+    before = set(sys.modules)
+    found = kinds(submit, "import tests.conftest, grader, antigravity.x", **{"n.py": "import idna"})
+    assert [kind for kind, line in found if line == 1] == 2 * [Kind.REMARK, Kind.MISSING]
+    assert set(sys.modules) == before
+
+
+def test_findings_beyond_number_are_cut(submit: Submit) -> None:
+    text = "import " + ", ".join(f"a{i}" for i in range(50_000))
+    found = check(submit({"vae.py": SEED + text}), RULES)
+    assert len(found) == MOST_FINDINGS + 1
+    assert found[0].kind is Kind.SUSPICIOUS
+    assert "the rest was not read" in found[0].message
 
 
 def test_depth_beyond_reason_is_no_crash(submit: Submit) -> None:

@@ -150,8 +150,13 @@ def test_memory_is_limited_for_all_processes_together(level: Level, folder: Path
     """
     outcome = run(level, folder, program)
     assert outcome.verdict is Verdict.MEMORY_LIMIT
-    program = "import numpy; numpy.ones(1 << 31)"
-    assert run(level, folder, program).verdict is Verdict.MEMORY_LIMIT
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_memory_that_was_refused_was_not_used(level: Level, folder: Path) -> None:
+    outcome = run(level, folder, "import numpy; numpy.ones(1 << 40)")
+    assert outcome.verdict is Verdict.RUNTIME_ERROR
+    assert "MemoryError" in outcome.output
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -400,8 +405,22 @@ def test_calls_that_no_coursework_needs_are_refused(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_word_in_the_output_is_no_verdict(level: Level, folder: Path) -> None:
-    program = "print('MemoryError was avoided'); raise ValueError('x')"
+@pytest.mark.parametrize(
+    "end",
+    [
+        "raise ValueError('MemoryError')",
+        "raise MemoryError",
+        "print('OSError: File too large'); sys.exit(1)",
+        "print('No space left on device'); sys.exit(1)",
+        "sys.exit(152)",
+        "sys.exit(153)",
+        "os.kill(os.getpid(), signal.SIGXCPU)",
+        "os.kill(os.getpid(), signal.SIGXFSZ)",
+        "open('sparse', 'wb').truncate(8 << 20); sys.exit(153)",
+    ],
+)
+def test_what_a_command_says_of_its_end_is_no_verdict(level: Level, folder: Path, end: str) -> None:
+    program = f"import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); {end}"
     assert run(level, folder, program).verdict is Verdict.RUNTIME_ERROR
 
 
