@@ -1,4 +1,4 @@
-"""Read untrusted files as checked arrays, labels or parameter counts; nothing is ever unpickled.
+"""Read untrusted files as checked arrays or labels; nothing is ever unpickled.
 
 A file that deviates from the format is accepted if its meaning is certain, and every deviation
 is noted. If the meaning is not certain, UserError says what was found and what was
@@ -10,13 +10,12 @@ import errno
 import io
 import math
 import os
-import pickletools
 import re
 import stat
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ from .errors import UserError, printable
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
 SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
-ENTRY_SIZE = 1 << 10  # bytes; the most that describes or pads one record of a zip
-LARGEST_GRAPH = 16 << 20  # bytes; the pickle that describes a state dict, without its weights
+LARGEST_DIRECTORY = 2 << 20  # bytes; the list of an archive's entries
 
 COLUMN = "Predicted_Label"
 ROW_SIZE = 100  # bytes; plenty for a row of a CSV with a label and an index
@@ -38,21 +36,6 @@ LABELLED = "'labels' with one whole number for each image"
 
 # Messages repeat no more of the names in a file: they could carry what a student must not see.
 NAME_SIZE, NAMES = 30, 3
-
-ITEM_BYTES = {
-    "DoubleStorage": 8,
-    "FloatStorage": 4,
-    "HalfStorage": 2,
-    "BFloat16Storage": 2,
-    "LongStorage": 8,
-    "IntStorage": 4,
-    "ShortStorage": 2,
-    "CharStorage": 1,
-    "ByteStorage": 1,
-    "BoolStorage": 1,
-    "ComplexFloatStorage": 8,
-    "ComplexDoubleStorage": 16,
-}
 
 
 def without_folder(error: UserError, folder: Path) -> str:
@@ -115,16 +98,45 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
     return content
 
 
+class GuardedFile:
+    """A file for ZipFile, which reads the whole directory of an archive in one call of `read`.
+
+    A directory of a few MiB takes a hundred times as much memory. `largest` is the most bytes that
+    one call may read, or None.
+    """
+
+    def __init__(self, file: IO[bytes], largest: int | None) -> None:
+        self.file, self.largest = file, largest
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if self.largest is not None and size > self.largest:
+            found = f"a directory of {size / 2**20:.1f} MiB, more than {self.largest >> 20} MiB"
+            raise zipfile.BadZipFile(found)
+        return self.file.read(size)
+
+    def seekable(self) -> bool:
+        return True
+
+
+def open_archive(path: Path, file: IO[bytes], expected: str) -> zipfile.ZipFile:
+    """Open a zip archive. Raises UserError if it is damaged, or has far too many entries."""
+    guarded = GuardedFile(file, LARGEST_DIRECTORY)
+    try:
+        archive = zipfile.ZipFile(cast(IO[bytes], guarded))
+    except Exception as error:  # a damaged directory can fail in struct, codecs and more
+        raise UserError(path, f"not a zip archive ({error})", expected) from error
+    guarded.largest = None
+    return archive
+
+
 def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
     """Open the zip archive in `content`.
 
     Raises UserError for a damaged archive, for unusual compression, and if the sizes that it
     declares add up to more than `LARGEST_FILE`.
     """
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except Exception as error:  # a damaged directory can fail in struct, codecs and more
-        raise UserError(path, f"not a zip archive ({error})", expected) from error
+    archive = open_archive(path, io.BytesIO(content), expected)
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # Other methods inflate a whole chunk at once, however large it becomes.
@@ -335,62 +347,3 @@ def read_predictions(
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
         deviations.add("labels such as 4.0", "whole numbers")
     return labels
-
-
-def number_sizes(graph: bytes) -> dict[str, int]:
-    """Return the bytes per number in each storage that a state dict's pickle names.
-
-    They are read from the pickle's opcodes. PyTorch refers to a storage as the persistent id
-    ('storage', torch.FloatStorage, key, device, length); these are the last values pushed before
-    the opcode BINPERSID. If a storage has several types, the smallest counts.
-    """
-    sizes: dict[str, int] = {}
-    memo: dict[int, object] = {}
-    pushed: list[object] = []
-    argument: Any
-    for opcode, argument, _ in pickletools.genops(graph):
-        name = opcode.name
-        if name == "MARK":
-            pushed = []
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = pushed[-1] if pushed else None
-        elif name == "MEMOIZE":
-            memo[len(memo)] = pushed[-1] if pushed else None
-        elif name in ("BINGET", "LONG_BINGET"):
-            pushed.append(memo.get(argument))
-        elif name == "STACK_GLOBAL":
-            pushed[-2:] = [str(pushed[-1])[:NAME_SIZE]] if pushed else []
-        elif name == "BINPERSID" and len(pushed) >= 5 and pushed[-5] == "storage":
-            key, size = str(pushed[-3]), ITEM_BYTES.get(str(pushed[-4]).split()[-1], 1)
-            sizes[key] = min(size, sizes.get(key, size))
-        elif isinstance(argument, str | int):
-            pushed.append(argument)
-    return sizes
-
-
-def count_numbers(path: Path) -> int:
-    """Count the numbers in a file of `torch.save`, parameters and buffers alike.
-
-    The count comes from the sizes of the zip's records and the number types that its pickle names.
-    A record that the pickle does not name counts as one number per byte.
-    """
-    expected = "a state dict saved by torch.save"
-    archive = open_zip(path, read_file(path, expected), expected)
-    graphs = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
-    if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
-        raise UserError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
-    try:
-        sizes = number_sizes(archive.read(graphs[0]))
-    except Exception as error:  # genops documents no exceptions for a damaged pickle
-        raise UserError(path, "a damaged description of its tensors", expected) from error
-    folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
-    records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
-    if not records:
-        raise UserError(path, "no tensors", expected)
-    numbers = sum(
-        entry.file_size // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
-    )
-    # Anything else in the file is not part of the state dict, but could still be numbers.
-    known = sum(entry.compress_size for entry in (*records, *graphs))
-    rest = path.stat().st_size - known - ENTRY_SIZE * len(archive.infolist())
-    return numbers + (rest // 4 if rest > 0 else 0)

@@ -15,7 +15,6 @@ from typer.exceptions import TyperException
 from . import HOME, PROGRAM, __version__, metrics
 from .artifacts import (
     Deviations,
-    count_numbers,
     read_file,
     read_predictions,
     read_reconstructions,
@@ -30,6 +29,7 @@ from .display import results
 from .display.result_page import render
 from .errors import UserError
 from .files import PRIVATE, write_whole
+from .parameters import count_numbers
 from .sandbox.command import Level
 from .sandbox.isolation import best_level, obstacle, supported_level
 from .sandbox.launcher import landlock_version
@@ -98,7 +98,7 @@ def score(
         classification=metrics.classification_scores(true_labels, labels),
         classes=metrics.class_scores(true_labels, labels),
         classification_images=len(true_labels),
-        parameters=count_numbers(model) if model else None,
+        parameters=count_numbers(model).numbers if model else None,
         gmm_bytes=len(read_file(gmm, "a pickle")) if gmm else None,
         remarks=[str(d) for d in (*recon_deviations.found, *pred_deviations.found)],
     )

@@ -56,10 +56,13 @@ def check_size(bench: Bench) -> Step | None:
     size = measure_size(bench.made, bench.assignment)
     bench.grade.numbers |= size.numbers
     for text in size.unreadable:
-        bench.grade.remarks.append(f"{text}; its bytes are counted as numbers, four each")
+        bench.grade.remarks.append(f"{text}; every four of its bytes are counted as a number")
+    bench.grade.flags += [Flag("size", doubt) for doubt in size.doubts]
     if size.allowed is None or not size.numbers:
         return None
-    message = f"{size.total:,} numbers; {size.allowed:,} are allowed"
+    counted = " and ".join(f"{number:,} in {name}" for name, number in size.numbers.items())
+    message = f"{size.total:,} numbers ({counted}); {size.allowed:,} are allowed"
+    message = "; ".join([message, *size.hints])
     if size.too_large:
         return Step("size", Verdict.FORBIDDEN, message)
     if size.advised is not None and size.total > size.advised:

@@ -1,11 +1,10 @@
 """Check before an upload whether a zip keeps every rule, without running any of its code."""
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..artifacts import without_folder
+from ..artifacts import open_archive, without_folder
 from ..assignment import Assignment, SubmissionFormat
 from ..errors import UserError
 from ..sandbox.command import Level
@@ -115,9 +114,9 @@ ZIP_RULES: dict[str, Callable[[Zip], str | None]] = {
 def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> list[Check]:
     """Check the rules about the zip itself."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except Exception as error:  # a damaged directory can fail in many ways
+    except (UserError, OSError) as error:
         return [Check("the zip can be opened", False, f"{error}; make the zip again")]
     # Some Windows tools write backslashes; the rule `it unpacks` reports them.
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
@@ -186,6 +185,7 @@ def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Ch
         return
     found = size.unreadable or [f"{n:,} in {name}" for name, n in size.numbers.items()]
     rule = f"{' and '.join(files)} have at most {size.allowed:,} numbers"
+    found += size.hints
     broken = size.too_large or bool(size.unreadable)
     yield Check(rule, not broken, "; ".join(found) if broken else "")
 

@@ -259,7 +259,7 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
 def reserved_names(rules: Rules) -> set[str]:
     """Return the modules that no file of a submission may replace."""
     packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
-    return (STANDARD - HARMLESS_NAMES) | packages | START_UP
+    return packages | START_UP | (STANDARD - HARMLESS_NAMES)
 
 
 def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..artifacts import open_archive
 from ..assignment import Assignment
 from ..errors import UserError
 from .contents import Contents, check_contents
@@ -93,7 +94,7 @@ def unpack(path: Path, destination: Path) -> None:
     """
     left = MOST_BYTES
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
             for name, entry in checked_entries(path, archive).items():
                 target = destination / name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,21 @@
 import io
 import os
+import struct
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from grader import artifacts
 from grader.artifacts import Deviations
 from grader.errors import UserError
+from grader.submission.unpacking import unpack
 from tests.mutations import damaged
 from tests.test_data import npz
-from tests.test_storage import Payload
 
 N = 6
 RECON = np.random.default_rng(0).random((N, 28, 28)).astype(np.float32)
@@ -151,6 +149,29 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         artifacts.read_reconstructions(path, Deviations(path), N)
 
 
+def crowded(entries: int) -> bytes:
+    """Return a zip that lists one empty entry under many names: 53 bytes for each."""
+    row = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, *7 * [0], 7, *6 * [0])
+    first = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, *7 * [0], 7, 0) + b"0000000"
+    table = b"".join(row + b"%07d" % number for number in range(entries))
+    end = (0, 0, min(entries, 0xFFFF), min(entries, 0xFFFF), len(table), len(first), 0)
+    return first + table + struct.pack("<IHHHHIIH", 0x06054B50, *end)
+
+
+def test_an_archive_of_too_many_entries_is_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = crowded(60_000)
+    path = tmp_path / "r.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a directory of 3\.0 MiB, more than 2 MiB"):
+        artifacts.open_zip(path, content, "images")
+    with pytest.raises(UserError, match="a directory of"):
+        unpack(path, tmp_path / "out")
+    monkeypatch.setattr(artifacts, "LARGEST_DIRECTORY", len(content))
+    assert len(artifacts.open_zip(path, content, "images").namelist()) == 60_000
+
+
 def test_only_regular_files_with_one_name_are_read(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.write_bytes(npz(data=RECON))
@@ -272,88 +293,3 @@ def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
     path.write_bytes(npz(data=images / 40))
     with pytest.raises(UserError, match="values from"):
         artifacts.read_truth_images(path)
-
-
-def module() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Linear(5, 7).half())
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_numbers_are_counted_without_loading(tmp_path: Path, protocol: int) -> None:
-    path, state = tmp_path / "m.pth", module().state_dict()
-    count = sum(tensor.numel() for tensor in state.values())
-    for value in (state, {"epoch": 3, "model": state}, OrderedDict(state), list(state.values())):
-        torch.save(value, path, pickle_protocol=protocol)
-        assert artifacts.count_numbers(path) == count
-
-
-@pytest.mark.parametrize(
-    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8]
-)
-def test_numbers_of_every_size_count_once(tmp_path: Path, dtype: torch.dtype) -> None:
-    path = tmp_path / "m.pth"
-    torch.save({"a": torch.zeros(100, dtype=dtype), "b": torch.zeros(3)}, path)
-    assert artifacts.count_numbers(path) == 103
-
-
-def test_views_of_one_storage_count_once_and_whole(tmp_path: Path) -> None:
-    path, tensor = tmp_path / "m.pth", torch.zeros(100)
-    torch.save({"a": tensor[:10], "b": tensor[50:]}, path)
-    assert artifacts.count_numbers(path) == 100
-
-
-def test_numbers_that_the_description_leaves_out_count_too(tmp_path: Path) -> None:
-    path = tmp_path / "m.pth"
-    torch.save({"a": torch.zeros(10)}, path)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(
-            "archive/data/99" if "archive/data.pkl" in archive.namelist() else "m/data/99",
-            bytes(50),
-        )
-    assert artifacts.count_numbers(path) == 60
-
-
-def test_two_types_for_one_storage_count_as_the_smaller(tmp_path: Path) -> None:
-    path = tmp_path / "m.pth"
-    values = np.zeros(64, np.float32)
-    torch.save({"a": torch.from_numpy(values), "b": torch.zeros(1, dtype=torch.complex128)}, path)
-    with zipfile.ZipFile(path) as archive:
-        entries = {entry: archive.read(entry) for entry in archive.namelist()}
-    graph = next(entry for entry in entries if entry.endswith("data.pkl"))
-    # The second tensor, declared as complex, now shares the storage of the first.
-    entries[graph] = entries[graph].replace(b"X\x01\x00\x00\x001", b"X\x01\x00\x00\x000")
-    with zipfile.ZipFile(path, "w") as archive:
-        for entry, content in entries.items():
-            archive.writestr(entry, content)
-    assert artifacts.count_numbers(path) == 64 + 16
-
-
-def test_a_payload_is_not_run_when_counting(tmp_path: Path) -> None:
-    path, proof = tmp_path / "m.pth", tmp_path / "proof"
-    torch.save({"a": torch.zeros(10), "b": Payload(f"touch {proof}")}, path)
-    assert artifacts.count_numbers(path) == 10
-    assert not proof.exists()
-
-
-def test_what_is_no_state_dict_is_not_counted(tmp_path: Path) -> None:
-    path = tmp_path / "m.pth"
-    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(UserError, match="not a zip"):
-        artifacts.count_numbers(path)
-    path.write_bytes(npz(data=RECON))
-    with pytest.raises(UserError, match=r"data\.pkl"):
-        artifacts.count_numbers(path)
-    torch.save({"a": 3}, path)
-    with pytest.raises(UserError, match="no tensors"):
-        artifacts.count_numbers(path)
-
-
-@given(data=st.data())
-def test_a_damaged_state_dict_is_counted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    path = tmp_path / "m.pth"
-    torch.save(nn.Linear(3, 2).state_dict(), path)
-    path.write_bytes(data.draw(damaged(path.read_bytes())))
-    try:
-        assert artifacts.count_numbers(path) >= 0
-    except UserError as error:
-        assert str(error).startswith(f"{path}: ")
