@@ -245,6 +245,9 @@ def fetch(
     check: Annotated[
         bool, typer.Option("--verify", help="check whether links still give the same weights")
     ] = False,
+    private: Annotated[
+        bool, typer.Option("--allow-private", help="follow links into this machine's network too")
+    ] = False,
 ) -> int:
     """Download the weights that submissions link to, or check whether they are still the same."""
     from .fetch import fetch_all, verify
@@ -253,12 +256,12 @@ def fetch(
     plan = run.plan()
     task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
     if check:
-        changed = verify(entries, task, run)
+        changed = verify(entries, task, run, private)
         for name, text in changed.items():
             print(f"{name}: {text}")
         print(f"{len(changed)} of {len(entries)} links changed")
         return int(bool(changed))
-    records = fetch_all(entries, task, run)
+    records = fetch_all(entries, task, run, private)
     problems = {name: r["problem"] for name, r in records.items() if "problem" in r}
     for name, text in problems.items():
         print(f"{name}: {text}", file=sys.stderr)

@@ -7,15 +7,10 @@ the link.
 
 import json
 import shutil
-import time
-import urllib.request
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import gdown
 
 from ..assignment import Assignment
 from ..errors import UserError, printable
@@ -24,14 +19,9 @@ from ..sandbox.resources import temporary_folder
 from ..submission.contents import problem_of_link, read_lines
 from ..submission.unpacking import open_submission, unpack
 from .class_run import ClassRun, Entry, hash_submission
+from .download import EXPECTED, download
 
-LARGEST = 256 << 20  # bytes
-TIMEOUT = 60  # seconds without an answer
-PATIENCE = 300  # seconds for a whole download
-CHUNK = 1 << 20
-DRIVES = ("drive.google.com", "docs.google.com")
 RECORD = "fetch.json"
-EXPECTED = "a link that gives an archive, or a folder, with the weights"
 
 
 def link_of(entry: Entry, task: Assignment) -> str:
@@ -43,36 +33,6 @@ def link_of(entry: Entry, task: Assignment) -> str:
         if problem:
             raise UserError(entry.path, problem, "a link")
         return read_lines(path)[0]
-
-
-def download(link: str, folder: Path) -> None:
-    """Download `link` to files in `folder`. Raises UserError, OSError."""
-    if urlsplit(link).hostname in DRIVES:
-        download_from_drive(link, folder)
-        return
-    target = folder / (Path(urlsplit(link).path).name or "weights")
-    left, deadline = LARGEST, time.monotonic() + PATIENCE
-    with urllib.request.urlopen(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
-        if urlsplit(source.url).scheme not in ("http", "https"):
-            raise UserError(target, "a link to another place", EXPECTED)
-        while chunk := source.read1(CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise UserError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
-            if time.monotonic() > deadline:
-                raise UserError(target, f"more than {PATIENCE} s of waiting", EXPECTED)
-            copy.write(chunk)
-
-
-def download_from_drive(link: str, folder: Path) -> None:
-    """Download from Google Drive, whose links first lead to a web page."""
-    if "/folders/" in link:
-        gdown.download_folder(url=link, output=str(folder), quiet=True, timeout=TIMEOUT)
-    else:
-        gdown.download(url=link, output=f"{folder}/", quiet=True, timeout=TIMEOUT)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if size > LARGEST:
-        raise UserError(folder, f"{size >> 20} MiB", EXPECTED)
 
 
 def take_weights(folder: Path, names: list[str], target: Path) -> None:
@@ -88,16 +48,17 @@ def take_weights(folder: Path, names: list[str], target: Path) -> None:
         shutil.copyfile(found[0], target / name)
 
 
-def fetch(entry: Entry, task: Assignment, target: Path) -> dict[str, Any]:
+def fetch(entry: Entry, task: Assignment, target: Path, private: bool = False) -> dict[str, Any]:
     """Fetch a submission's weights into the empty folder `target`, and return a record of it.
 
-    Problems are part of the record, because one student's link must not stop the others.
+    Problems are part of the record, because one student's link must not stop the others. Links to
+    addresses that are not public are followed only if `private`.
     """
     record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
         record["link"] = link_of(entry, task)
         with temporary_folder() as folder:
-            download(record["link"], folder)
+            download(record["link"], folder, private)
             take_weights(folder, task.trained_artefacts(), target)
         record["sha256"] = hash_submission(target)
     except UserError as error:
@@ -115,7 +76,9 @@ def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
         return False
 
 
-def fetch_all(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str, dict[str, Any]]:
+def fetch_all(
+    entries: list[Entry], task: Assignment, run: ClassRun, private: bool = False
+) -> dict[str, dict[str, Any]]:
     """Fetch weights for submissions that have none from their link yet; return all records."""
     records = {}
     for entry in entries:
@@ -127,7 +90,7 @@ def fetch_all(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str
         shutil.rmtree(home, ignore_errors=True)
         home.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder() as folder:
-            records[entry.id] = fetch(entry, task, folder)
+            records[entry.id] = fetch(entry, task, folder, private)
             write_whole(record_path, json.dumps(records[entry.id], indent=2) + "\n")
             if "problem" not in records[entry.id]:
                 partial = home.with_name(f".{entry.id}.part")
@@ -137,7 +100,9 @@ def fetch_all(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str
     return records
 
 
-def verify(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str, str]:
+def verify(
+    entries: list[Entry], task: Assignment, run: ClassRun, private: bool = False
+) -> dict[str, str]:
     """Fetch all weights again, and return the submissions whose link changed.
 
     For each of them, say what the link gives now, or that it was never fetched.
@@ -150,7 +115,7 @@ def verify(entries: list[Entry], task: Assignment, run: ClassRun) -> dict[str, s
             continue
         before = dict(json.loads(path.read_text()))
         with temporary_folder() as folder:
-            after = fetch(entry, task, folder)
+            after = fetch(entry, task, folder, private)
         if before.get("sha256") != after.get("sha256"):
             problem = after.get("problem", "other weights")
             changed[entry.id] = f"{problem} (fetched at {before['time']})"

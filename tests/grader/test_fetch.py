@@ -1,7 +1,9 @@
 """Weights fetched by link, from an HTTP server that the tests start."""
 
+import contextlib
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -11,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from grader.assignment import read_assignment
-from grader.classroom import fetch as fetching
+from grader.classroom import download as downloading
 from grader.classroom.class_run import ClassRun, Entry, find_submissions
+from grader.classroom.download import download, is_public
 from grader.classroom.fetch import fetch_all, verify
+from grader.errors import UserError
 from grader.submission import contents
 
 A3 = read_assignment("a3")
@@ -21,6 +25,16 @@ WEIGHTS = {"vae.pth": b"weights", "gmm_params.pkl": b"mixture"}
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    redirect = ""  # where /away leads
+
+    def do_GET(self) -> None:
+        if self.path != "/away":
+            return super().do_GET()
+        self.send_response(302)
+        self.send_header("Location", self.redirect)
+        self.end_headers()
+        return None
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
@@ -63,7 +77,7 @@ def test_weights_are_fetched_once_and_changes_show(
     archive(folder / "climbs.zip", {"../vae.pth": b"weights"})
     archive(folder / "large.zip", {**WEIGHTS, "rest": bytes(3 << 20)})
     (folder / "page.html").write_text("<html>")
-    monkeypatch.setattr(fetching, "LARGEST", 2 << 20)
+    monkeypatch.setattr(downloading, "LARGEST", 2 << 20)
     names = ("good", "deep", "half", "climbs", "large", "absent")
     links = {name: f"{address}/{name}.zip" for name in names}
     links |= {
@@ -72,7 +86,7 @@ def test_weights_are_fetched_once_and_changes_show(
         "closed": "http://127.0.0.1:9/x",
     }
     entries, run = submissions(tmp_path / "class", links), ClassRun(tmp_path / "run")
-    records = fetch_all(entries, A3, run)
+    records = fetch_all(entries, A3, run, private=True)
     assert sorted(name for name, record in records.items() if "problem" not in record) == [
         "deep",
         "good",
@@ -97,19 +111,103 @@ def test_weights_are_fetched_once_and_changes_show(
 
     archive(folder / "bare", WEIGHTS | {"vae.pth": b"new"})
     (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/bare?id=5\n")
-    again = fetch_all(entries, A3, run)["deep"]
+    again = fetch_all(entries, A3, run, private=True)["deep"]
     assert again["link"].endswith("bare?id=5"), "another link, whose archive has no ending"
     assert (run.fetched("deep") / "vae.pth").read_bytes() == b"new"
     (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/deep.zip\n")
-    fetch_all(entries, A3, run)
+    fetch_all(entries, A3, run, private=True)
 
     archive(folder / "good.zip", WEIGHTS | {"vae.pth": b"better"})
     (folder / "deep.zip").unlink()
-    assert fetch_all(entries, A3, run)["good"] == records["good"], "what is here stays"
-    changed = verify(entries, A3, run)
+    assert fetch_all(entries, A3, run, private=True)["good"] == records["good"], (
+        "what is here stays"
+    )
+    changed = verify(entries, A3, run, private=True)
     assert changed["good"].startswith("other weights (fetched at ")
     assert "404" in changed["deep"]
     assert set(changed) == {"good", "deep"}, "a link that never worked has not changed"
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07::1", True),
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.215.14", True),
+    ],
+)
+def test_only_addresses_of_the_internet_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+def test_no_link_leads_into_this_network(site: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = site
+    archive(folder / "good.zip", WEIGHTS)
+    port = address.rpartition(":")[2]
+    hosts = ("127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1")
+    for number, host in enumerate(hosts):
+        (tmp_path / f"{number}").mkdir()
+        with pytest.raises(UserError, match="not a public address"):
+            download(f"http://{host}:{port}/good.zip", tmp_path / f"{number}")
+    for link in ("file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "gopher://127.0.0.1/"):
+        with pytest.raises(UserError, match="unknown url type"):
+            download(link, tmp_path / "0")
+    (tmp_path / "open").mkdir()
+    download(f"{address}/good.zip", tmp_path / "open", private=True)
+    assert (tmp_path / "open" / "good.zip").is_file()
+
+
+def test_a_redirect_does_not_lead_into_this_network(
+    site: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """127.0.0.2 plays the public address here."""
+    folder, address = site
+    archive(folder / "good.zip", WEIGHTS)
+    monkeypatch.setattr(downloading, "is_public", lambda found: found == "127.0.0.2")
+    monkeypatch.setattr(Quiet, "redirect", f"{address}/good.zip")
+    with ThreadingHTTPServer(("127.0.0.2", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        link = f"http://127.0.0.2:{server.server_port}/away"
+        with pytest.raises(UserError, match=r"127\.0\.0\.1 is not a public address"):
+            download(link, tmp_path)
+        download(link, tmp_path, private=True)
+        server.shutdown()
+    assert (tmp_path / "away").read_bytes() == (folder / "good.zip").read_bytes()
+
+
+class Drip(Quiet):
+    """Sends a byte of a header now and then, for ever."""
+
+    def do_GET(self) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.05)
+
+
+def test_a_download_ends_at_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "PATIENCE", 0.5)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        with pytest.raises(UserError, match=r"more than 0\.5 s for the whole download"):
+            download(f"http://127.0.0.1:{server.server_port}/x", tmp_path, private=True)
+        server.shutdown()
 
 
 def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> None:
@@ -120,21 +218,25 @@ def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> N
     partial_copy = run.fetched("one").with_name(".one.part")
     partial_copy.mkdir(parents=True)
     (partial_copy / "vae.pth").write_bytes(b"half")
-    fetch_all(entries, A3, run)
+    fetch_all(entries, A3, run, private=True)
     assert (run.fetched("one") / "vae.pth").read_bytes() == b"weights"
     record = json.loads((tmp_path / "run" / "fetched" / "one.fetch.json").read_text())
     assert record["link"] == f"{address}/good.zip"
 
 
 def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    asked = tmp_path / "asked"  # another process writes to it
+
+    def note(*words: str) -> None:
+        with asked.open("a") as file:
+            file.write(" ".join(words) + "\n")
 
     def download(url: str, output: str, quiet: bool, timeout: float) -> None:
-        asked.append(("file", url))
+        note("file", url)
         archive(Path(output) / "weights.zip", WEIGHTS)
 
     def download_folder(url: str, output: str, quiet: bool, timeout: float) -> None:
-        asked.append(("folder", url))
+        note("folder", url)
         for name, content in WEIGHTS.items():
             (Path(output) / name).write_bytes(content)
 
@@ -146,5 +248,5 @@ def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.Mo
     }
     records = fetch_all(submissions(tmp_path / "class", links), A3, ClassRun(tmp_path / "run"))
     assert [record.get("problem") for record in records.values()] == [None, None]
-    assert asked == list(links.items())
+    assert asked.read_text().splitlines() == [" ".join(item) for item in links.items()]
     assert contents.problem_of_address(links["file"], "x") is None

@@ -1,0 +1,151 @@
+"""Download what a student's link leads to: from public addresses only, within a deadline.
+
+The link is untrusted. It could lead to services of this machine or its network, directly or by a
+redirect, and the other side could send a byte a minute. So a process of its own makes the request,
+which is killed at the deadline, and each connection goes to an address that was checked.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import multiprocessing
+import resource
+import signal
+import socket
+import ssl
+import urllib.request
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gdown
+
+from ..errors import UserError, reason
+
+LARGEST = 256 << 20  # bytes
+TIMEOUT = 60.0  # seconds without an answer
+PATIENCE = 300.0  # seconds for a whole download
+CHUNK = 1 << 20
+DRIVES = ("drive.google.com", "docs.google.com")
+EXPECTED = "a link that gives an archive, or a folder, with the weights"
+
+
+def is_public(address: str) -> bool:
+    """Check whether an IP address belongs to the public internet, and to one machine there."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return found.is_global and not found.is_multicast
+
+
+def connect(host: str, port: int, timeout: float | None, private: bool) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    Unless `private`, raises OSError, without connecting, if any of its addresses is not public.
+    """
+    found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    addresses = [(str(address[0]), port) for address in found]
+    if not private and not all(is_public(address) for address, _ in addresses):
+        raise PermissionError(0, f"{host} is not a public address (--allow-private permits it)")
+    problem: OSError | None = None
+    for address in addresses:
+        try:
+            return socket.create_connection(address, timeout)
+        except OSError as error:
+            problem = error
+    raise problem or OSError(0, f"{host} has no address")
+
+
+def opener(private: bool) -> urllib.request.OpenerDirector:
+    """Return an opener for http and https alone, without proxies, that checks each address."""
+
+    class CheckedHTTP(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self.sock = connect(self.host, self.port, self.timeout, private)
+
+    class CheckedHTTPS(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            plain = connect(self.host, self.port, self.timeout, private)
+            context = ssl.create_default_context()
+            self.sock = context.wrap_socket(plain, server_hostname=self.host)
+
+    class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+        def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(CheckedHTTP, request)
+
+        def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(CheckedHTTPS, request)
+
+    made = urllib.request.OpenerDirector()
+    for handler in (
+        Handler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+    ):
+        made.add_handler(handler)
+    return made
+
+
+def request_file(link: str, folder: Path, private: bool) -> None:
+    """Download the file behind a link. Raises UserError, OSError."""
+    target = folder / (Path(urlsplit(link).path).name or "weights")
+    left = LARGEST
+    with opener(private).open(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
+        while chunk := source.read1(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise UserError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
+            copy.write(chunk)
+
+
+def request_from_drive(link: str, folder: Path) -> None:
+    """Download from Google Drive, whose links first lead to a web page."""
+    if "/folders/" in link:
+        gdown.download_folder(url=link, output=str(folder), quiet=True, timeout=TIMEOUT)
+    else:
+        gdown.download(url=link, output=f"{folder}/", quiet=True, timeout=TIMEOUT)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if size > LARGEST:
+        raise UserError(folder, f"{size >> 20} MiB", EXPECTED)
+
+
+def request(link: str, folder: Path, private: bool, pipe: Connection) -> None:
+    """Download in this process, which is for nothing else; send what went wrong, or ""."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing too much raises an OSError instead
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * LARGEST, 2 * LARGEST))
+    problem = ""
+    try:
+        if urlsplit(link).hostname in DRIVES:
+            request_from_drive(link, folder)
+        else:
+            request_file(link, folder, private)
+    except UserError as error:
+        problem = str(error)
+    except Exception as error:  # networks and drives fail in many ways
+        problem = f"{type(error).__name__}: {reason(error)}"
+    pipe.send(problem)
+
+
+def download(link: str, folder: Path, private: bool = False) -> None:
+    """Download `link` to files in `folder`.
+
+    Raises UserError if that fails, takes longer than PATIENCE, or leads to an address that is not
+    public, unless `private`.
+    """
+    processes: Any = multiprocessing.get_context("fork")
+    receiver, sender = processes.Pipe(duplex=False)
+    child = processes.Process(target=request, args=(link, folder, private, sender), daemon=True)
+    child.start()
+    sender.close()
+    problem = f"more than {PATIENCE:g} s for the whole download"
+    if receiver.poll(PATIENCE):
+        problem = "the download ended early"
+        with contextlib.suppress(EOFError):
+            problem = receiver.recv()
+    child.kill()
+    child.join()
+    if problem:
+        raise UserError(link, problem, EXPECTED)
