@@ -31,7 +31,7 @@ from .errors import UserError
 from .files import PRIVATE, write_whole
 from .parameters import count_numbers
 from .sandbox.command import Level
-from .sandbox.isolation import best_level, obstacle, supported_level
+from .sandbox.isolation import best_level, obstacle, shortfall, supported_level
 from .sandbox.launcher import landlock_version
 from .sandbox.resources import temporary_folder
 from .shipping import gradescope
@@ -138,6 +138,8 @@ def run(
             f"this machine has no sandbox ({PROGRAM} doctor says why); "
             "--trust runs code of your own without one"
         )
+    if not trust and (problem := shortfall()):
+        print(f"{problem} ({PROGRAM} doctor says how)", file=sys.stderr)
     if weights:
         task = task.without_training()
     if weights_dir and not weights_dir.is_dir():

@@ -173,6 +173,8 @@ def assess(
     folder = settings.data_folder
     private = (part.path(folder) for part in assignment.data.values() if part.private)
     isolation.require_closed(private, settings.level)
+    if not trusted and (problem := isolation.shortfall()):
+        grade.flags.append(Flag("sandbox", problem))
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}

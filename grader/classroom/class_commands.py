@@ -41,6 +41,8 @@ def grade(run: ClassRun, jobs: int | None, scheduler: str | None) -> None:
 
     if isolation.best_level() is Level.TRUSTED:
         raise typer.BadParameter(f"this machine has no sandbox ({PROGRAM} doctor says why)")
+    if problem := isolation.shortfall():
+        print(f"{problem} ({PROGRAM} doctor says how)", file=sys.stderr)
     room = most_jobs(read_assignment(run.plan().assignment))
     if jobs is not None and jobs > room and scheduler is None:
         raise typer.BadParameter(f"--jobs {jobs}; this machine has memory for {room} at once")

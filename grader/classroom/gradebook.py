@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import unicodedata
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,8 @@ from ..files import DATE, write_whole
 from .class_run import Entry
 from .lateness import days_late, due_date, share_lost
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how formulas begin in spreadsheets
+# How formulas begin in spreadsheets, also after what some of them take for the end of a cell.
+FORMULA = re.compile(r"(^|[;|,\t\r\n])(\s*)(?=[=+\-@\t\r])")
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
 
 
@@ -95,10 +97,17 @@ def gradebook(book: Book) -> pd.DataFrame:
 
 
 def harmless(value: Any) -> Any:
-    """Escape a cell, so that no spreadsheet reads it as a formula or fails to read it."""
+    """Escape a cell, so that no spreadsheet reads it as a formula or fails to read it.
+
+    Some of them normalise full-width characters first.
+    """
     if not isinstance(value, str):
         return value
-    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
+    plain = "".join(unicodedata.normalize("NFKC", c)[:1] for c in value)  # as long as `value`
+    begins = [match.end() for match in FORMULA.finditer(plain)]
+    for place in reversed(begins):
+        value = f"{value[:place]}'{value[place:]}"
+    return printable(value)
 
 
 def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> None:

@@ -18,7 +18,7 @@ PARAMETERS_ADVISED = 10_000_000
 
 FEW_IMAGES = 100
 
-OUTPUT_SIZE = 90_000  # characters; Gradescope cuts at 100,000
+OUTPUT_SIZE = 90_000  # bytes; Gradescope cuts at 100,000 characters
 PASSING = (Verdict.OK, Verdict.SKIPPED)
 
 
@@ -117,6 +117,21 @@ def show(scores: Scores, console: Console) -> None:
         console.print(f"Remark: {remark}", markup=False, highlight=False, soft_wrap=True)
 
 
+def cut(text: str) -> str:
+    """Return the beginning of a text, at most OUTPUT_SIZE bytes in UTF-8."""
+    return text.encode(errors="backslashreplace")[:OUTPUT_SIZE].decode(errors="ignore")
+
+
+def storable(value: Any) -> Any:
+    """Replace characters in nested JSON that many databases refuse: NUL and lone surrogates."""
+    if isinstance(value, str):
+        text = value.encode(errors="backslashreplace").decode()
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {storable(key): storable(part) for key, part in value.items()}
+    return [storable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def seconds_text(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
@@ -131,7 +146,7 @@ def step_text(step: Step) -> str:
         )
     if step.show_output and step.output:
         lines += ["", "What it printed:", step.output]
-    return "\n".join(lines)[:OUTPUT_SIZE]
+    return cut("\n".join(lines))
 
 
 def mark_text(mark: Mark) -> str:
@@ -169,10 +184,10 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         }
         for mark in grade.marks
     ]
-    return {
+    content = {
         "score": float(grade.points),
         "execution_time": round(sum(step.seconds for step in grade.steps), 3),
-        "output": summary_text(grade)[:OUTPUT_SIZE],
+        "output": cut(summary_text(grade)),
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": tests,
@@ -193,6 +208,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
             "record": grade.record,
         },
     }
+    return dict(storable(content))
 
 
 # A repetition must share these with the first assessment; times and memory vary.

@@ -276,3 +276,12 @@ def supported_level() -> Level:
     """Return the best level that this machine supports for a Python that every user can read."""
     working = (level for level in Level if obstacle(level, with_python=False) is None)
     return next(working, Level.TRUSTED)
+
+
+@functools.cache
+def shortfall() -> str | None:
+    """Return a sentence if this Python gets a lower level than this machine supports, or None."""
+    best, supported = best_level(), supported_level()
+    if best is supported:
+        return None
+    return f"this Python gets the sandbox level {best}, although this machine supports {supported}"

@@ -34,6 +34,7 @@ from ..submission.unpacking import open_submission
 
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
+NONCE = "AUTOGRADER_NONCE"
 STARTED = (
     "Grading has started. If this text stays, grading was stopped before it ended, and the points "
     "below are for the steps that were completed."
@@ -165,6 +166,12 @@ def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
 
 
 def write_results(content: dict[str, Any], root: Path) -> None:
+    """Write results.json, with the proof that it comes from the grader if the harness asks for one.
+
+    Securescope, a harness with more defences, expects this: github.com/saligrama/securescope.
+    """
+    if NONCE in os.environ:
+        content = content | {"nonce": os.environ[NONCE]}
     write_whole(root / "results" / "results.json", json.dumps(content, indent=2) + "\n")
 
 

@@ -143,7 +143,7 @@ def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
 def digest(folder: Path) -> str:
     """Return the SHA-256 of the names and contents of all files below `folder`."""
     total = hashlib.sha256()
-    for path in plain_files(folder):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return total.hexdigest()

@@ -13,9 +13,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader.assignment import read_assignment
 from grader.classroom import fetch as fetching
+from grader.display.results import OUTPUT_SIZE, cut, storable
 from grader.sandbox.command import Level
 from grader.shipping import gradescope
 from grader.shipping.gradescope import for_gradescope, grade_upload, pack, read_upload
@@ -84,6 +87,37 @@ def test_an_upload_is_graded_and_its_lateness_counts(root: Path, level: Level) -
     assert (root / "results").stat().st_mode & 0o077 == 0
 
 
+def test_a_nonce_is_echoed_where_a_harness_gives_one(
+    root: Path, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = root / "submission" / NAME / "vae.py"
+    program.write_text(f"import os\nprint(os.environ.get('AUTOGRADER_NONCE'))\n{HONEST}\nmain()\n")
+    with_weights(root)
+    monkeypatch.setenv("AUTOGRADER_NONCE", "a1b2c3")
+    grade_upload(root)
+    found = results(root)
+    assert found["nonce"] == "a1b2c3"
+    assert json.dumps(found).count("a1b2c3") == 1, "no submission sees it"
+    monkeypatch.delenv("AUTOGRADER_NONCE")
+    grade_upload(root)
+    assert "nonce" not in results(root)
+
+
+@given(st.text(st.characters(exclude_categories=())))  # lone surrogates too
+def test_a_database_can_store_every_text(text: str) -> None:
+    kept = storable(text)
+    assert "\0" not in kept
+    kept.encode()
+    assert storable({text: [text, (1, None, text)]}) == {kept: [kept, [1, None, kept]]}
+
+
+@given(st.text(min_size=1), st.integers(1, 30_000))
+def test_texts_are_cut_at_bytes(text: str, times: int) -> None:
+    whole = text * times
+    assert len(cut(whole).encode()) <= OUTPUT_SIZE
+    assert len(cut(whole)) >= min(len(whole), OUTPUT_SIZE // 6 - 1)
+
+
 def test_without_weights_nothing_is_trained_unless_the_assignment_says_so(
     root: Path, level: Level
 ) -> None:
@@ -104,7 +138,7 @@ def test_weights_behind_the_link_are_fetched_where_none_came_along(
     inner, asked = root / "submission" / NAME, []
     weights = {name: (inner / name).read_bytes() for name in ("vae.pth", "gmm_params.pkl")}
 
-    def download(link: str, folder: Path) -> None:
+    def download(link: str, folder: Path, private: bool) -> None:
         asked.append(link)
         for name, content in weights.items():
             (folder / name).write_bytes(content)
@@ -121,7 +155,7 @@ def test_weights_behind_the_link_are_fetched_where_none_came_along(
     assert found["extra_data"]["fetched"]["link"] == asked[0]
     assert found["extra_data"]["verdicts"]["classify"] == "OK"
 
-    def fail(link: str, folder: Path) -> None:
+    def fail(link: str, folder: Path, private: bool) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr(fetching, "download", fail)

@@ -162,6 +162,10 @@ def test_the_same_content_has_the_same_digest_however_packed(tmp_path: Path) -> 
     other.mkdir()
     backwards = dict(reversed(GOOD.items()))
     assert open_zip(other, zipped(backwards)).sha256 == first
+    for place in ("work/build/net.py", "work/.hidden/net.py", "work/.profile"):
+        elsewhere = tmp_path / place.replace("/", "-")
+        elsewhere.mkdir()
+        assert open_zip(elsewhere, zipped(GOOD | {place: "print(3)"})).sha256 != first
     third = tmp_path / "third"
     third.mkdir()
     assert open_zip(third, zipped(GOOD | {"work/vae.py": "print(2)"})).sha256 != first
