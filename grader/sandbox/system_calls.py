@@ -38,6 +38,8 @@ DENIED = {
     "io_uring_register": (427, 427),
     "memfd_secret": (447, 447),
     "personality": (135, 92),
+    # A command has the CPU cores that it was given.
+    "sched_setaffinity": (203, 122),
     # Changing the machine, or what it shows of its files.
     "kexec_load": (246, 104),
     "kexec_file_load": (320, 294),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import stat
 import subprocess
@@ -101,6 +102,27 @@ def unlinked_size(root: int) -> int:
     return sum(sizes.values())
 
 
+def descriptors_in_flight(root: int) -> int:
+    """Count the open files that a process's descendants have put into sockets.
+
+    Such a file takes space, although no process has it open and no folder contains it.
+    """
+    total = 0
+    for pid in launcher.descendants(root):
+        with contextlib.suppress(OSError):
+            for path in Path("/proc", str(pid), "fdinfo").iterdir():
+                with contextlib.suppress(OSError):
+                    found = re.search(r"^scm_fds:\s*(\d+)", path.read_text(), re.MULTILINE)
+                    total += int(found[1]) if found else 0
+    return total
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that are free on the file system of a folder."""
+    status = os.statvfs(folder)
+    return status.f_bfree * status.f_frsize
+
+
 class Watch:
     """Checks whether a running command is still within its limits."""
 
@@ -110,6 +132,7 @@ class Watch:
         self.pid, self.folders, self.limits, self.groups = pid, folders, limits, groups
         self.started = time.monotonic()
         self.peak_memory = 0
+        self.free = free_bytes(folders[0])
 
     @property
     def seconds(self) -> float:
@@ -119,6 +142,9 @@ class Watch:
         found = [usage(folder, self.limits) for folder in self.folders]
         size, entries = (sum(column) for column in zip(*found, strict=True))
         size += unlinked_size(self.pid)
+        if descriptors_in_flight(self.pid):
+            # The size of these files cannot be read, so they are blamed for all growth.
+            size = max(size, self.free - free_bytes(self.folders[0]))
         return size > self.limits.disk or entries > self.limits.files
 
     def file_filled(self) -> bool:

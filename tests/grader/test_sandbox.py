@@ -164,6 +164,12 @@ def test_memory_that_was_refused_was_not_used(level: Level, folder: Path) -> Non
     "program",
     [
         "open('large', 'wb').write(bytes(100 << 20))",
+        "import array, os, socket, time\na, b = socket.socketpair()\nfor i in range(5):\n"
+        "    with open('x', 'wb') as file:\n        file.write(bytes(7 << 20))\n"
+        "        file.flush()\n        os.fsync(file.fileno())\n"
+        "        kind = (socket.SOL_SOCKET, socket.SCM_RIGHTS)\n"
+        "        a.sendmsg([b'x'], [(*kind, array.array('i', [file.fileno()]))])\n"
+        "    os.unlink('x')\ntime.sleep(9)",
         "for i in range(100): open(f'{i}', 'wb').write(bytes(1 << 20))\nimport time; time.sleep(9)",
         "import os, time\nkept = []\nfor i in range(5):\n    kept.append(open(f'{i}', 'wb'))\n"
         "    os.unlink(f'{i}')\n    kept[-1].write(bytes(7 << 20))\ntime.sleep(9)",
@@ -380,6 +386,7 @@ def test_the_keyring_of_the_session_is_out_of_reach(
         "syscall(NUMBERS['io_uring_setup'], 1, ctypes.create_string_buffer(120))",
         "syscall(NUMBERS['personality'], 0xffffffff)",
         "syscall(NUMBERS['shmget'], 0x5eed, 4096, 0)",
+        "syscall(NUMBERS['sched_setaffinity'], 0, 8, ctypes.create_string_buffer(b'\\xff' * 8, 8))",
         "unshare(0x10000000)",  # a new user namespace
         "syscall(CLONE, 0x10000000 | 17, 0, 0, 0, 0) or os._exit(0)",
     ],
