@@ -20,7 +20,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UserError, printable
+from .errors import SafeText, UserError, printable
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
 SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
@@ -45,14 +45,21 @@ def without_folder(error: UserError, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A difference from the required format in a file that could still be read."""
+    """A difference from the required format in a file that could still be read.
+
+    `kind` says what was found to readers who must not see what a program chose to write.
+    """
 
     path: Path
     found: str
     expected: str
+    kind: SafeText
 
     def __str__(self) -> str:
         return printable(f"{self.path}: {self.found}; expected {self.expected}")
+
+    def for_students(self) -> SafeText:
+        return SafeText(f"{self.path.name}: {self.kind}; expected {self.expected}")
 
 
 @dataclass
@@ -62,8 +69,8 @@ class Deviations:
     path: Path
     found: list[Deviation] = field(default_factory=list)
 
-    def add(self, found: str, expected: str) -> None:
-        self.found.append(Deviation(self.path, found, expected))
+    def add(self, found: str, expected: str, kind: SafeText) -> None:
+        self.found.append(Deviation(self.path, found, expected, kind))
 
 
 def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
@@ -78,23 +85,26 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
         found = f"cannot be opened ({error.strerror})"
         if error.errno == errno.ELOOP:
             found = "a symbolic link"
-        raise UserError(path, found, expected) from error
+        raise UserError(path, found, expected, SafeText(found)) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise UserError(path, kind, expected)
+            folder = stat.S_ISDIR(status.st_mode)
+            kind = SafeText("a folder" if folder else "not a regular file")
+            raise UserError(path, kind, expected, kind)
         if status.st_nlink > 1:
-            raise UserError(path, f"a file with {status.st_nlink} hard links", expected)
+            kind = SafeText("a file with several hard links")
+            raise UserError(path, f"a file with {status.st_nlink} hard links", expected, kind)
         if status.st_size > largest:
             found = f"a file of {status.st_size / 2**20:.0f} MiB"
-            raise UserError(path, found, f"{expected}, at most {largest / 2**20:.0f} MiB")
+            most = f"{expected}, at most {largest / 2**20:.0f} MiB"
+            raise UserError(path, found, most, SafeText("too large a file"))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(largest)
     finally:
         os.close(descriptor)
     if not content:
-        raise UserError(path, "an empty file", expected)
+        raise UserError(path, "an empty file", expected, SafeText("an empty file"))
     return content
 
 
@@ -125,7 +135,8 @@ def open_archive(path: Path, file: IO[bytes], expected: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(cast(IO[bytes], guarded))
     except Exception as error:  # a damaged directory can fail in struct, codecs and more
-        raise UserError(path, f"not a zip archive ({error})", expected) from error
+        kind = SafeText("not a zip archive")
+        raise UserError(path, f"{kind} ({error})", expected, kind) from error
     guarded.largest = None
     return archive
 
@@ -140,11 +151,13 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # Other methods inflate a whole chunk at once, however large it becomes.
-            raise UserError(path, "an unusual method of compression", expected)
+            kind = SafeText("an unusual method of compression")
+            raise UserError(path, kind, expected, kind)
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
         found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
-        raise UserError(path, found, f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB")
+        most = f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB"
+        raise UserError(path, found, most, SafeText("an archive that unpacks to too much"))
     return archive
 
 
@@ -164,13 +177,15 @@ def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -
         with archive.open(name) as file:
             shape, fortran_order, dtype = read_header(file)
             if dtype.kind not in "buif":
-                raise UserError(path, f"'{name}' of type {dtype}", expected)
+                kind = SafeText("an array of another type")
+                raise UserError(path, f"'{name}' of type {dtype}", expected, kind)
             values = np.frombuffer(file.read(), dtype)
             return values.reshape(shape, order="F" if fortran_order else "C")
     except UserError:
         raise
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
-        raise UserError(path, f"'{name}' that is damaged, or no array", expected) from error
+        kind = SafeText("a damaged array")
+        raise UserError(path, f"'{name}' that is damaged, or no array", expected, kind) from error
 
 
 def array_names(archive: zipfile.ZipFile) -> list[str]:
@@ -184,10 +199,12 @@ def choose_images(path: Path, names: list[str], deviations: Deviations) -> str:
     likely = [name for name in names if "recon" in name.lower()]
     for candidates in (names, likely):
         if len(candidates) == 1:
-            deviations.add(f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'", "'data'")
+            found = f"the images are called '{candidates[0][:-4][:NAME_SIZE]}'"
+            deviations.add(found, "'data'", SafeText("images with another name"))
             return candidates[0]
     found = ", ".join(f"'{name[:-4][:NAME_SIZE]}'" for name in names[:NAMES]) or "nothing"
-    raise UserError(path, f"no 'data' among its arrays ({found})", "images called 'data'")
+    kind = SafeText("no 'data' among its arrays")
+    raise UserError(path, f"{kind} ({found})", "images called 'data'", kind)
 
 
 def images_in(
@@ -216,11 +233,14 @@ def images_in(
         or inner not in {(height, width), (height * width,)}
         or number != (count or number)
     ):
-        raise UserError(path, f"images of shape {data.shape}", expected)
+        kind = SafeText("images of another number or shape")
+        raise UserError(path, f"images of shape {data.shape}", expected, kind)
     if not np.isfinite(data).all():
-        raise UserError(path, "values that are NaN or infinite", expected)
+        kind = SafeText("values that are NaN or infinite")
+        raise UserError(path, kind, expected, kind)
     if data.shape[1:] != (height, width):
-        deviations.add(f"images of shape {data.shape}", f"({number}, {height}, {width})")
+        wanted = f"({number}, {height}, {width})"
+        deviations.add(f"images of shape {data.shape}", wanted, SafeText("images in another shape"))
     return data.reshape(number, height, width)
 
 
@@ -252,12 +272,15 @@ def read_reconstructions(
     images = images_in(archive, path, deviations, expected, count, side).astype(np.float64)
     low, high = images.min(), images.max()
     if low >= 0 and 2 < high <= 255:
-        deviations.add(f"values from {low:g} to {high:g}", "0..1; they were divided by 255")
+        found, divided = f"values from {low:g} to {high:g}", "0..1; they were divided by 255"
+        deviations.add(found, divided, SafeText("values in 0..255"))
         return images / 255
     if low < -1 or high > 2:
-        raise UserError(path, f"values from {low:g} to {high:g}", "values in 0..1")
+        found = f"values from {low:g} to {high:g}"
+        raise UserError(path, found, "values in 0..1", SafeText("other values"))
     if low < 0 or high > 1:
-        deviations.add(f"values from {low:g} to {high:g}", "0..1; they were scored as they are")
+        found, kept = f"values from {low:g} to {high:g}", "0..1; they were scored as they are"
+        deviations.add(found, kept, SafeText("values slightly outside"))
     return images
 
 
@@ -270,7 +293,8 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
         except ValueError:
             number = math.nan
         if not (number.is_integer() and abs(number) < 2**31):
-            raise UserError(path, f"{text[:40]!r} in row {row + 1}", "a whole number in each row")
+            found, kind = f"{text[:40]!r} in row {row + 1}", SafeText("a row without one")
+            raise UserError(path, found, "a whole number in each row", kind)
         numbers[row] = int(number)
     return numbers
 
@@ -313,15 +337,16 @@ def read_predictions(
         text = content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(path, f"not a CSV ({error})", expected) from error
+        kind = SafeText("not a CSV")
+        raise UserError(path, f"{kind} ({error})", expected, kind) from error
     width = len(rows[0]) if rows else 0
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise UserError(
-                path, f"{len(row)} columns in row {number}, {width} in the first", expected
-            )
+            found = f"{len(row)} columns in row {number}, {width} in the first"
+            raise UserError(path, found, expected, SafeText("rows of different lengths"))
     if width == 0 or width > 2:
-        raise UserError(path, f"{width} columns", expected)
+        kind = SafeText("nothing" if width == 0 else "more than two columns")
+        raise UserError(path, f"{width} columns", expected, kind)
 
     spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
     wanted = re.sub("[^a-z]", "", header.lower())
@@ -330,20 +355,25 @@ def read_predictions(
     elif width == 1:
         column = 0
     else:
-        raise UserError(path, f"the header {','.join(rows[0])[:80]!r}", expected)
+        kind = SafeText("two columns with other headers")
+        raise UserError(path, f"the header {','.join(rows[0])[:80]!r}", expected, kind)
     if not spelled[column]:
-        deviations.add("no header", f"'{header}'")
+        deviations.add("no header", f"'{header}'", SafeText("no header"))
     else:
         if rows[0][column] != header:
-            deviations.add(f"the header {rows[0][column][:40]!r}", f"'{header}'")
+            found, kind = f"the header {rows[0][column][:40]!r}", SafeText("another header")
+            deviations.add(found, f"'{header}'", kind)
         del rows[0]
     if width > 1:
-        deviations.add("a second column, which was not read", "one column")
+        kind = SafeText("a second column, which was not read")
+        deviations.add(kind, "one column", kind)
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
-        raise UserError(path, f"{len(labels)} labels", expected)
+        kind = SafeText(f"{len(labels)} labels")
+        raise UserError(path, kind, expected, kind)
     if (different := len(np.unique(labels))) > LABELS:
-        raise UserError(path, f"{different} different labels", "those of the data set")
+        kind = SafeText("too many different labels")
+        raise UserError(path, f"{different} different labels", "those of the data set", kind)
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
-        deviations.add("labels such as 4.0", "whole numbers")
+        deviations.add("labels such as 4.0", "whole numbers", SafeText("labels such as 4.0"))
     return labels

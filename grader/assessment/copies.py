@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..artifacts import DATA_SET, Deviations, images_in, labels_in, open_zip, read_file, unit_range
 from ..assignment import Assignment, Data
-from ..errors import UserError
+from ..errors import SafeText, UserError
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
 
 def read_data_sets(
     assignment: Assignment, folder: Path, stand_ins: bool
-) -> tuple[dict[str, DataSet], list[str]]:
+) -> tuple[dict[str, DataSet], list[SafeText]]:
     """Read the data sets of an assignment, each by its name, with remarks.
 
     With `stand_ins`, other data sets replace those that a student does not have: a student has no
@@ -93,7 +93,8 @@ def read_data_sets(
     labelled = {
         artefact.of for artefact in assignment.artefact.values() if artefact.kind == "labels"
     }
-    found, remarks = {}, []
+    found: dict[str, DataSet] = {}
+    remarks: list[SafeText] = []
     for name, part in assignment.data.items():
         if part.stand_in is None or not stand_ins:
             found[name] = read_data_set(name, part, folder, assignment.seed)
@@ -101,10 +102,11 @@ def read_data_sets(
         path, other = part.path(folder), assignment.data[part.stand_in]
         data = read_data_set(name, part, folder, assignment.seed) if path.is_file() else None
         if data is None or (name in labelled and data.labels is None):
-            remarks.append(
+            text = (
                 f"{path.name} is not there, or has no labels: {other.path(folder).name} replaces "
                 "it, which says little about unseen images"
             )
+            remarks.append(SafeText(text))
             part = part.model_copy(update={"file": other.file})
             data = read_data_set(name, part, folder, assignment.seed)
         found[name] = data

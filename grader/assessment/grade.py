@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..assignment import Assignment
-from ..errors import printable
+from ..errors import NOTHING, SafeText, printable
 from ..metrics import Score
 from ..verdicts import Verdict
 
 CENT = Decimal("0.01")
 
-FAILED = "The grader failed here; staff will review it. The submission is not at fault."
+FAILED = SafeText("The grader failed here; staff will review it. The submission is not at fault.")
 
 
 def rounded(share: float, points: float) -> Decimal:
@@ -26,12 +26,13 @@ def rounded(share: float, points: float) -> Decimal:
 class Step:
     """One step of the pipeline. `message` is for the student; `output` is what a program printed.
 
-    `seconds` is wall time, `cpu_seconds` CPU time, and `peak_memory` is in bytes.
+    Students see the output only if `show_output`. `seconds` is wall time, `cpu_seconds` CPU time,
+    and `peak_memory` is in bytes.
     """
 
     name: str
     verdict: Verdict
-    message: str = ""
+    message: SafeText = NOTHING
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory: int = 0
@@ -49,7 +50,7 @@ class Mark:
     value: float | None = None
     penalty: float = 0.0
     parts: dict[str, Score] = field(default_factory=dict)
-    message: str = ""
+    message: SafeText = NOTHING
 
     @property
     def points(self) -> Decimal:
@@ -90,7 +91,7 @@ class Grade:
     steps: list[Step] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     manual: list[tuple[str, float]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[SafeText] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
@@ -132,7 +133,7 @@ def empty_grade(assignment: Assignment, submission: str) -> Grade:
                 metric.name,
                 metric.title,
                 metric.points,
-                message=f"no {metric.artefact} that could be scored",
+                message=SafeText(f"no {metric.artefact} that could be scored"),
             )
             for metric in assignment.metric
         ],

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..assignment import Artefact, Metric
+from ..errors import SafeText
 from ..metrics import Score, classification_scores, reconstruction_scores
 from .copies import DataSet
 from .grade import Mark
@@ -32,7 +33,7 @@ def give_mark(bench: Bench, metric: Metric) -> Mark:
     assert artefact.of is not None
     data = bench.data[artefact.of]
     if artefact.kind == "labels" and data.labels is None:
-        mark.message = f"the data set '{data.name}' has no labels to compare with"
+        mark.message = SafeText(f"the data set '{data.name}' has no labels to compare with")
         return mark
     answers = bench.answers[metric.artefact]
     mark.parts = score_answers(metric, artefact, data, answers.values)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..artifacts import without_folder
 from ..assignment import Assignment, Stage
-from ..errors import UserError
+from ..errors import SafeText, UserError
 from ..sandbox import isolation
 from ..sandbox.command import Level, SandboxError
 from ..sandbox.resources import temporary_folder
@@ -56,20 +56,20 @@ def check_size(bench: Bench) -> Step | None:
     size = measure_size(bench.made, bench.assignment)
     bench.grade.numbers |= size.numbers
     for text in size.unreadable:
-        bench.grade.remarks.append(f"{text}; every four of its bytes are counted as a number")
+        text = f"{text}; every four of its bytes are counted as a number"
+        bench.grade.remarks.append(SafeText(text))
     bench.grade.flags += [Flag("size", doubt) for doubt in size.doubts]
     if size.allowed is None or not size.numbers:
         return None
     counted = " and ".join(f"{number:,} in {name}" for name, number in size.numbers.items())
     message = f"{size.total:,} numbers ({counted}); {size.allowed:,} are allowed"
-    message = "; ".join([message, *size.hints])
+    step = Step("size", Verdict.OK, SafeText("; ".join([message, *size.hints])))
     if size.too_large:
-        return Step("size", Verdict.FORBIDDEN, message)
-    if size.advised is not None and size.total > size.advised:
-        bench.grade.remarks.append(
-            f"the model has {size.total:,} numbers; {size.advised:,} are advised"
-        )
-    return Step("size", Verdict.OK, message)
+        step.verdict = Verdict.FORBIDDEN
+    elif size.advised is not None and size.total > size.advised:
+        text = f"the model has {size.total:,} numbers; {size.advised:,} are advised"
+        bench.grade.remarks.append(SafeText(text))
+    return step
 
 
 def apply_rules(bench: Bench) -> Step:
@@ -84,21 +84,23 @@ def apply_rules(bench: Bench) -> Step:
     bench.missing = {finding.module for finding in findings} & allowed
     for path in left_out:
         size = path.stat().st_size >> 20
-        grade.remarks.append(f"{path.name} ({size} MiB) is left out: no stage needs it")
+        text = f"{path.name} ({size} MiB) is left out: no stage needs it"
+        grade.remarks.append(SafeText(text))
     forbidden = []
     for finding in findings:
         if finding.kind in (rules.Kind.FORBIDDEN, rules.Kind.BROKEN):
-            forbidden.append(str(finding))
+            forbidden.append(finding.for_students())
         elif finding.kind is rules.Kind.SUSPICIOUS:
             grade.flags.append(Flag("rules", str(finding)))
         else:
-            grade.remarks.append(str(finding))
+            grade.remarks.append(finding.for_students())
     if not forbidden:
         return Step("rules", Verdict.OK)
     if bench.settings.level is Level.TRUSTED:
         grade.remarks += forbidden
-        return Step("rules", Verdict.OK, f"{len(forbidden)} findings, let pass for trusted code")
-    return Step("rules", Verdict.FORBIDDEN, "; ".join(forbidden[:5]))
+        text = f"{len(forbidden)} findings, let pass for trusted code"
+        return Step("rules", Verdict.OK, SafeText(text))
+    return Step("rules", Verdict.FORBIDDEN, SafeText("; ".join(forbidden[:5])))
 
 
 def mark_new(bench: Bench, stage: Stage) -> None:
@@ -115,16 +117,16 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
     only = bench.settings.only
     for stage in bench.assignment.stage:
         if only and stage.name not in only:
-            done(Step(stage.name, Verdict.SKIPPED, "not requested"))
+            done(Step(stage.name, Verdict.SKIPPED, SafeText("not requested")))
         elif stage.trains and bench.grade.weights != "trained":
-            message = f"the {bench.grade.weights} weights are graded"
+            message = SafeText(f"the {bench.grade.weights} weights are graded")
             done(Step(stage.name, Verdict.SKIPPED, message))
         elif stage.trains and "trained" not in bench.assignment.weights:
             done(
                 Step(
                     stage.name,
                     Verdict.SKIPPED,
-                    "the assignment requires weights; the submission has none",
+                    SafeText("the assignment requires weights; the submission has none"),
                 )
             )
         else:
@@ -184,13 +186,15 @@ def assess(
         try:
             submission = open_submission(path, assignment, scratch / "submission")
         except UserError as error:
-            done(Step("unpack", Verdict.WRONG_FORMAT, without_folder(error, path.parent)))
+            text = SafeText(without_folder(error, path.parent))
+            done(Step("unpack", Verdict.WRONG_FORMAT, text))
             return grade
         bench = Bench(assignment, settings, submission, scratch, data, copies, grade)
         grade.sha256, grade.members = submission.sha256, submission.contents.members
-        grade.remarks += submission.remarks
+        grade.remarks += map(SafeText, submission.remarks)
         checks = check_report(submission.contents, assignment.submission, settings.level)
-        grade.remarks += [check.message for check in checks if check.passed is False]
+        broken = [check.message for check in checks if check.passed is False]
+        grade.remarks += map(SafeText, broken)
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..artifacts import Deviations, open_zip, read_file, read_header
 from ..assignment import Probe
-from ..errors import UserError
+from ..errors import SafeText, UserError
 from ..metrics import ssim
 from ..sandbox.command import SandboxError
 from ..verdicts import Verdict
@@ -179,5 +179,6 @@ def run_probes(bench: Bench) -> Step:
         if evidence:
             bench.grade.flags.append(Flag(f"{probe.kind} of {probe.stage}", evidence))
     if not asked:
-        return Step("probe", Verdict.SKIPPED, "nothing to ask about")
-    return Step("probe", Verdict.OK, f"{asked} asked", bench.program_seconds - before)
+        return Step("probe", Verdict.SKIPPED, SafeText("nothing to ask about"))
+    text = SafeText(f"{asked} asked")
+    return Step("probe", Verdict.OK, text, bench.program_seconds - before)

@@ -22,10 +22,9 @@ from ..artifacts import (
     read_file,
     read_predictions,
     read_reconstructions,
-    without_folder,
 )
 from ..assignment import Artefact, Assignment, Stage
-from ..errors import UserError, printable
+from ..errors import SafeText, UserError, printable
 from ..sandbox import isolation
 from ..sandbox.command import Command, Level, Limits, interpreter
 from ..sandbox.resources import temporary_folder
@@ -102,21 +101,25 @@ def limits_of(stage: Stage) -> Limits:
     )
 
 
-def last_words(output: str, whole: bool) -> str:
+def last_words(output: str, home: Path, whole: bool) -> SafeText:
     """Return the last line that is not empty: in a traceback, it names the error.
 
-    Unless `whole`, return only the kind of error and where it was raised, because the text could
-    contain test images.
+    Unless `whole`, return only the kind of error, if it is one of Python's own, and the line of the
+    submission in `home` where it was raised, because the text could contain test images.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
-        return "nothing was printed"
+        return SafeText("nothing was printed")
     if whole:
-        return printable(lines[-1][:LINE_SIZE])
+        return SafeText(printable(lines[-1][:LINE_SIZE]))
     kind = lines[-1].split(":")[0]
-    error = kind if isinstance(getattr(builtins, kind, None), type) else "an error of its own"
+    known = isinstance(getattr(builtins, kind, None), type)
+    error = SafeText(kind if known else "an error of its own")
     places = re.findall(r'File "[^"]*?(\w{1,30}\.py)", line (\d{1,5})', output)
-    return f"{error} in {places[-1][0]}, line {places[-1][1]}" if places else error
+    for name, line in reversed(places):
+        if (home / name).is_file() and int(line) <= (home / name).read_bytes().count(b"\n") + 1:
+            return SafeText(f"{error} in {name}, line {int(line)}")
+    return error
 
 
 def missing_module(output: str, bench: Bench) -> str | None:
@@ -128,13 +131,15 @@ def missing_module(output: str, bench: Bench) -> str | None:
     return found[1] if found and found[1] in bench.missing else None
 
 
-def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> str:
-    """Describe what happened, for the student."""
+def explain(
+    verdict: Verdict, stage: Stage, output: str, home: Path, module: str | None
+) -> SafeText:
+    """Describe what happened, for the student; the submission is in `home`."""
     limits = stage.limits
-    return {
+    text = {
         Verdict.OK: "",
         Verdict.RUNTIME_ERROR: (
-            f"the program ended with an error: {last_words(output, stage.show_output)}"
+            f"the program ended with an error: {last_words(output, home, stage.show_output)}"
         ),
         Verdict.TIME_LIMIT: f"the program ran longer than {limits.seconds:g} s",
         Verdict.MEMORY_LIMIT: f"the program needed more than {limits.memory_gib:g} GiB of memory",
@@ -143,6 +148,17 @@ def explain(verdict: Verdict, stage: Stage, output: str, module: str | None) -> 
         ),
         Verdict.ENVIRONMENT: f"the package {module} is allowed, but not installed on this machine",
     }[verdict]
+    return SafeText(text)
+
+
+def told(bench: Bench, stage: Stage, problem: UserError | Deviation, folder: Path) -> SafeText:
+    """Return what a student may read about a file in `folder` that a stage wrote.
+
+    That is everything if students see what the stage prints, or if the code is the user's own.
+    """
+    if stage.show_output or bench.settings.level is Level.TRUSTED:
+        return SafeText(str(problem).replace(f"{folder}/", ""))
+    return problem.for_students()
 
 
 @contextmanager
@@ -171,7 +187,7 @@ def stage_run(
             Step(
                 stage.name,
                 verdict,
-                explain(verdict, stage, outcome.output, module),
+                explain(verdict, stage, outcome.output, bench.submission.folder, module),
                 outcome.seconds,
                 outcome.cpu_seconds,
                 outcome.peak_memory,
@@ -192,21 +208,27 @@ def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) ->
         except UserError as error:
             if step.verdict is Verdict.OK:
                 step.verdict = Verdict.WRONG_FORMAT
-                step.message = f"{without_folder(error, folder)}; {new_files(bench, stage, folder)}"
+                text = f"{told(bench, stage, error, folder)}; {new_files(bench, stage, folder)}"
+                step.message = SafeText(text)
             continue
         (into / name).write_bytes(content)
         made[name] = into / name
     return made
 
 
-def new_files(bench: Bench, stage: Stage, folder: Path) -> str:
-    """List what a stage wrote, for a student who looks for a missing file."""
+def new_files(bench: Bench, stage: Stage, folder: Path) -> SafeText:
+    """Say what else a stage wrote, for a student who looks for a missing file."""
     old = {path.name for path in bench.submission.folder.iterdir()} | set(stage.needs)
     try:
-        names = sorted({path.name[:NAME_SIZE] for path in folder.iterdir()} - old)[:NAMES]
+        names = sorted({path.name for path in folder.iterdir()} - old)
     except OSError:
-        return "the stage closed its folder"
-    return printable(f"the stage wrote {', '.join(names)}" if names else "the stage wrote no file")
+        return SafeText("the stage closed its folder")
+    if not names:
+        return SafeText("the stage wrote no file")
+    if stage.show_output or bench.settings.level is Level.TRUSTED:
+        shown = ", ".join(name[:NAME_SIZE] for name in names[:NAMES])
+        return SafeText(printable(f"the stage wrote {shown}"))
+    return SafeText("the stage wrote other files")
 
 
 def read_answers(
@@ -219,7 +241,7 @@ def read_answers(
     return read_predictions(path, deviations, len(data.images), artefact.column)
 
 
-def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
+def check_answers(bench: Bench, stage: Stage, step: Step, made: dict[str, Path]) -> None:
     """Read the artefacts that are scored; an error becomes the step's message."""
     for name, path in made.items():
         artefact = bench.assignment.artefact[name]
@@ -231,25 +253,23 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
             bench.answers[name] = Answers(values, deviations.found)
         except UserError as error:
             step.verdict = Verdict.WRONG_FORMAT
-            step.message = without_folder(error, path.parent)
-        bench.grade.remarks += map(str, deviations.found)
+            step.message = told(bench, stage, error, path.parent)
+        bench.grade.remarks += [told(bench, stage, d, path.parent) for d in deviations.found]
 
 
 def run_stage(bench: Bench, stage: Stage) -> Step:
     """Run a stage; its artefacts count, unless a limit stopped it or a package is missing here."""
     missing = [name for name in stage.needs if name not in bench.made]
     if missing:
-        message = f"there is no {' and no '.join(missing)} to go on with"
+        message = SafeText(f"there is no {' and no '.join(missing)} to go on with")
         return Step(stage.name, Verdict.SKIPPED, message)
     with stage_run(bench, stage, bench.copies, bench.made) as (step, folder):
         if step.verdict in (Verdict.OK, Verdict.RUNTIME_ERROR):
             made = collect(bench, step, stage, folder, bench.scratch / "made")
             bench.made |= made
-            check_answers(bench, step, made)
+            check_answers(bench, stage, step, made)
     late = stage.limits.remark_seconds
     if late is not None and step.seconds > late:
-        bench.grade.remarks.append(
-            f"{stage.name} took {step.seconds / 60:.0f} minutes; "
-            f"the assignment expects {late / 60:.0f}"
-        )
+        text = f"{stage.name} took {step.seconds / 60:.0f} minutes"
+        bench.grade.remarks.append(SafeText(f"{text}; the assignment expects {late / 60:.0f}"))
     return step

@@ -25,7 +25,7 @@ from ..classroom.class_run import Entry
 from ..classroom.fetch import fetch
 from ..classroom.lateness import days_late, read_time, share_lost
 from ..display import results
-from ..errors import UserError
+from ..errors import SafeText, UserError
 from ..files import write_whole, zipped
 from ..sandbox.command import Level
 from ..sandbox.isolation import best_level
@@ -210,7 +210,8 @@ def grade_upload(root: Path) -> None:
             settings = Settings(root / "source" / "data", level, weights_folder=folder)
             grade = assess(root / "submission", task, settings, progress)
         if "problem" in record and grade.weights != "included":
-            grade.remarks.append("the submission has no weights, and the link gave none")
+            text = SafeText("the submission has no weights, and the link gave none")
+            grade.remarks.append(text)
         final = content(grade)
         final["extra_data"]["fetched"] = record
         write_results(final, root)

@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from grader import artifacts
 from grader.artifacts import Deviations
-from grader.errors import UserError
+from grader.errors import SafeText, UserError
 from grader.submission.unpacking import unpack
 from tests.mutations import damaged
 from tests.test_data import npz
@@ -293,3 +294,92 @@ def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
     path.write_bytes(npz(data=images / 40))
     with pytest.raises(UserError, match="values from"):
         artifacts.read_truth_images(path)
+
+
+def header(shape: str, kind: str) -> bytes:
+    """Return an .npy file without values, whose header says this."""
+    text = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def zip_with(name: str, content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, content)
+    return out.getvalue()
+
+
+# How a file can carry a secret number in what is said about it.
+IMAGES_WITH: dict[str, Callable[[int], bytes]] = {
+    "a name": lambda n: npz(**{f"x{n}": RECON}),
+    "two names": lambda n: npz(**{f"x{n}": RECON, f"y{n}": RECON}),
+    "a name in a name": lambda n: npz(**{f"recon{n}": RECON, f"y{n}": RECON}),
+    "a type": lambda n: zip_with("data.npy", header("(6, 28, 28)", f"[('x{n}', '<f4')]")),
+    "a type of text": lambda n: zip_with("data.npy", header("(0,)", f"'<U{n}'")),
+    "a shape": lambda n: zip_with("data.npy", header(f"(0, {n}, {n + 1})", "'<f4'")),
+    "another shape": lambda n: npz(data=np.zeros((N, 28, 28) + (1,) * (n % 20 + 1), np.float32)),
+    "values": lambda n: npz(data=RECON + n),
+    "values near": lambda n: npz(data=RECON + 0.001 + (n % 1000) / 5000),
+    "a damaged zip": lambda n: zip_with(f"x{n}.npy", b"x")[:-20] + b"x" * 20,
+    "a damaged array": lambda n: zip_with("data.npy", b"x%d" % n),
+    "a zip that is none": lambda n: b"x%d" % n,
+}
+LABELS_WITH: dict[str, Callable[[int], bytes | str]] = {
+    "a label": lambda n: f"Predicted_Label\nx{n}\n1\n2\n",
+    "a place": lambda n: "Predicted_Label\n" + (n % 3) * "1\n" + "x\n" + (2 - n % 3) * "1\n",
+    "a header": lambda n: f"x{n}\n1\n2\n3\n",
+    "two headers": lambda n: f"x{n},y{n}\n1,1\n2,2\n3,3\n",
+    "columns": lambda n: "Predicted_Label" + ",x" * (n % 50 + 2) + "\n",
+    "rows": lambda n: "Predicted_Label\n1\n" + "1," * (n % 50 + 1) + "\n",
+    "a row of many": lambda n: "Predicted_Label\n" + n % 40 * "1\n" + "1,2\n",
+    "bytes": lambda n: b"\xff%d" % n,
+    "quotes": lambda n: f'Predicted_Label\n"{n}"x\n',
+}
+
+
+def read_images(path: Path) -> list[UserError | artifacts.Deviation]:
+    deviations = Deviations(path)
+    try:
+        artifacts.read_reconstructions(path, deviations, N)
+    except UserError as error:
+        return [*deviations.found, error]
+    return list(deviations.found)
+
+
+def read_labels(path: Path) -> list[UserError | artifacts.Deviation]:
+    deviations = Deviations(path)
+    try:
+        artifacts.read_predictions(path, deviations, 3)
+    except UserError as error:
+        return [*deviations.found, error]
+    return list(deviations.found)
+
+
+@pytest.mark.parametrize(
+    ("way", "read"),
+    [(way, read_images) for way in IMAGES_WITH] + [(way, read_labels) for way in LABELS_WITH],
+)
+@given(secret=st.integers(1000, 10**6))
+def test_what_students_read_does_not_depend_on_what_a_program_wrote(
+    tmp_path: Path, way: str, read: Any, secret: int
+) -> None:
+    shown = []
+    path = tmp_path / "made"
+    for number in (secret, secret + 1):
+        content = {**IMAGES_WITH, **LABELS_WITH}[way](number)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        problems = read(path)
+        assert problems
+        shown.append([problem.for_students() for problem in problems])
+    assert shown[0] == shown[1]
+    assert all(isinstance(text, SafeText) for text in shown[0])
+
+
+def test_files_that_are_none_tell_students_their_kind(tmp_path: Path) -> None:
+    """The full text does depend on what was written."""
+    (tmp_path / "made").write_bytes(npz(secret=RECON))
+    (deviation,) = read_images(tmp_path / "made")
+    assert "'secret'" in str(deviation)
+    assert deviation.for_students() == "made: images with another name; expected 'data'"
+    (error,) = read_images(tmp_path / "nothing")
+    assert error.for_students().startswith("nothing: cannot be opened (No such file")

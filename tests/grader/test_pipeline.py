@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader import metrics
 from grader.artifacts import Deviations, read_predictions, read_reconstructions
 from grader.assessment.copies import read_data_set, write_copy
 from grader.assessment.grade import Grade, Mark
 from grader.assessment.pipeline import assess
-from grader.assessment.stages import Settings
+from grader.assessment.stages import Settings, last_words
 from grader.assignment import Assignment, read_assignment
 from grader.display import result_page, results
 from grader.errors import UserError
@@ -344,3 +347,22 @@ def test_every_level_comes_to_the_same_marks(
     grade = assess(submit({"vae.py": program()}), a3, Settings(data_folder, other))
     assert grade.marks == honest.marks
     assert grade.record["level"] == str(other)
+
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.builds('File "{}/{}.py", line {}'.format, st.text(), st.text(), st.integers(0, 99_999)),
+    st.builds('File "/x/vae.py", line {}'.format, st.integers(0, 99_999)),
+    st.builds("{}: {}".format, st.sampled_from(["ValueError", "print", "x"]), st.text()),
+)
+
+
+@given(lines=st.lists(LINES, max_size=5))
+def test_last_words_that_students_must_not_read_say_only_where(
+    tmp_path: Path, lines: list[str]
+) -> None:
+    (tmp_path / "vae.py").write_text("one\ntwo\n")
+    told = last_words("\n".join(lines), tmp_path, whole=False)
+    assert re.fullmatch(
+        r"nothing was printed|(ValueError|an error of its own)( in vae\.py, line [0-3])?", told
+    )
