@@ -20,7 +20,8 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SafeText, UserError, printable
+from .errors import UserError, printable
+from .safe_text import FormatError, SafeText
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
 SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
@@ -85,26 +86,26 @@ def read_file(path: Path, expected: str, largest: int = LARGEST_FILE) -> bytes:
         found = f"cannot be opened ({error.strerror})"
         if error.errno == errno.ELOOP:
             found = "a symbolic link"
-        raise UserError(path, found, expected, SafeText(found)) from error
+        raise FormatError(path, found, expected, SafeText(found)) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             folder = stat.S_ISDIR(status.st_mode)
             kind = SafeText("a folder" if folder else "not a regular file")
-            raise UserError(path, kind, expected, kind)
+            raise FormatError(path, kind, expected, kind)
         if status.st_nlink > 1:
             kind = SafeText("a file with several hard links")
-            raise UserError(path, f"a file with {status.st_nlink} hard links", expected, kind)
+            raise FormatError(path, f"a file with {status.st_nlink} hard links", expected, kind)
         if status.st_size > largest:
             found = f"a file of {status.st_size / 2**20:.0f} MiB"
             most = f"{expected}, at most {largest / 2**20:.0f} MiB"
-            raise UserError(path, found, most, SafeText("too large a file"))
+            raise FormatError(path, found, most, SafeText("too large a file"))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(largest)
     finally:
         os.close(descriptor)
     if not content:
-        raise UserError(path, "an empty file", expected, SafeText("an empty file"))
+        raise FormatError(path, "an empty file", expected, SafeText("an empty file"))
     return content
 
 
@@ -136,7 +137,7 @@ def open_archive(path: Path, file: IO[bytes], expected: str) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(cast(IO[bytes], guarded))
     except Exception as error:  # a damaged directory can fail in struct, codecs and more
         kind = SafeText("not a zip archive")
-        raise UserError(path, f"{kind} ({error})", expected, kind) from error
+        raise FormatError(path, f"{kind} ({error})", expected, kind) from error
     guarded.largest = None
     return archive
 
@@ -152,12 +153,12 @@ def open_zip(path: Path, content: bytes, expected: str) -> zipfile.ZipFile:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # Other methods inflate a whole chunk at once, however large it becomes.
             kind = SafeText("an unusual method of compression")
-            raise UserError(path, kind, expected, kind)
+            raise FormatError(path, kind, expected, kind)
     size = sum(entry.file_size for entry in archive.infolist())
     if size > LARGEST_FILE:
         found = f"an archive that unpacks to {size / 2**20:.0f} MiB"
         most = f"{expected}, at most {LARGEST_FILE / 2**20:.0f} MiB"
-        raise UserError(path, found, most, SafeText("an archive that unpacks to too much"))
+        raise FormatError(path, found, most, SafeText("an archive that unpacks to too much"))
     return archive
 
 
@@ -178,14 +179,14 @@ def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -
             shape, fortran_order, dtype = read_header(file)
             if dtype.kind not in "buif":
                 kind = SafeText("an array of another type")
-                raise UserError(path, f"'{name}' of type {dtype}", expected, kind)
+                raise FormatError(path, f"'{name}' of type {dtype}", expected, kind)
             values = np.frombuffer(file.read(), dtype)
             return values.reshape(shape, order="F" if fortran_order else "C")
     except UserError:
         raise
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
         kind = SafeText("a damaged array")
-        raise UserError(path, f"'{name}' that is damaged, or no array", expected, kind) from error
+        raise FormatError(path, f"'{name}' that is damaged, or no array", expected, kind) from error
 
 
 def array_names(archive: zipfile.ZipFile) -> list[str]:
@@ -204,7 +205,7 @@ def choose_images(path: Path, names: list[str], deviations: Deviations) -> str:
             return candidates[0]
     found = ", ".join(f"'{name[:-4][:NAME_SIZE]}'" for name in names[:NAMES]) or "nothing"
     kind = SafeText("no 'data' among its arrays")
-    raise UserError(path, f"{kind} ({found})", "images called 'data'", kind)
+    raise FormatError(path, f"{kind} ({found})", "images called 'data'", kind)
 
 
 def images_in(
@@ -234,10 +235,10 @@ def images_in(
         or number != (count or number)
     ):
         kind = SafeText("images of another number or shape")
-        raise UserError(path, f"images of shape {data.shape}", expected, kind)
+        raise FormatError(path, f"images of shape {data.shape}", expected, kind)
     if not np.isfinite(data).all():
         kind = SafeText("values that are NaN or infinite")
-        raise UserError(path, kind, expected, kind)
+        raise FormatError(path, kind, expected, kind)
     if data.shape[1:] != (height, width):
         wanted = f"({number}, {height}, {width})"
         deviations.add(f"images of shape {data.shape}", wanted, SafeText("images in another shape"))
@@ -277,7 +278,7 @@ def read_reconstructions(
         return images / 255
     if low < -1 or high > 2:
         found = f"values from {low:g} to {high:g}"
-        raise UserError(path, found, "values in 0..1", SafeText("other values"))
+        raise FormatError(path, found, "values in 0..1", SafeText("other values"))
     if low < 0 or high > 1:
         found, kept = f"values from {low:g} to {high:g}", "0..1; they were scored as they are"
         deviations.add(found, kept, SafeText("values slightly outside"))
@@ -294,7 +295,7 @@ def whole_numbers(path: Path, values: list[str]) -> NDArray[np.int64]:
             number = math.nan
         if not (number.is_integer() and abs(number) < 2**31):
             found, kind = f"{text[:40]!r} in row {row + 1}", SafeText("a row without one")
-            raise UserError(path, found, "a whole number in each row", kind)
+            raise FormatError(path, found, "a whole number in each row", kind)
         numbers[row] = int(number)
     return numbers
 
@@ -338,15 +339,15 @@ def read_predictions(
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         kind = SafeText("not a CSV")
-        raise UserError(path, f"{kind} ({error})", expected, kind) from error
+        raise FormatError(path, f"{kind} ({error})", expected, kind) from error
     width = len(rows[0]) if rows else 0
     for number, row in enumerate(rows, 1):
         if len(row) != width:
             found = f"{len(row)} columns in row {number}, {width} in the first"
-            raise UserError(path, found, expected, SafeText("rows of different lengths"))
+            raise FormatError(path, found, expected, SafeText("rows of different lengths"))
     if width == 0 or width > 2:
         kind = SafeText("nothing" if width == 0 else "more than two columns")
-        raise UserError(path, f"{width} columns", expected, kind)
+        raise FormatError(path, f"{width} columns", expected, kind)
 
     spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
     wanted = re.sub("[^a-z]", "", header.lower())
@@ -356,7 +357,7 @@ def read_predictions(
         column = 0
     else:
         kind = SafeText("two columns with other headers")
-        raise UserError(path, f"the header {','.join(rows[0])[:80]!r}", expected, kind)
+        raise FormatError(path, f"the header {','.join(rows[0])[:80]!r}", expected, kind)
     if not spelled[column]:
         deviations.add("no header", f"'{header}'", SafeText("no header"))
     else:
@@ -370,10 +371,10 @@ def read_predictions(
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
         kind = SafeText(f"{len(labels)} labels")
-        raise UserError(path, kind, expected, kind)
+        raise FormatError(path, kind, expected, kind)
     if (different := len(np.unique(labels))) > LABELS:
         kind = SafeText("too many different labels")
-        raise UserError(path, f"{different} different labels", "those of the data set", kind)
+        raise FormatError(path, f"{different} different labels", "those of the data set", kind)
     if any(not row[column].strip().lstrip("-").isdigit() for row in rows):
         deviations.add("labels such as 4.0", "whole numbers", SafeText("labels such as 4.0"))
     return labels

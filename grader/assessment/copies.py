@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..artifacts import DATA_SET, Deviations, images_in, labels_in, open_zip, read_file, unit_range
 from ..assignment import Assignment, Data
-from ..errors import SafeText, UserError
+from ..errors import UserError
+from ..safe_text import SafeText
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..assignment import Assignment
-from ..errors import NOTHING, SafeText, printable
+from ..errors import printable
 from ..metrics import Score
+from ..safe_text import NOTHING, SafeText
 from ..verdicts import Verdict
 
 CENT = Decimal("0.01")

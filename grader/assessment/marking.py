@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..assignment import Artefact, Metric
-from ..errors import SafeText
 from ..metrics import Score, classification_scores, reconstruction_scores
+from ..safe_text import SafeText
 from .copies import DataSet
 from .grade import Mark
 from .stages import Bench

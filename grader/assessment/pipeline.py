@@ -11,7 +11,8 @@ import numpy as np
 
 from ..artifacts import without_folder
 from ..assignment import Assignment, Stage
-from ..errors import SafeText, UserError
+from ..errors import UserError
+from ..safe_text import SafeText
 from ..sandbox import isolation
 from ..sandbox.command import Level, SandboxError
 from ..sandbox.resources import temporary_folder

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..artifacts import Deviations, open_zip, read_file, read_header
 from ..assignment import Probe
-from ..errors import SafeText, UserError
+from ..errors import UserError
 from ..metrics import ssim
+from ..safe_text import SafeText
 from ..sandbox.command import SandboxError
 from ..verdicts import Verdict
 from .copies import DataSet, write_copy

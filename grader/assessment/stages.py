@@ -24,7 +24,8 @@ from ..artifacts import (
     read_reconstructions,
 )
 from ..assignment import Artefact, Assignment, Stage
-from ..errors import SafeText, UserError, printable
+from ..errors import UserError, printable
+from ..safe_text import FormatError, SafeText
 from ..sandbox import isolation
 from ..sandbox.command import Command, Level, Limits, interpreter
 from ..sandbox.resources import temporary_folder
@@ -158,7 +159,9 @@ def told(bench: Bench, stage: Stage, problem: UserError | Deviation, folder: Pat
     """
     if stage.show_output or bench.settings.level is Level.TRUSTED:
         return SafeText(str(problem).replace(f"{folder}/", ""))
-    return problem.for_students()
+    if isinstance(problem, FormatError | Deviation):
+        return problem.for_students()
+    return SafeText("a file is not in the required format")
 
 
 @contextmanager

@@ -25,8 +25,9 @@ from ..classroom.class_run import Entry
 from ..classroom.fetch import fetch
 from ..classroom.lateness import days_late, read_time, share_lost
 from ..display import results
-from ..errors import SafeText, UserError
+from ..errors import UserError
 from ..files import write_whole, zipped
+from ..safe_text import SafeText
 from ..sandbox.command import Level
 from ..sandbox.isolation import best_level
 from ..sandbox.resources import temporary_folder

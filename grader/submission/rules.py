@@ -15,10 +15,14 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ..assignment import Rules
-from ..errors import SafeText, printable
+from ..errors import printable
+from ..safe_text import SafeText
 
 LARGEST_SOURCE = 2 << 20  # bytes
 MOST_FINDINGS = 200  # in one file
+# More than this may be a table of answers.
+MOST_LITERALS = 10_000  # characters of texts and numbers in one file
+LARGEST_DATA = 20_000  # bytes of a file that is no code
 
 # These run or find code by names that only appear at run time.
 DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
@@ -260,6 +264,22 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
         return Finding(Kind.BROKEN, file, 1, f"is not valid Python: {error}")
 
 
+def literal_size(tree: ast.Module) -> int:
+    """Count the characters of all texts and numbers in a file that are no docstrings."""
+    statements = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    unused = {id(value) for value in statements}
+    total = 0
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in unused:
+            if isinstance(node.value, str | bytes):
+                total += len(node.value)
+            elif isinstance(node.value, int):
+                total += node.value.bit_length() // 3
+            else:
+                total += len(str(node.value))
+    return total
+
+
 def reserved_names(rules: Rules) -> set[str]:
     """Return the modules that no file of a submission may replace."""
     packages = {module.split(".")[0] for module in (*rules.allowed, *rules.forbidden)}
@@ -301,9 +321,13 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
         file = path.relative_to(folder).as_posix()
         first, _, inner = file.partition("/")
         module = first.split(".")[0]
+        size = path.stat().st_size
         if path.suffix in COMPILED:
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is compiled code"))
-        elif path.suffix != ".py":
+        elif path.suffix != ".py" and size > LARGEST_DATA:
+            message = f"is a file of {size:,} bytes that is no code"
+            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
+        if path.suffix != ".py" and path.suffix not in COMPILED:
             continue
         # A folder takes precedence over an installed module only if it is a package.
         if module in reserved and (not inner or inner.startswith("__init__.")):
@@ -324,6 +348,9 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is nested too deep to be read"))
         except TooManyFindingsError:
             message = f"has more than {MOST_FINDINGS} findings; the rest was not read"
+            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
+        if (size := literal_size(tree)) > MOST_LITERALS:
+            message = f"holds {size:,} characters of texts and numbers"
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
         findings += reader.findings
         calls |= reader.calls

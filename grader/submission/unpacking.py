@@ -21,6 +21,8 @@ MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked
 CHUNK = 1 << 20
 DEEPEST = 20  # folders
+# No program needs these to run, but they could carry data.
+DOCUMENTS = {".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ipynb", ".md", ".docx"}
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
@@ -190,7 +192,7 @@ def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Pa
     """Return the files of a submission that its runs get, small ones first, and the rest.
 
     The rest are the files that exceed the limit on their total size, `CARRIED_BYTES`. Files and
-    folders named in `left_out` are in neither list.
+    folders named in `left_out`, and documents, are in neither list.
     """
     kept: list[Path] = []
     rest: list[Path] = []
@@ -198,7 +200,9 @@ def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Pa
     files = [
         path
         for path in folder.rglob("*")
-        if path.is_file() and not left_out & set(path.relative_to(folder).parts)
+        if path.is_file()
+        and path.suffix.lower() not in DOCUMENTS
+        and not left_out & set(path.relative_to(folder).parts)
     ]
     for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
         room -= path.stat().st_size

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from grader import artifacts
 from grader.artifacts import Deviations
-from grader.errors import SafeText, UserError
+from grader.errors import UserError
+from grader.safe_text import FormatError, SafeText
 from grader.submission.unpacking import unpack
 from tests.mutations import damaged
 from tests.test_data import npz
@@ -337,20 +338,20 @@ LABELS_WITH: dict[str, Callable[[int], bytes | str]] = {
 }
 
 
-def read_images(path: Path) -> list[UserError | artifacts.Deviation]:
+def read_images(path: Path) -> list[FormatError | artifacts.Deviation]:
     deviations = Deviations(path)
     try:
         artifacts.read_reconstructions(path, deviations, N)
-    except UserError as error:
+    except FormatError as error:
         return [*deviations.found, error]
     return list(deviations.found)
 
 
-def read_labels(path: Path) -> list[UserError | artifacts.Deviation]:
+def read_labels(path: Path) -> list[FormatError | artifacts.Deviation]:
     deviations = Deviations(path)
     try:
         artifacts.read_predictions(path, deviations, 3)
-    except UserError as error:
+    except FormatError as error:
         return [*deviations.found, error]
     return list(deviations.found)
 
