@@ -21,6 +21,7 @@ from .artifacts import (
     read_truth_images,
     read_truth_labels,
 )
+from .assessment.copies import data_files
 from .assessment.pipeline import assess, weights_in
 from .assessment.stages import Settings
 from .assignment import read_assignment
@@ -157,13 +158,25 @@ def run(
         only=only,
         retrain=retrain,
     )
+    if not trust:
+        data_files(task, settings.data_folder)
     console = Console()
-    grade = assess(submission.absolute(), task, settings)
+    places = [path for path in (out / "results.json" if out else None, json_path) if path]
+
+    def leave(content: dict[str, Any]) -> None:
+        for path in places:
+            write_json(content, path)
+
+    leave(results.STARTED)  # it is there whatever ends this program
+    grade = assess(
+        submission.absolute(),
+        task,
+        settings,
+        lambda so_far: leave(results.unfinished(results.to_gradescope(so_far))),
+    )
     if out:
         write(render(grade), out / "report.html")
-    for path in (out / "results.json" if out else None, json_path):
-        if path:
-            write_json(results.to_gradescope(grade), path)
+    leave(results.to_gradescope(grade))
     results.show_grade(grade, console)
     if earlier is not None:
         differences = results.differences(earlier, results.to_gradescope(grade)["extra_data"])

@@ -19,6 +19,16 @@ PARAMETERS_ADVISED = 10_000_000
 FEW_IMAGES = 100
 
 OUTPUT_SIZE = 90_000  # bytes; Gradescope cuts at 100,000 characters
+# What results.json says until there is something to say.
+STARTED: dict[str, Any] = {
+    "score": 0.0,
+    "output": (
+        "Grading has started. If this text stays, grading was stopped before it ended, and the "
+        "points below are for the steps that were completed."
+    ),
+    "stdout_visibility": "hidden",
+    "extra_data": {},
+}
 PASSING = (Verdict.OK, Verdict.SKIPPED)
 
 
@@ -209,6 +219,11 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         },
     }
     return dict(storable(content))
+
+
+def unfinished(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of results.json after some of the steps."""
+    return content | {"output": f"{STARTED['output']}\n{content['output']}"}
 
 
 # A repetition must share these with the first assessment; times and memory vary.

@@ -36,10 +36,6 @@ from ..submission.unpacking import open_submission
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
 NONCE = "AUTOGRADER_NONCE"
-STARTED = (
-    "Grading has started. If this text stays, grading was stopped before it ended, and the points "
-    "below are for the steps that were completed."
-)
 
 
 def source_files() -> Iterator[Path]:
@@ -182,7 +178,7 @@ def grade_upload(root: Path) -> None:
     for private in ("source", "results", "submission_metadata.json"):
         with suppress(FileNotFoundError):
             (root / private).chmod(0o700)
-    partial = {"score": 0.0, "output": STARTED, "stdout_visibility": "hidden", "extra_data": {}}
+    partial = results.STARTED
     write_results(partial, root)
     upload = read_upload(root / "submission_metadata.json")
     task = for_gradescope(read_assignment(str(root / "source" / "assignment.toml")))
@@ -199,8 +195,7 @@ def grade_upload(root: Path) -> None:
         return with_lateness(results.to_gradescope(grade), upload, task)
 
     def progress(grade: Grade) -> None:
-        so_far = content(grade)
-        write_results(so_far | {"output": f"{STARTED}\n{so_far['output']}"}, root)
+        write_results(results.unfinished(content(grade)), root)
 
     try:
         level = best_level()

@@ -313,7 +313,7 @@ SLEEPER = "import sys, time\nprint('{mark}')\ntime.sleep(1 if '{word}' in sys.ar
         pytest.param("test_classifier", marks=pytest.mark.slow),
     ],
 )
-def test_a_grader_that_is_killed_leaves_nothing_behind(
+def test_a_grader_that_is_killed_leaves_a_result_and_nothing_else(
     submit: Submit, data_folder: Path, tmp_path: Path, level: Level, word: str
 ) -> None:
     folder = submit({"vae.py": program(SLEEPER.format(mark=tmp_path.name, word=word))})
@@ -327,9 +327,15 @@ def test_a_grader_that_is_killed_leaves_nothing_behind(
     grader.send_signal(signal.SIGKILL)
     grader.wait()
     wait_until(lambda: not begun & dict(command_lines()).keys())
-    assert not out.exists()
+    assert [path.name for path in out.iterdir()] == ["results.json"]
+    left = json.loads((out / "results.json").read_text())
+    jsonschema.validate(left, SCHEMA)
+    assert left["output"].startswith("Grading has started.")
     subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    jsonschema.validate(json.loads((out / "results.json").read_text()), SCHEMA)
+    whole = json.loads((out / "results.json").read_text())
+    jsonschema.validate(whole, SCHEMA)
+    assert "Grading has started." not in whole["output"]
+    assert {path.stat().st_mode & 0o077 for path in (out, *out.iterdir())} == {0}
 
 
 def at_work(word: str, grader: int) -> set[int]:
