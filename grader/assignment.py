@@ -56,14 +56,10 @@ class SubmissionFormat(Table):
 
 
 class Rules(Table):
-    """Modules that a submission may import; the longest entry that matches a module decides.
-
-    Packages in `hidden` look like empty folders to a submission that runs in namespaces.
-    """
+    """Modules that a submission may import; the longest entry that matches a module decides."""
 
     allowed: list[Module] = []
     forbidden: list[Module] = []
-    hidden: list[Module] = []
     seed_call: str | None = None
     search_remark: bool = False
 
@@ -172,11 +168,12 @@ class Manual(Table):
 class Probe(Table):
     """A check that runs a stage again under other conditions.
 
-    noise: on images of noise; their mean SSIM with the reconstructions must stay below `limit`.
-    damage: with the weights overwritten; at least the share `limit` of the answers must change by
-    more than rounding. order: on the data in another order; at least the share `limit` of the
-    answers must stay the same. retrain: with retrained weights; the score may drop by at most
-    `limit`.
+    noise: on images of noise, whose mean SSIM with the reconstructions must stay below `limit`, and
+    on rotated images, whose reconstructions must resemble them more than the images before. damage:
+    with the weights overwritten; at least the share `limit` of the answers must change by more than
+    rounding. order: on the data in another order; at least the share `limit` of the answers must
+    stay the same; half of the images are moved by less than a pixel. retrain: with retrained
+    weights; the score may drop by at most `limit`.
     """
 
     kind: Literal["noise", "damage", "order", "retrain"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from ..artifacts import Deviations, open_zip, read_file, read_header
 from ..assignment import Probe
@@ -22,6 +23,10 @@ from .marking import score_answers
 from .stages import Bench, collect, read_answers, stage_run
 
 CHUNK = 1 << 20  # bytes
+ROTATION = 15.0  # degrees
+SHIFT = 0.4  # pixels
+LOOKED_UP = 0.2  # of SSIM: how much more an answer may resemble the image before its rotation
+RECOGNISED = 0.8  # share of slightly moved images that must get the same answer
 SAME = 0.01  # grey levels on the scale 0..1: two runs of a program may differ by as much
 
 
@@ -47,24 +52,46 @@ def changed_share(one: np.ndarray, other: np.ndarray) -> float:
     return float(different.reshape(len(one), -1).any(axis=1).mean())
 
 
-def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """Check whether a submission reconstructs noise.
+def moved(images: np.ndarray, degrees: float, pixels: float) -> np.ndarray:
+    """Rotate images (N, H, W) about their middle, and shift them along both axes."""
+    rotated = ndimage.rotate(
+        images.astype(np.float64), degrees, axes=(1, 2), reshape=False, order=1
+    )
+    shifted = ndimage.shift(rotated, (0, pixels, pixels), order=1)
+    whole = images.dtype.kind != "f"
+    return (np.round(shifted) if whole else shifted).astype(images.dtype)
 
-    A bottleneck cannot reconstruct noise; a program that copies its input can.
+
+def noise(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
+    """Check whether a submission reconstructs images from what it sees in them.
+
+    Half of the images are noise, which no bottleneck can reconstruct, but a program that copies its
+    input can. The others are test images that were rotated. A program that looks images up in a
+    table answers with the images as they were.
     """
     generator = np.random.default_rng(bench.assignment.seed)
     images = generator.random(data.images.shape)
     whole = data.stored.dtype.kind != "f"
-    stored = np.round(images * 255).astype(data.stored.dtype) if whole else images
+    shown = np.round(images * 255).astype(data.stored.dtype) if whole else images
+    half = len(images) // 2
+    shown[half:] = moved(data.stored[half:], ROTATION, 0)
     copy = scratch / "noise.npz"
-    write_copy(data, copy, generator, stored)
+    write_copy(data, copy, generator, shown)
     answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
     if answers is None:
         return "gives no answers for images of noise"
-    similarity = float(ssim(images, answers).mean())
-    if similarity < probe.limit:
+    copied = float(ssim(images[:half], answers[:half]).mean()) if half else 0.0
+    if copied >= probe.limit:
+        return f"reconstructs noise with an SSIM of {copied:.2f}, as if it copied its input"
+    scale = data.images.max() / data.stored.max()
+    as_shown = float(ssim(shown[half:] * scale, answers[half:]).mean())
+    as_stored = float(ssim(data.images[half:], answers[half:]).mean())
+    if as_stored - as_shown < LOOKED_UP:
         return None
-    return f"reconstructs noise with an SSIM of {similarity:.2f}, as if it copied its input"
+    return (
+        f"answers rotated images with an SSIM of {as_shown:.2f}, and of {as_stored:.2f} with what "
+        "they were before, as if it looked them up"
+    )
 
 
 def parts_with_zeros(source: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -118,18 +145,29 @@ def damage(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | No
 
 
 def order(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:
-    """Check whether each answer belongs to its image, wherever in the file the image is."""
+    """Check whether each answer belongs to what is seen in its image, wherever in the file it is.
+
+    The images come in another order, and the second half of them is moved by less than a pixel. A
+    table of answers for exact images has none for those.
+    """
     copy = scratch / "order.npz"
     generator = np.random.default_rng([bench.assignment.seed, *data.order])
     other = generator.permutation(len(data.order))
-    write_copy(data, copy, generator, data.stored[other])
+    half = len(other) // 2
+    shown = data.stored[other]
+    shown[half:] = moved(shown[half:], 0, SHIFT)
+    write_copy(data, copy, generator, shown)
     answers = ask(bench, probe, scratch, {data.name: copy}, bench.made)
     if answers is None:
         return "gives no answers when the images come in another order"
-    changed = changed_share(answers, bench.answers[probe.artefact].values[other])
-    if 1 - changed >= probe.limit:
-        return None
-    return f"answers otherwise for {changed:.1%} of the images when their order is another"
+    before = bench.answers[probe.artefact].values[other]
+    changed = changed_share(answers[:half], before[:half])
+    if 1 - changed < probe.limit:
+        return f"answers otherwise for {changed:.1%} of the images when their order is another"
+    changed = changed_share(answers[half:], before[half:])
+    if 1 - changed < RECOGNISED:
+        return f"answers otherwise for {changed:.1%} of the images when they are slightly moved"
+    return None
 
 
 def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | None:

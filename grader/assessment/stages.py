@@ -29,7 +29,7 @@ from ..safe_text import FormatError, SafeText
 from ..sandbox import isolation
 from ..sandbox.command import Command, Level, Limits, interpreter
 from ..sandbox.resources import temporary_folder
-from ..submission import rules
+from ..submission.hiding import hidden_paths
 from ..submission.unpacking import Submission, carried_files
 from ..verdicts import Verdict
 from .copies import DataSet
@@ -174,14 +174,14 @@ def stage_run(
         folder = scratch / "work"
         folder.mkdir(mode=0o700)
         lay_out(bench, stage, folder, given)
-        words = [word.format(**copies) for word in stage.words]
+        words, level = [word.format(**copies) for word in stage.words], bench.settings.level
         command = Command(
             words=(interpreter(), bench.assignment.program, *words),
             folder=folder,
             readable=tuple(copies[name] for name in stage.used_data()),
-            hidden=tuple(rules.package_folders(bench.assignment.rules.hidden)),
+            hidden=tuple(hidden_paths(bench.assignment.rules)) if level.namespaces else (),
         )
-        outcome = isolation.run(command, limits_of(stage), bench.settings.level)
+        outcome = isolation.run(command, limits_of(stage), level)
         bench.program_seconds += outcome.seconds
         verdict, module = outcome.verdict, missing_module(outcome.output, bench)
         if verdict is Verdict.RUNTIME_ERROR and module:

@@ -67,7 +67,8 @@ class Command:
     """`words` run in `folder`, the only place where it may write; all paths are absolute.
 
     In addition to the system it may read `readable`, which are the grader's own files, and this
-    Python if it `needs_python`. If there are namespaces, folders in `hidden` look empty to it.
+    Python if it `needs_python`. If there are namespaces, folders and files in `hidden` look
+    empty to it.
     """
 
     words: tuple[str, ...]

@@ -89,7 +89,10 @@ def bubblewrap(
     for path in command.readable_folders():
         words += ["--ro-bind", str(path), str(path)]
     for path in command.hidden:
-        words += ["--perms", "0555", "--tmpfs", str(path), "--remount-ro", str(path)]
+        if path.is_dir():
+            words += ["--perms", "0555", "--tmpfs", str(path), "--remount-ro", str(path)]
+        else:
+            words += ["--ro-bind", "/dev/null", str(path)]
     for path in (command.folder, temporary):
         words += ["--bind", str(path), str(path)]
     return [*words, "--chdir", str(command.folder), "--", *command.words]

@@ -108,17 +108,6 @@ def installed(module: str) -> bool:
     return module in STANDARD or package(module) is not None
 
 
-def package_folders(modules: list[str]) -> Iterator[Path]:
-    """Yield the folders of those modules that are installed."""
-    for module in modules:
-        top, *inner = module.split(".")
-        found = package(top)
-        for place in (found.submodule_search_locations or []) if found else []:
-            folder = Path(place, *inner)
-            if folder.is_dir():
-                yield folder
-
-
 def versions(modules: list[str]) -> dict[str, str]:
     """Return the installed versions of the packages that contain these modules."""
     owners = importlib.metadata.packages_distributions()

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import Rules, read_assignment
-from grader.submission.rules import (
-    MOST_FINDINGS,
-    Finding,
-    Kind,
-    decide,
-    imported_files,
-    package_folders,
-)
+from grader.submission.hiding import hidden_paths
+from grader.submission.rules import MOST_FINDINGS, Finding, Kind, decide, imported_files
 from grader.submission.rules import check as check_files
 from tests.mutations import damaged
 
@@ -239,9 +233,16 @@ def test_the_longest_rule_decides() -> None:
     assert decide("lightgbm", RULES) is None
 
 
-def test_folders_to_hide_are_those_that_are_there() -> None:
-    folders = list(package_folders(["sklearn.mixture", "not_a_package", "sklearn.nothing"]))
-    assert [folder.name for folder in folders] == ["mixture"]
+def test_what_is_hidden_is_all_that_an_allowed_module_does_not_load() -> None:
+    rules = Rules(allowed=["sklearn.metrics"], forbidden=["sklearn", "not_a_package", "jinja2.ext"])
+    hidden = list(hidden_paths(rules))
+    names = {path.name for path in hidden if path.parent.name == "sklearn"}
+    assert {"mixture", "naive_bayes.py", "svm", "__pycache__", "tests"} <= names
+    assert not names & {"metrics", "utils", "base.py", "__init__.py", "preprocessing"}
+    assert [path.name for path in hidden if path.parent.name == "jinja2"] == ["ext.py"]
+    (jinja2,) = hidden_paths(Rules(forbidden=["jinja2"]))
+    assert jinja2.name == "jinja2"
+    assert list(hidden_paths(Rules(allowed=["sklearn.metrics"]))) == []
 
 
 def test_the_graded_files_of_this_project_break_no_rule(tmp_path: Path) -> None:
