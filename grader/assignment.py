@@ -68,13 +68,15 @@ class Data(Table):
     """A data set: a file in the data folder, and what a submission sees of it.
 
     `file` may list several names; the first that is in the folder counts. If the file or its labels
-    are missing, the data set `stand_in` replaces it for trusted code.
+    are missing, the data set `stand_in` replaces it for trusted code. Grey values of `perturbed`
+    images differ by one from those in the file, so that no table of exact images knows them.
     """
 
     file: Annotated[list[FileName], Field(min_length=1)]
     stand_in: str | None = None
     labels: Literal["real", "dummy", "none"] = "dummy"
     shuffled: bool = False
+    perturbed: bool = False
 
     @check_field("file", mode="before")
     @classmethod

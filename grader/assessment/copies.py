@@ -57,7 +57,8 @@ def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
     """Read a data set of an assignment from the grader's data folder, once.
 
-    The order depends on the content too, so it is as secret as the labels. Raises UserError if
+    The order and the perturbation depend on the content too, so they are as secret as the labels.
+    Raises UserError if
     the data set is missing, damaged, or has another number of labels than of images.
     """
     path = settings.path(folder)
@@ -71,16 +72,30 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
     if labels is not None and len(labels) != count:
         raise UserError(path, f"{len(labels)} labels for {count} images", "one for each")
     generator = np.random.default_rng([seed, *digest.digest()])
+    order = generator.permutation(count) if settings.shuffled else np.arange(count)
+    if settings.perturbed:
+        stored = perturbed(stored, generator)
     return DataSet(
         name,
         unit_range(path, stored),
         stored,
         None if labels is None else labels.astype(np.int64),
         np.dtype(np.int64) if labels is None else labels.dtype,
-        generator.permutation(count) if settings.shuffled else np.arange(count),
+        order,
         settings,
         digest.hexdigest(),
     )
+
+
+def perturbed(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return images whose grey values between black and white are one higher, lower, or the same.
+
+    The same images get the same change, for everybody and in every repetition.
+    """
+    high = 255 if images.dtype.kind != "f" or images.max() > 1 else 1
+    change = generator.integers(-1, 2, images.shape) * (high / 255)
+    grey = (images > 0) & (images < high)
+    return np.where(grey, images + change, images).clip(0, high).astype(images.dtype)
 
 
 def read_data_sets(
@@ -97,6 +112,8 @@ def read_data_sets(
     found: dict[str, DataSet] = {}
     remarks: list[SafeText] = []
     for name, part in assignment.data.items():
+        if stand_ins:  # students compare with scores of their own files
+            part = part.model_copy(update={"perturbed": False})
         if part.stand_in is None or not stand_ins:
             found[name] = read_data_set(name, part, folder, assignment.seed)
             continue

@@ -152,6 +152,7 @@ def record(bench: Bench) -> dict:
         "packages": rules.versions(assignment.rules.allowed),
         "assignment": hashlib.sha256(assignment.model_dump_json().encode()).hexdigest(),
         "data": {name: data.sha256 for name, data in bench.data.items()},
+        "perturbed": [name for name, data in bench.data.items() if data.settings.perturbed],
         "limits": {stage.name: asdict(limits_of(stage)) for stage in assignment.stage},
     }
 

@@ -294,12 +294,32 @@ def test_a_copy_shows_no_label_and_answers_come_back_in_order(
         assert set(copy["labels"]) <= {1, 4, 8}
         assert (copy["labels"] == data.labels[data.order]).mean() < 0.6
         assert not np.array_equal(copy["data"], original["data"])
-        assert np.array_equal(data.restore(copy["data"]), original["data"])
+        assert np.array_equal(data.restore(copy["data"]), data.stored)
     val = read_data_set("val", a3.data["val"], data_folder, 0)
     assert val.labels is not None
     write_copy(val, tmp_path / "val.npz", generator)
     with np.load(tmp_path / "val.npz") as copy:
         assert np.array_equal(copy["labels"], val.labels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_perturbed_images_differ_by_one_grey_value_and_always_alike(
+    tmp_path: Path, a3: Assignment, data_folder: Path, dtype: type
+) -> None:
+    stored = np.load(data_folder / "mnist_1_4_8_test.npz")["data"]
+    scale = 1 if dtype is np.uint8 else 255
+    np.savez(tmp_path / "mnist_1_4_8_test.npz", data=(stored / scale).astype(dtype))
+    part = a3.data["test"]
+    once, again = (read_data_set("test", part, tmp_path, 0) for _ in range(2))
+    assert np.array_equal(once.stored, again.stored)
+    assert once.stored.dtype == dtype
+    plain = read_data_set("test", part.model_copy(update={"perturbed": False}), tmp_path, 0)
+    change = (once.images - plain.images) * 255
+    assert np.abs(change).max() == pytest.approx(1, abs=1e-3)
+    assert (np.abs(change) > 0.5).reshape(len(stored), -1).any(axis=1).all()
+    background = (plain.images == 0) | (plain.images == 1)
+    assert (change[background] == 0).all()
+    assert np.array_equal(once.order, plain.order)
 
 
 SLEEPER = "import sys, time\nprint('{mark}')\ntime.sleep(1 if '{word}' in sys.argv else 0)\n"
