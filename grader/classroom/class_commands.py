@@ -230,8 +230,10 @@ def similarity(
     plan = run.plan()
     task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
     page = run.folder / "similarity.html"
-    pairs = compare(entries, task, base, page)
-    flags: dict[str, list[str]] = {}
+    pairs, flags = compare(entries, task, base, page)
+    for name, texts in flags.items():
+        for text in texts:
+            print(f"{name}: {text}", file=sys.stderr)
     for pair in pairs:
         for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
             flags.setdefault(one, []).append(f"similar: {pair.share:.0%} in common with {other}")

@@ -4,15 +4,16 @@ Schleimer, Wilkerson and Aiken, "Winnowing: Local Algorithms for Document Finger
 2003). The pairs are flagged for review; no marks are deducted.
 """
 
-import shutil
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
 from copydetect import CopyDetector
 
+from ..artifacts import without_folder
 from ..assignment import Assignment
 from ..display.result_page import ENVIRONMENT
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..files import write_whole
 from ..sandbox.resources import temporary_folder
 from ..submission.unpacking import open_submission
@@ -49,28 +50,50 @@ class Alike:
         return one, other
 
 
-def gather(entries: list[Entry], task: Assignment, folder: Path) -> None:
-    """Copy each submission's sources to a folder of its own; leave out broken submissions."""
+def source_text(path: Path) -> str:
+    """Return the text of a source in its declared encoding, or in Latin-1 if it is in no other."""
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (SyntaxError, UnicodeDecodeError):
+        return path.read_text(encoding="latin-1")
+
+
+def gather(entries: list[Entry], task: Assignment, folder: Path) -> dict[str, list[str]]:
+    """Copy each submission's sources to a folder of its own, in UTF-8.
+
+    Returns what was left out, and why, by submission.
+    """
+    left_out: dict[str, list[str]] = {}
     for entry in entries:
         with temporary_folder() as scratch:
             try:
                 submission = open_submission(entry.path.absolute(), task, scratch)
-            except UserError:
+            except UserError as error:
+                left_out[entry.id] = [f"not compared: {without_folder(error, entry.path.parent)}"]
                 continue
-            for path in sorted(submission.folder.rglob("*.py")):
-                if path.is_file() and path.stat().st_size <= LARGEST:
-                    target = folder / entry.id / path.relative_to(submission.folder)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, target)
+            for path in sorted(p for p in submission.folder.rglob("*.py") if p.is_file()):
+                name = path.relative_to(submission.folder)
+                if path.stat().st_size > LARGEST:
+                    text = f"not compared: {name} has {path.stat().st_size:,} bytes"
+                    left_out.setdefault(entry.id, []).append(printable(text))
+                    continue
+                target = folder / entry.id / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(source_text(path), encoding="utf-8")
+    return left_out
 
 
-def compare(entries: list[Entry], task: Assignment, base: Path | None, out: Path) -> list[Pair]:
-    """Return the pairs above `THRESHOLD`, the most similar first; write their page to `out`.
+def compare(
+    entries: list[Entry], task: Assignment, base: Path | None, out: Path
+) -> tuple[list[Pair], dict[str, list[str]]]:
+    """Find the pairs above `THRESHOLD`, the most similar first; write their page to `out`.
 
-    Code below `base`, such as starter code, is not counted.
+    Code below `base`, such as starter code, is not counted. Returns also what could not be
+    compared, by submission.
     """
     with temporary_folder() as folder:
-        gather(entries, task, folder)
+        left_out = gather(entries, task, folder)
         detector = CopyDetector(
             test_dirs=[str(folder)],
             extensions=["py"],
@@ -101,4 +124,4 @@ def compare(entries: list[Entry], task: Assignment, base: Path | None, out: Path
     for file in files:
         found[file.pair] = max(found.get(file.pair, 0.0), file.share, file.back)
     pairs = [Pair(one, other, share) for (one, other), share in found.items()]
-    return sorted(pairs, key=lambda pair: (-pair.share, pair.one, pair.other))
+    return sorted(pairs, key=lambda pair: (-pair.share, pair.one, pair.other)), left_out

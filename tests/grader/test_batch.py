@@ -287,7 +287,13 @@ def test_reports_of_a_class_from_a_run(
     monkeypatch.chdir(tmp_path)
 
     assert grader("similarity run", monkeypatch) == 0
-    assert "s00  s01" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "s00  s01" in shown.out
+    assert (
+        shown.err
+        == "broken: not compared: broken.zip: not a zip archive (File is not a zip file)"
+        + ("; expected a .zip file\n")
+    )
     page = (tmp_path / "run" / "similarity.html").read_text()
     assert page.count("<details") == 15, "pairs of six, all alike"
     assert "http" not in page.replace("http-equiv", "")
