@@ -289,11 +289,8 @@ def test_reports_of_a_class_from_a_run(
     assert grader("similarity run", monkeypatch) == 0
     shown = capsys.readouterr()
     assert "s00  s01" in shown.out
-    assert (
-        shown.err
-        == "broken: not compared: broken.zip: not a zip archive (File is not a zip file)"
-        + ("; expected a .zip file\n")
-    )
+    assert shown.err.startswith("broken: not compared: broken.zip: not a zip archive")
+    assert shown.err.count("\n") == 1
     page = (tmp_path / "run" / "similarity.html").read_text()
     assert page.count("<details") == 15, "pairs of six, all alike"
     assert "http" not in page.replace("http-equiv", "")
