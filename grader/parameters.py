@@ -15,7 +15,9 @@ from typing import Any
 from .artifacts import array_names, open_zip, read_file, read_header
 from .errors import UserError
 
-LARGEST_GRAPH = 16 << 20  # bytes; the pickle that describes a state dict, without its weights
+LARGEST_GRAPH = 1 << 20  # bytes; the pickle that describes a state dict, without its weights
+GRAPH_SIZE, TENSOR_SIZE = 4096, 1024  # bytes that a description needs: in all, and for a tensor
+NAME_SIZE, LATEST = 100, 8  # characters of a text, and values, that are kept of a pickle
 FLOAT32 = 4  # bytes
 MORE = 1.05  # times as many float32 numbers as were counted are worth a look
 LOOSE = 0.01  # of the arrays' bytes, outside of them, are worth one too
@@ -36,14 +38,13 @@ TYPE_BYTES = {"uint16": 2, "uint32": 4, "uint64": 8}
 
 @dataclass(frozen=True)
 class Count:
-    """The numbers in a file, the bytes that they take, and what staff or the student should know.
+    """The numbers in a file, and what staff or the student should know of them.
 
     `doubt` says why there may be more numbers than were counted. `hint` says why there may be more
     than the author thinks.
     """
 
     numbers: int
-    size: int
     doubt: str = ""
     hint: str = ""
 
@@ -72,15 +73,16 @@ def number_sizes(graph: bytes) -> tuple[dict[str, int], bool]:
         elif name in ("BINGET", "LONG_BINGET"):
             pushed.append(memo.get(argument))
         elif name == "STACK_GLOBAL":
-            pushed[-2:] = [str(pushed[-1])[:40]] if pushed else []
+            pushed[-2:] = [str(pushed[-1])] if pushed else []
         elif name == "BINPERSID" and len(pushed) >= 5 and pushed[-5] == "storage":
             key, kind = str(pushed[-3]), str(pushed[-4]).split()[-1]
             size = ITEM_BYTES.get(kind, 1)
             untyped = key if kind == UNTYPED else ""
             sizes[key] = min(size, sizes.get(key, size))
         elif isinstance(argument, str | int):
-            pushed.append(argument)
+            pushed.append(argument[:NAME_SIZE] if isinstance(argument, str) else argument)
             optimizer = optimizer or argument in OPTIMIZER
+            del pushed[:-LATEST]
         if untyped and pushed and (size := TYPE_BYTES.get(str(pushed[-1]).split()[-1], 0)):
             sizes[untyped], untyped = size, ""
     return sizes, optimizer
@@ -109,7 +111,7 @@ def counted(path: Path, numbers: int, size: int, loose: int = 0, optimizer: bool
         )
     if optimizer:
         hint = f"{path.name} holds an optimizer's state, which counts; save only the state_dict()"
-    return Count(numbers + loose // FLOAT32, size + loose, doubt, hint)
+    return Count(numbers + loose // FLOAT32, doubt, hint)
 
 
 def count_numbers(path: Path) -> Count:
@@ -146,13 +148,18 @@ def count_state_dict(path: Path, archive: zipfile.ZipFile, size: int, expected: 
         stored(entry) // sizes.get(entry.filename.removeprefix(folder), 1) for entry in records
     )
     known = sum(entry.compress_size for entry in (*records, *graphs))
-    loose = max(0, size - known - described(archive))
+    loose = max(0, size - known - described(archive)) + extra(graphs[0].file_size, sizes)
     return counted(path, numbers, sum(map(stored, records)), loose, optimizer)
 
 
 def stored(entry: zipfile.ZipInfo) -> int:
     """Return the bytes of an entry, of which there may be more than it declares."""
     return max(entry.file_size, entry.compress_size)
+
+
+def extra(size: int, sizes: dict[str, int]) -> int:
+    """Return the bytes of a description that its tensors do not need: it could hold numbers too."""
+    return max(0, size - GRAPH_SIZE - TENSOR_SIZE * len(sizes))
 
 
 def described(archive: zipfile.ZipFile) -> int:
@@ -172,7 +179,7 @@ def count_legacy(path: Path, content: bytes) -> Count:
         sizes, optimizer, start = sizes | found, optimizer or has_one, start + len(graph)
     rest = len(content) - start
     numbers = rest // min(sizes.values(), default=1)
-    return counted(path, numbers, rest, optimizer=optimizer)
+    return counted(path, numbers, rest, extra(start, sizes), optimizer)
 
 
 def count_arrays(path: Path, archive: zipfile.ZipFile, size: int, expected: str) -> Count:

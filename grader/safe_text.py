@@ -6,11 +6,12 @@ from .errors import UserError
 
 
 class SafeText(str):
-    """A text that students may read: no program that has seen test images chose any of it.
+    """A text that students may read: no program that has seen test images wrote any of its words.
 
-    It consists of fixed words, counts, and names from the assignment or from the code that was
-    handed in. Types keep any other text out of what students read. So a name in a file that a test
-    stage wrote, which could carry an image, does not get there, not even cut.
+    It consists of fixed words, counts, and names and lines of the code that was handed in. A
+    program can choose among these, but that says little. Types keep any other text out of what
+    students read. So a name in a file that a test stage wrote, which could carry an image, does not
+    get there, not even cut.
     """
 
     __slots__ = ()

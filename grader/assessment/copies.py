@@ -58,8 +58,8 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
     """Read a data set of an assignment from the grader's data folder, once.
 
     The order and the perturbation depend on the content too, so they are as secret as the labels.
-    Raises UserError if
-    the data set is missing, damaged, or has another number of labels than of images.
+    Raises UserError if the data set is missing, damaged, or has another number of labels than of
+    images.
     """
     path = settings.path(folder)
     if not path.is_file():

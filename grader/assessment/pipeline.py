@@ -194,12 +194,12 @@ def assess(
         bench = Bench(assignment, settings, submission, scratch, data, copies, grade)
         grade.sha256, grade.members = submission.sha256, submission.contents.members
         grade.remarks += map(SafeText, submission.remarks)
-        checks = check_report(submission.contents, assignment.submission, settings.level)
-        broken = [check.message for check in checks if check.passed is False]
-        grade.remarks += map(SafeText, broken)
         grade.record = record(bench)
         done(Step("unpack", Verdict.OK))
         try:
+            checks = check_report(submission.contents, assignment.submission, settings.level)
+            broken = [check.message for check in checks if check.passed is False]
+            grade.remarks += map(SafeText, broken)
             if done(apply_rules(bench)).verdict is Verdict.OK:
                 run_stages(bench, done)
                 done(run_probes(bench))

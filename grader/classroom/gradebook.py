@@ -180,6 +180,7 @@ def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
     except Exception as error:  # both readers fail in many ways
         raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
     titles = {manual.title: manual.points for manual in book.task.manual}
+    table = table.rename(columns={str(harmless(title)): title for title in titles})
     missing = {"submission", *titles} - set(table.columns)
     if missing:
         raise UserError(path, f"no column '{min(missing)}'", expected)

@@ -55,7 +55,7 @@ def source_text(path: Path) -> str:
     try:
         with tokenize.open(path) as file:
             return file.read()
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, LookupError, ValueError):
         return path.read_text(encoding="latin-1")
 
 
@@ -80,7 +80,7 @@ def gather(entries: list[Entry], task: Assignment, folder: Path) -> dict[str, li
                     continue
                 target = folder / entry.id / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(source_text(path), encoding="utf-8")
+                target.write_text(source_text(path), "utf-8", errors="backslashreplace")
     return left_out
 
 

@@ -223,7 +223,10 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
 
 def unfinished(content: dict[str, Any]) -> dict[str, Any]:
     """Return the content of results.json after some of the steps."""
-    return content | {"output": f"{STARTED['output']}\n{content['output']}"}
+    flag = {"source": "grader", "evidence": "grading was stopped before it ended"}
+    extra_data = content["extra_data"] | {"flags": [*content["extra_data"]["flags"], flag]}
+    output = f"{STARTED['output']}\n{content['output']}"
+    return content | {"output": output, "extra_data": extra_data}
 
 
 # A repetition must share these with the first assessment; times and memory vary.

@@ -133,7 +133,9 @@ def become(instructions: dict[str, Any], pipe: int) -> NoReturn:
         if instructions["confine"] and instructions["landlock"]:
             restrict_files(instructions["readable"], instructions["writable"])
         if not instructions["namespaces"]:  # otherwise bubblewrap does it, after its own calls
-            restrict_calls(os.pread(instructions["filter"], 1 << 16, 0))
+            program = os.pread(instructions["filter"], 1 << 16, 0)
+            if program:
+                restrict_calls(program)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(instructions["words"][0], instructions["words"], instructions["environment"])
     except OSError as error:

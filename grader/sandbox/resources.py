@@ -5,6 +5,7 @@ import fcntl
 import grp
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ SUBORDINATE = ("/etc/subuid", "/etc/subgid")  # ids that users may give to their
 IN_USE = b"in use\n"  # in the lock file of a user id, until all its processes are dead
 
 PREFIX = "vae-grader-"  # of temporary folders
+PATIENCE_SECONDS = 20.0  # for killed processes to end
 ABANDONED_SECONDS = 60.0  # older ones should have been locked by their grader
 
 
@@ -28,16 +30,15 @@ def private_folder() -> Path:
 
     Raises SandboxError if somebody else made it, or opened it to others.
     """
-    if os.geteuid() == 0:
-        parent = Path("/run")
-    else:
-        parent = Path(os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()))
-        if not os.access(parent, os.W_OK | os.X_OK):
-            parent = Path(tempfile.gettempdir())
-    folder = parent / f".{PREFIX}{os.geteuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
+    own = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR")
+    usable = own and Path(own).is_absolute() and os.access(own, os.W_OK | os.X_OK)
+    folder = Path(own if own and usable else tempfile.gettempdir(), f".{PREFIX}{os.geteuid()}")
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+    except OSError as error:
+        raise SandboxError(f"{folder}: cannot be made ({error.strerror})") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise SandboxError(f"{folder}: not a folder of this user that is closed to all others")
     return folder
@@ -108,9 +109,18 @@ def belongs_to_somebody(uid: int) -> bool:
 
 
 def end_processes(uid: int) -> None:
-    """Kill all processes of a user, and wait until they are dead."""
-    while processes_of(uid):
+    """Kill all processes of a user, and wait until they are dead.
+
+    Raises SandboxError if they are not after PATIENCE_SECONDS.
+    """
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    while left := processes_of(uid):
+        if time.monotonic() > given_up:
+            raise SandboxError(f"{len(left)} processes of user {uid} could not be killed")
         launcher.kill_user(uid)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
@@ -118,10 +128,15 @@ def end_abandoned(folder: Path) -> None:
     """Kill the processes of commands whose grader was killed."""
     for path in folder.glob("user-*"):
         held = lock(path, os.O_RDWR)
-        if held is not None:
+        if held is None:
+            continue
+        try:
             if os.read(held, len(IN_USE)):
                 end_processes(int(path.name.removeprefix("user-")))
                 os.ftruncate(held, 0)
+        except SandboxError:
+            pass  # the next grader tries again; the id stays taken
+        finally:
             os.close(held)
 
 
@@ -144,9 +159,11 @@ def reserved_user() -> Iterator[int]:
         try:
             yield uid
         finally:
-            end_processes(uid)
-            os.ftruncate(held, 0)
-            os.close(held)
+            try:
+                end_processes(uid)
+                os.ftruncate(held, 0)
+            finally:
+                os.close(held)
         return
     raise SandboxError(f"none of the user ids {USERS[0]} to {USERS[-1]} is free")
 

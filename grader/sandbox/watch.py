@@ -18,6 +18,7 @@ from .control_groups import ControlGroups
 TAIL = 64 << 10  # bytes of output kept at its beginning, and at its end
 POLL_SECONDS = 0.05
 BLOCK = 1 << 16  # bytes; a file system may round the size of a file
+IN_FLIGHT_LOOKS = 20  # in a row: a file that is only handed on is not seen as often
 PATIENCE_SECONDS = 20.0  # for the launcher to end after SIGTERM
 
 
@@ -68,6 +69,23 @@ def usage(folder: Path, limits: Limits) -> tuple[int, int]:
         except OSError:  # closed to the grader, or too deep: treated as hostile
             entries = limits.files + 1
     return size, entries
+
+
+def is_filled(folder: Path, limit: int) -> bool:
+    """Check whether a file below a folder has grown to a limit, where writing to it fails."""
+    folders = [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+                    elif 512 * status.st_blocks >= limit - BLOCK:
+                        return True
+        except OSError:  # closed to the grader, or too deep: treated as hostile
+            return True
+    return False
 
 
 def memory_of(root: int) -> int:
@@ -132,7 +150,7 @@ class Watch:
         self.pid, self.folders, self.limits, self.groups = pid, folders, limits, groups
         self.started = time.monotonic()
         self.peak_memory = 0
-        self.free = free_bytes(folders[0])
+        self.looks, self.free = 0, free_bytes(folders[0])
 
     @property
     def seconds(self) -> float:
@@ -142,20 +160,13 @@ class Watch:
         found = [usage(folder, self.limits) for folder in self.folders]
         size, entries = (sum(column) for column in zip(*found, strict=True))
         size += unlinked_size(self.pid)
-        if descriptors_in_flight(self.pid):
-            # The size of these files cannot be read, so they are blamed for all growth.
+        if not descriptors_in_flight(self.pid):
+            self.looks, self.free = 0, free_bytes(self.folders[0])
+        self.looks += 1
+        if self.looks > IN_FLIGHT_LOOKS:
+            # The size of these files cannot be read, so they are blamed for all growth since.
             size = max(size, self.free - free_bytes(self.folders[0]))
         return size > self.limits.disk or entries > self.limits.files
-
-    def file_filled(self) -> bool:
-        """Check whether a file has grown to the limit of one file, where writing to it fails."""
-        room = self.limits.disk - BLOCK
-        return any(
-            512 * path.lstat().st_blocks >= room
-            for folder in self.folders
-            for path in folder.rglob("*")
-            if not path.is_symlink()
-        )
 
     def exceeded(self) -> Verdict | None:
         """Return the verdict for the limit that is exceeded, if one is."""

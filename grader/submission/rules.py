@@ -18,11 +18,15 @@ from ..assignment import Rules
 from ..errors import printable
 from ..safe_text import SafeText
 
+PACKAGES = ("site-packages", "dist-packages")  # names of folders with installed packages
 LARGEST_SOURCE = 2 << 20  # bytes
 MOST_FINDINGS = 200  # in one file
-# More than this may be a table of answers.
-MOST_LITERALS = 10_000  # characters of texts and numbers in one file
-LARGEST_DATA = 20_000  # bytes of a file that is no code
+# More than this, in a whole submission, may be a table of answers.
+MOST_LITERALS = 10_000  # characters of texts and numbers in the code
+MOST_DATA = 20_000  # bytes of files that are no code
+MOST_CODE = 200_000  # bytes of code, with its comments
+DOCSTRING = 2_000  # characters of a docstring that is not counted among the texts
+DEEPEST_SEARCH = 3  # loops in loops that are read as a search for settings
 
 # These run or find code by names that only appear at run time.
 DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
@@ -99,7 +103,7 @@ def package(name: str) -> ModuleSpec | None:
 
     What the grader itself has imported, or could import from its folder, says nothing.
     """
-    places = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    places = [p for p in sys.path if Path(p).name in PACKAGES]
     return PathFinder.find_spec(name, places)
 
 
@@ -126,6 +130,7 @@ class Reader(ast.NodeVisitor):
         self.file, self.rules, self.own = file, rules, own
         self.names: dict[str, str] = {}
         self.defined: set[str] = set()
+        self.loops = 0  # around the present node
         self.calls: set[str] = set()
         self.found: dict[str, Finding] = {}
 
@@ -216,9 +221,12 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
-        if self.rules.search_remark and is_search(node):
+        asked = self.rules.search_remark and self.loops < DEEPEST_SEARCH
+        if asked and is_search(node):
             self.find(Kind.REMARK, node, "trains in a loop over settings; no search is expected")
+        self.loops += 1
         self.generic_visit(node)
+        self.loops -= 1
 
 
 def called_names(node: ast.AST) -> Iterator[str]:
@@ -254,18 +262,20 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
 
 
 def literal_size(tree: ast.Module) -> int:
-    """Count the characters of all texts and numbers in a file that are no docstrings."""
+    """Count the characters of all texts and numbers in a file that are no usual docstrings."""
     statements = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
     unused = {id(value) for value in statements}
     total = 0
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in unused:
-            if isinstance(node.value, str | bytes):
-                total += len(node.value)
-            elif isinstance(node.value, int):
-                total += node.value.bit_length() // 3
-            else:
-                total += len(str(node.value))
+        if not isinstance(node, ast.Constant):
+            continue
+        if isinstance(node.value, str | bytes):
+            length = len(node.value)
+            total += length if id(node) not in unused or length > DOCSTRING else 0
+        elif isinstance(node.value, int):
+            total += node.value.bit_length() // 3
+        elif isinstance(node.value, float | complex):
+            total += len(str(node.value))
     return total
 
 
@@ -300,6 +310,20 @@ def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
     return list(found.values())
 
 
+def room_for_tables(files: list[Path], literals: int) -> Iterator[Finding]:
+    """Yield what could hold a table of answers in the files of a submission."""
+    code = sum(path.stat().st_size for path in files if path.suffix == ".py")
+    data = sum(path.stat().st_size for path in files if path.suffix not in (".py", *COMPILED))
+    for size, most, what in (
+        (literals, MOST_LITERALS, "characters of texts and numbers in the code"),
+        (code, MOST_CODE, "bytes of code and comments"),
+        (data, MOST_DATA, "bytes of files that are no code"),
+    ):
+        if size > most:
+            message = f"{size:,} {what}: there is room for a table of answers"
+            yield Finding(Kind.SUSPICIOUS, "*", 1, message)
+
+
 def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
     """Apply all rules to `files` below `folder`; `program` is the one that is run."""
     findings: list[Finding] = []
@@ -310,12 +334,8 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
         file = path.relative_to(folder).as_posix()
         first, _, inner = file.partition("/")
         module = first.split(".")[0]
-        size = path.stat().st_size
         if path.suffix in COMPILED:
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is compiled code"))
-        elif path.suffix != ".py" and size > LARGEST_DATA:
-            message = f"is a file of {size:,} bytes that is no code"
-            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
         if path.suffix != ".py" and path.suffix not in COMPILED:
             continue
         # A folder takes precedence over an installed module only if it is a package.
@@ -323,6 +343,7 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
             message = f"takes the place of the module {module}"
             findings.append(Finding(Kind.FORBIDDEN, file, 1, message))
     calls: set[str] = set()
+    literals = 0
     for path in sorted(path for path in files if path.suffix == ".py"):
         file = path.relative_to(folder).as_posix()
         tree = parse(path, file)
@@ -338,11 +359,10 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
         except TooManyFindingsError:
             message = f"has more than {MOST_FINDINGS} findings; the rest was not read"
             findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
-        if (size := literal_size(tree)) > MOST_LITERALS:
-            message = f"holds {size:,} characters of texts and numbers"
-            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
+        literals += literal_size(tree)
         findings += reader.findings
         calls |= reader.calls
+    findings += room_for_tables(files, literals)
     if rules.seed_call and rules.seed_call not in calls:
         findings.append(Finding(Kind.REMARK, "*.py", 1, f"no call of {rules.seed_call}"))
     return findings

@@ -52,11 +52,13 @@ def measure_size(files: Mapping[str, Path], assignment: Assignment) -> Size:
         if name not in files:
             continue
         path = files[name]
-        if artefact.kind != "weights":
-            size.numbers[name] = math.ceil(path.stat().st_size / 8)
-            continue
         length = path.stat().st_size
         large = size.allowed is not None and length > size.allowed
+        unknown = [f"{name}: {length:,} bytes that could be as many numbers"] * large
+        if artefact.kind != "weights":
+            size.numbers[name] = math.ceil(length / 8)
+            size.doubts += unknown
+            continue
         try:
             count = count_numbers(path)
             size.numbers[name] = count.numbers
@@ -65,5 +67,5 @@ def measure_size(files: Mapping[str, Path], assignment: Assignment) -> Size:
         except UserError as error:
             size.numbers[name] = length // FLOAT32
             size.unreadable.append(without_folder(error, path.parent))
-            size.doubts += [f"{name}: {length:,} bytes that could be as many numbers"] * large
+            size.doubts += unknown
     return size

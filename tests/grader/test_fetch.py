@@ -147,6 +147,9 @@ def test_weights_are_fetched_once_and_changes_show(
         ("fe80::1%eth0", False),
         ("fd00::1", False),
         ("::ffff:127.0.0.1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("::127.0.0.1", False),
+        ("fec0::1", False),
         ("::ffff:93.184.215.14", True),
     ],
 )
@@ -198,6 +201,18 @@ class Drip(Quiet):
             while True:
                 self.wfile.write(b"x")
                 time.sleep(0.05)
+
+
+def test_half_a_file_is_no_file(tmp_path: Path) -> None:
+    class Half(Quiet):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nabc")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match="3 bytes of 1000"):
+            download(f"http://127.0.0.1:{server.server_port}/x", tmp_path, private=True)
+        server.shutdown()
 
 
 def test_a_download_ends_at_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from grader.assignment import read_assignment
 from grader.errors import UserError
-from grader.parameters import count_numbers
+from grader.parameters import count_numbers, number_sizes
 from grader.submission.size import measure_size
 from tests.mutations import damaged
 from tests.test_data import npz
@@ -186,10 +186,25 @@ def with_a_false_size(path: Path) -> None:
     path.write_bytes(out.getvalue() + struct.pack("<IHHHHIIH", 0x06054B50, *end))
 
 
+def in_the_description(path: Path) -> None:
+    torch.save({"w": torch.zeros(10), "x": np.zeros(COUNT // 8)}, path)
+
+
+def in_an_old_description(path: Path) -> None:
+    state = {"w": torch.zeros(10), "x": np.zeros(COUNT // 8)}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
 @pytest.mark.parametrize(
     "hide",
-    [as_complex, as_double, behind_empty_entries, with_a_false_size],
-    ids=lambda f: f.__name__,
+    [
+        as_complex,
+        as_double,
+        behind_empty_entries,
+        with_a_false_size,
+        in_the_description,
+        in_an_old_description,
+    ],
 )
 def test_numbers_that_are_hidden_are_counted_or_doubted(
     tmp_path: Path, hide: Callable[[Path], None]
@@ -208,3 +223,21 @@ def test_a_small_file_of_doubles_leaves_no_doubt(tmp_path: Path) -> None:
     size = measure_size({"vae.pth": tmp_path / "vae.pth"}, A3)
     assert size.total == 1000
     assert size.doubts == []
+
+
+def test_any_other_file_that_could_hold_too_many_numbers_is_doubted(tmp_path: Path) -> None:
+    limit = A3.artefact["vae.pth"].numbers_allowed
+    assert limit is not None
+    with (tmp_path / "gmm_params.pkl").open("wb") as file:
+        file.truncate(limit + 1)
+    size = measure_size({"gmm_params.pkl": tmp_path / "gmm_params.pkl"}, A3)
+    assert not size.too_large
+    assert size.doubts
+
+
+def test_a_long_text_in_a_description_does_not_slow_the_reader_down() -> None:
+    """Each opcode after it would cost as much as the text is long."""
+    graph = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nUntypedStorage\nX\x01\x00\x00\x000"
+    graph += b"X\x03\x00\x00\x00cpuK\x01tQX" + (200_000).to_bytes(4, "little") + b"x " * 100_000
+    sizes, _ = number_sizes(graph + b"0N" * 200_000 + b".")
+    assert sizes == {"0": 1}

@@ -186,6 +186,39 @@ def test_what_it_may_write_is_limited(level: Level, folder: Path, program: str) 
 
 
 @pytest.mark.parametrize("level", LEVELS)
+def test_a_file_at_its_limit_counts_whatever_the_folder_held(level: Level, folder: Path) -> None:
+    (folder / "given").write_bytes(bytes(4 << 20))
+    outcome = run(level, folder, "open('large', 'wb').write(bytes(100 << 20))")
+    assert outcome.verdict is Verdict.OUTPUT_LIMIT
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_deep_folders_are_no_fault_of_the_grader(level: Level, folder: Path) -> None:
+    program = "import os\nfor i in range(190): os.mkdir('d'); os.chdir('d')\nraise SystemExit(1)"
+    assert run(level, folder, program).verdict in (Verdict.RUNTIME_ERROR, Verdict.OUTPUT_LIMIT)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_file_that_is_handed_on_is_not_blamed_for_others(level: Level, folder: Path) -> None:
+    program = """
+        import array, socket, time
+        a, b = socket.socketpair()
+        with open("/dev/null") as file:
+            rights = array.array("i", [file.fileno()])
+            for _ in range(30):
+                a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+                time.sleep(0.06)
+                b.recvmsg(1, 100)
+                time.sleep(0.06)
+    """
+    with tempfile.TemporaryFile() as other:
+        writer = threading.Timer(1, lambda: other.write(bytes(20 << 20)))
+        writer.start()
+        assert run(level, folder, program).verdict is not Verdict.OUTPUT_LIMIT
+        writer.join()
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_a_fork_bomb_ends(level: Level, folder: Path) -> None:
     mark = uuid.uuid4().hex
     program = """

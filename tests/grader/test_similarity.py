@@ -21,6 +21,9 @@ SOURCE = (Path(__file__).parents[1] / "hostile" / "honest.py").read_text()
         f"\ufeff{SOURCE}".encode(),
         f"# coding: cp1252\n# \u201cquoted\u201d\n{SOURCE}".encode("cp1252"),
         f"# coding: no_such_encoding\n{SOURCE}".encode(),
+        f"# coding: hex\n{SOURCE}".encode(),
+        f"# coding: undefined\n{SOURCE}".encode(),
+        f"# coding: unicode_escape\n# \\ud800\n{SOURCE}".encode(),
         SOURCE.replace("\n", "\r\n").encode(),
     ],
 )
