@@ -234,7 +234,8 @@ def images_in(
         or inner not in {(height, width), (height * width,)}
         or number != (count or number)
     ):
-        kind = SafeText("images of another number or shape")
+        same = inner in {(height, width), (height * width,)}
+        kind = SafeText(f"{number} images" if same else "images of another shape")
         raise FormatError(path, f"images of shape {data.shape}", expected, kind)
     if not np.isfinite(data).all():
         kind = SafeText("values that are NaN or infinite")
