@@ -23,9 +23,9 @@ from .stages import Bench, collect, read_answers, stage_run
 
 CHUNK = 1 << 20  # bytes
 ROTATION = 15.0  # degrees
-SHIFT = 0.4  # pixels
+SHIFT = 0.1  # pixels: a table of exact images knows none that is moved
 LOOKED_UP = 0.2  # of SSIM: how much more an answer may resemble the image before its rotation
-RECOGNISED = 0.8  # share of slightly moved images that must get the same answer
+RECOGNISED = 0.7  # share of slightly moved images that must get the same answer
 ENOUGH = 20  # of them: a share of fewer says little
 SAME = 0.01  # grey levels on the scale 0..1: two runs of a program may differ by as much
 
