@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each worker has one core
@@ -25,6 +26,15 @@ settings.load_profile("any machine")
 
 def pytest_report_header() -> str:
     return f"sandbox: {isolation.best_level()}"
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Give back the umask, which the grader's command line changes."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")
