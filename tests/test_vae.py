@@ -145,11 +145,11 @@ def test_train_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]
     assert record["epochs"] == 3, "one at least for each stage after the layout"
     assert record["seconds"] > 0
     assert "\r" not in out, "a progress line is for terminals"
-    assert re.search(r"^layout: 20 steps, ", out, re.MULTILINE)
+    assert re.search(r"^layout: 21 steps, ", out, re.MULTILINE)
     assert re.search(r"^latents: 1 epochs, ", out, re.MULTILINE)
     rows = (folder / "new/folder/m.history.csv").read_text().splitlines()
     assert rows[0] == "epoch,loss,reconstruction,kl,ssim,cross_entropy,cross_entropy_near"
-    assert [row.split(",")[0] for row in rows[1:]] == [str(epoch + 1) for epoch in range(13)]
+    assert [row.split(",")[0] for row in rows[1:]] == [str(epoch + 1) for epoch in range(10)]
 
 
 def test_the_files_have_the_course_format(folder: Path) -> None:
