@@ -50,12 +50,12 @@ def give_up(*_):
     raise TimeoutError
 
 def try_to(what):
-    signal.alarm(10)  # some ports neither answer nor hang up
+    signal.setitimer(signal.ITIMER_REAL, 10, 2)  # some ports neither answer nor hang up
     try:
         print(what(), flush=True)
     except Exception:
         print("refused", flush=True)
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 signal.signal(signal.SIGALRM, give_up)
 
