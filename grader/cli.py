@@ -158,7 +158,7 @@ def run(
         only=only,
         retrain=retrain,
     )
-    if not trust:
+    if not trust:  # before an earlier result is replaced
         data_files(task, settings.data_folder)
     console = Console()
     places = [path for path in (out / "results.json" if out else None, json_path) if path]

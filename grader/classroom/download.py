@@ -11,6 +11,7 @@ import ipaddress
 import math
 import multiprocessing
 import resource
+import shutil
 import signal
 import socket
 import ssl
@@ -28,7 +29,6 @@ from ..errors import UserError, reason
 LARGEST = 256 << 20  # bytes
 TIMEOUT = 60.0  # seconds without an answer
 PATIENCE = 300.0  # seconds for a whole download
-CHUNK = 1 << 20
 DRIVES = ("drive.google.com", "docs.google.com")
 # IPv6 addresses that stand for IPv4 ones: by NAT64, and in an old form.
 TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
@@ -104,13 +104,9 @@ def opener(private: bool) -> urllib.request.OpenerDirector:
 def request_file(link: str, folder: Path, private: bool) -> None:
     """Download the file behind a link. Raises UserError, OSError."""
     target = folder / (Path(urlsplit(link).path).name or "weights")
-    left, size = LARGEST, 0
     with opener(private).open(link, timeout=TIMEOUT) as source, target.open("wb") as copy:
-        while chunk := source.read1(CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise UserError(target, f"more than {LARGEST >> 20} MiB", EXPECTED)
-            size += copy.write(chunk)
+        shutil.copyfileobj(source, copy)
+        size = copy.tell()
         announced = source.headers.get("Content-Length", str(size))
     if announced != str(size):
         raise UserError(target, f"{size} bytes of {announced}", EXPECTED)
@@ -163,19 +159,18 @@ def download(link: str, folder: Path, private: bool = False) -> None:
     child.start()
     sender.close()
     given_up = time.monotonic() + PATIENCE
-    problem = ""
-    while not problem and not receiver.poll(min(1, PATIENCE)):
-        if size_of(folder) > LARGEST:
-            problem = f"more than {LARGEST >> 20} MiB"
-        elif time.monotonic() >= given_up:
-            problem = f"more than {PATIENCE:g} s for the whole download"
-    if not problem:
+    while not receiver.poll(min(1, PATIENCE)):
+        if time.monotonic() >= given_up or size_of(folder) > LARGEST:
+            break
+    child.kill()
+    child.join()
+    if size_of(folder) > LARGEST:
+        problem = f"more than {LARGEST >> 20} MiB"
+    elif time.monotonic() >= given_up:
+        problem = f"more than {PATIENCE:g} s for the whole download"
+    else:
         problem = "the download ended early"
         with contextlib.suppress(EOFError):
             problem = receiver.recv()
-    child.kill()
-    child.join()
-    if not problem and size_of(folder) > LARGEST:
-        problem = f"more than {LARGEST >> 20} MiB"
     if problem:
         raise UserError(link, problem, EXPECTED)

@@ -39,7 +39,7 @@ from .resources import (
     reserved_user,
     temporary_folder,
 )
-from .system_calls import system_call_filter
+from .system_calls import numbers, system_call_filter
 from .watch import Watch, follow, is_filled, usage
 
 LAUNCHER = Path(launcher.__file__)
@@ -136,6 +136,7 @@ def instructions(
         "namespaces": level.namespaces,
         "confine": level is Level.CONFINED,
         "filter": calls,
+        "keyctl": numbers().get("keyctl"),
         "landlock": launcher.landlock_version() > 0,
         "readable": [str(path) for path in readable if path.exists()],
         "writable": [str(path) for path in (command.folder, temporary, *DEVICES)],
@@ -155,14 +156,13 @@ def instructions(
 def open_filter(level: Level) -> Iterator[int]:
     """Yield the descriptor of a file with the filter of system calls for a level.
 
-    The file is empty if there is none for this machine, and the level is trusted.
+    The file is empty if the calls of this machine are not known, and the level is trusted.
     """
+    trusted = level is Level.TRUSTED
+    program = system_call_filter(network=trusted) if numbers() or not trusted else b""
     descriptor = os.memfd_create("system calls")
     try:
-        with contextlib.ExitStack() as stack:
-            if level is Level.TRUSTED:
-                stack.enter_context(contextlib.suppress(OSError))
-            os.pwrite(descriptor, system_call_filter(network=level is Level.TRUSTED), 0)
+        os.pwrite(descriptor, program, 0)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import json
 import os
-import platform
 import resource
 import signal
 import stat
@@ -44,9 +43,6 @@ LANDLOCK_TCP = 0b11  # bind, connect
 LANDLOCK_SCOPES = 0b11  # abstract sockets, signals
 
 SECCOMP_MODE_FILTER = 2
-
-# The number of keyctl() on each architecture; an empty keyring joins in place of the session's.
-KEYCTL = {"x86_64": 250, "aarch64": 219}
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
@@ -100,12 +96,13 @@ def restrict_calls(program: bytes) -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_program)
 
 
-def leave_session_keyring() -> None:
-    """Join a new, empty session keyring, because a login's keyring is inherited."""
-    number = KEYCTL.get(platform.machine())
-    if number is not None:
-        with contextlib.suppress(OSError):  # inside a container that allows no keyrings
-            call(number, KEYCTL_JOIN_SESSION_KEYRING, None)
+def leave_session_keyring(keyctl: int) -> None:
+    """Join a new, empty session keyring, because a login's keyring is inherited.
+
+    `keyctl` is the number of that system call.
+    """
+    with contextlib.suppress(OSError):  # inside a container that allows no keyrings
+        call(keyctl, KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def say(pipe: int, **facts: Any) -> None:
@@ -129,7 +126,8 @@ def become(instructions: dict[str, Any], pipe: int) -> NoReturn:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         os.umask(0o022)
         os.chdir(instructions["folder"])
-        leave_session_keyring()
+        if instructions["keyctl"] is not None:
+            leave_session_keyring(instructions["keyctl"])
         if instructions["confine"] and instructions["landlock"]:
             restrict_files(instructions["readable"], instructions["writable"])
         if not instructions["namespaces"]:  # otherwise bubblewrap does it, after its own calls

@@ -74,6 +74,15 @@ ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, UNKNOWN = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 
 
+def numbers() -> dict[str, int]:
+    """Return the numbers of the denied calls on this machine; none if they are not known here."""
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        return {}
+    which = list(ARCHITECTURES).index(machine)
+    return {name: number[which] for name, number in DENIED.items()}
+
+
 def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     """Encode one BPF instruction; the jumps count instructions to skip."""
     return struct.pack("HBBI", code, if_true, if_false, value)
@@ -97,11 +106,8 @@ def system_call_filter(*, network: bool) -> bytes:
         instruction(BPF_AT_LEAST, X32_BIT, if_false=1),
         instruction(BPF_RETURN, KILL),
     ]
-    for numbers in DENIED.values():
-        parts += [
-            instruction(BPF_EQUAL, numbers[which], if_false=1),
-            instruction(BPF_RETURN, REFUSE),
-        ]
+    for number in numbers().values():
+        parts += [instruction(BPF_EQUAL, number, if_false=1), instruction(BPF_RETURN, REFUSE)]
     parts += [
         # Its flags are in memory, where no filter can see them; callers fall back to clone().
         instruction(BPF_EQUAL, CLONE3[which], if_false=1),

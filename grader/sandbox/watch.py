@@ -107,9 +107,21 @@ def proportional_memory_of(root: int) -> int:
     return total
 
 
-def unlinked_size(root: int) -> int:
-    """Return the bytes of files without a name that a process's descendants hold open."""
+def in_flight(socket: str, pid: int) -> int:
+    """Count the open files that are in an open socket of a process."""
+    text = Path("/proc", str(pid), "fdinfo", socket).read_text()
+    found = re.search(r"^scm_fds:\s*(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def held_open(root: int) -> tuple[int, int]:
+    """Return what a process's descendants hold open that no folder shows.
+
+    These are the bytes of files without a name, and the number of files in sockets: such a file
+    takes space, although no process has it open.
+    """
     sizes: dict[tuple[int, int], int] = {}
+    handed_on = 0
     for pid in launcher.descendants(root):
         with contextlib.suppress(OSError):
             for entry in os.scandir(f"/proc/{pid}/fd"):
@@ -117,22 +129,9 @@ def unlinked_size(root: int) -> int:
                     status = entry.stat()
                     if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
                         sizes[status.st_dev, status.st_ino] = 512 * status.st_blocks
-    return sum(sizes.values())
-
-
-def descriptors_in_flight(root: int) -> int:
-    """Count the open files that a process's descendants have put into sockets.
-
-    Such a file takes space, although no process has it open and no folder contains it.
-    """
-    total = 0
-    for pid in launcher.descendants(root):
-        with contextlib.suppress(OSError):
-            for path in Path("/proc", str(pid), "fdinfo").iterdir():
-                with contextlib.suppress(OSError):
-                    found = re.search(r"^scm_fds:\s*(\d+)", path.read_text(), re.MULTILINE)
-                    total += int(found[1]) if found else 0
-    return total
+                    elif stat.S_ISSOCK(status.st_mode):
+                        handed_on += in_flight(entry.name, pid)
+    return sum(sizes.values()), handed_on
 
 
 def free_bytes(folder: Path) -> int:
@@ -159,8 +158,9 @@ class Watch:
     def disk_exceeded(self) -> bool:
         found = [usage(folder, self.limits) for folder in self.folders]
         size, entries = (sum(column) for column in zip(*found, strict=True))
-        size += unlinked_size(self.pid)
-        if not descriptors_in_flight(self.pid):
+        unlinked, handed_on = held_open(self.pid)
+        size += unlinked
+        if not handed_on:
             self.looks, self.free = 0, free_bytes(self.folders[0])
         self.looks += 1
         if self.looks > IN_FLIGHT_LOOKS:

@@ -217,12 +217,12 @@ def test_a_class_on_two_machines_survives_a_cut_link_and_a_killed_worker(
             for name in ("one", "two", "three")
         }  # fmt: skip
 
-        stranger = machines.start(
+        refused = machines.start(
             "three", "grader", "batch", tmp_path / "class", "--data", data_folder, "--out",
             tmp_path / "stolen", "--scheduler", address, cwd=ROOT, stderr=subprocess.PIPE,
         )  # fmt: skip
-        message = stranger.communicate()[1]
-        assert stranger.returncode == 2
+        message = refused.communicate()[1]
+        assert refused.returncode == 2
         assert message.startswith(f"{address}: no answer (")
         assert message.count("\n") == 1
 
