@@ -7,10 +7,9 @@ divided by the size of the number types that its pickle names, which is read opc
 import io
 import pickletools
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .artifacts import array_names, open_zip, read_file, read_header
 from .errors import UserError
@@ -49,10 +48,10 @@ class Count:
     hint: str = ""
 
 
-def number_sizes(graph: bytes) -> tuple[dict[str, int], bool]:
+def number_sizes(graph: IO[bytes]) -> tuple[dict[str, int], bool]:
     """Return the bytes per number in each storage that a pickle names, and if it has an optimizer.
 
-    PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
+    Reads to the end of the pickle. PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
     length); these are the last values pushed before the opcode BINPERSID. If a storage has several
     types, the smallest counts.
     """
@@ -62,7 +61,7 @@ def number_sizes(graph: bytes) -> tuple[dict[str, int], bool]:
     untyped = ""  # the key of a storage whose type comes later
     optimizer = False
     argument: Any
-    for opcode, argument, _ in pickletools.genops(io.BytesIO(graph)):
+    for opcode, argument, _ in pickletools.genops(graph):
         name = opcode.name
         if name == "MARK":
             pushed = []
@@ -86,16 +85,6 @@ def number_sizes(graph: bytes) -> tuple[dict[str, int], bool]:
         if untyped and pushed and (size := TYPE_BYTES.get(str(pushed[-1]).split()[-1], 0)):
             sizes[untyped], untyped = size, ""
     return sizes, optimizer
-
-
-def pickles(content: bytes) -> Iterator[bytes]:
-    """Yield the pickles at the beginning of an old state dict, one after the other."""
-    stream = io.BytesIO(content[:LARGEST_GRAPH])
-    for _ in range(LEGACY_PICKLES):
-        start = stream.tell()
-        for _ in pickletools.genops(stream):
-            pass
-        yield content[start : stream.tell()]
 
 
 def counted(path: Path, numbers: int, size: int, loose: int = 0, optimizer: bool = False) -> Count:
@@ -136,10 +125,11 @@ def count_numbers(path: Path) -> Count:
 
 
 def count_state_dict(path: Path, archive: zipfile.ZipFile, size: int, expected: str) -> Count:
+    """Count the numbers in the present format of PyTorch, a zip of `size` bytes."""
     graphs = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
     if len(graphs) != 1 or graphs[0].file_size > LARGEST_GRAPH:
         raise UserError(path, f"a zip with {len(graphs)} of PyTorch's data.pkl", expected)
-    sizes, optimizer = number_sizes(archive.read(graphs[0]))
+    sizes, optimizer = number_sizes(io.BytesIO(archive.read(graphs[0])))
     folder = graphs[0].filename.removesuffix("data.pkl") + "data/"
     records = [entry for entry in archive.infolist() if entry.filename.startswith(folder)]
     if not records:
@@ -173,16 +163,17 @@ def described(archive: zipfile.ZipFile) -> int:
 def count_legacy(path: Path, content: bytes) -> Count:
     """Count the numbers in the format of PyTorch before 1.6: pickles, then all storages."""
     sizes: dict[str, int] = {}
-    optimizer, start = False, 0
-    for graph in pickles(content):
-        found, has_one = number_sizes(graph)
-        sizes, optimizer, start = sizes | found, optimizer or has_one, start + len(graph)
-    rest = len(content) - start
+    optimizer, stream = False, io.BytesIO(content[:LARGEST_GRAPH])
+    for _ in range(LEGACY_PICKLES):
+        found, has_one = number_sizes(stream)
+        sizes, optimizer = sizes | found, optimizer or has_one
+    rest = len(content) - stream.tell()
     numbers = rest // min(sizes.values(), default=1)
-    return counted(path, numbers, rest, extra(start, sizes), optimizer)
+    return counted(path, numbers, rest, extra(stream.tell(), sizes), optimizer)
 
 
 def count_arrays(path: Path, archive: zipfile.ZipFile, size: int, expected: str) -> Count:
+    """Count the numbers in NumPy's format, a zip of `size` bytes."""
     numbers = taken = 0
     for name in array_names(archive):
         with archive.open(name) as file:
