@@ -51,9 +51,9 @@ class Count:
 def number_sizes(graph: IO[bytes]) -> tuple[dict[str, int], bool]:
     """Return the bytes per number in each storage that a pickle names, and if it has an optimizer.
 
-    Reads to the end of the pickle. PyTorch refers to a storage as the persistent id ('storage', torch.FloatStorage, key, device,
-    length); these are the last values pushed before the opcode BINPERSID. If a storage has several
-    types, the smallest counts.
+    Reads to the end of the pickle. PyTorch refers to a storage as the persistent id ('storage',
+    torch.FloatStorage, key, device, length); these are the last values pushed before the opcode
+    BINPERSID. If a storage has several types, the smallest counts.
     """
     sizes: dict[str, int] = {}
     memo: dict[int, object] = {}
