@@ -105,17 +105,15 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
 
     Whoever can talk to a scheduler can run code as its user. So both sides of a connection show a
     certificate; those of a new cluster exist in its memory alone. Raises UserError if there is no
-    scheduler at the address, or none that requires certificates.
+    scheduler at the address, or no certificate for it.
     """
     if scheduler is not None:
-        expected = "a Dask scheduler at a tls:// address, with its certificates (docs/classes.md)"
-        if not scheduler.startswith("tls://"):
-            raise UserError(
-                "--scheduler", f"{scheduler}, which any user could connect to", expected
-            )
+        expected = "a Dask scheduler, and its certificates in Dask's settings (docs/classes.md)"
         try:
             client = Client(scheduler, timeout=30)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except TypeError as error:  # Dask's own message speaks of its code
+            raise UserError(scheduler, "no certificates to show", expected) from error
+        except (OSError, ValueError, RuntimeError) as error:
             raise UserError(scheduler, f"no answer ({reason(error)})", expected) from error
         with client:
             yield client

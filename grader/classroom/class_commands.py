@@ -25,7 +25,19 @@ MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: one per CPU")]
-Scheduler = Annotated[str | None, typer.Option(help="address of a Dask scheduler")]
+
+
+def with_tls(address: str | None) -> str | None:
+    """Return a scheduler's address. Raises BadParameter if any user could connect to it."""
+    if address is not None and not address.startswith("tls://"):
+        expected = "a tls:// address, whose scheduler asks for certificates (docs/classes.md)"
+        raise typer.BadParameter(f"{address}, which any user could connect to; expected {expected}")
+    return address
+
+
+Scheduler = Annotated[
+    str | None, typer.Option(help="tls:// address of a Dask scheduler", callback=with_tls)
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ from grader.errors import UserError
 from grader.sandbox import launcher
 from grader.sandbox.command import Level
 from grader.shipping.bundle import ROOT
-from tests.grader.classes import make_class
+from tests.grader.classes import grader, make_class
 from tests.grader.processes import wait_until
 
 
@@ -100,13 +100,20 @@ def test_nobody_without_a_certificate_uses_the_cluster() -> None:
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "127.0.0.1:8786", "ws://h:1"])
-def test_a_scheduler_without_tls_is_not_used(address: str) -> None:
-    with pytest.raises(UserError, match="which any user could connect to"), cluster(1, address):
-        pass
+def test_a_scheduler_without_tls_is_not_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+) -> None:
+    line = f"batch {tmp_path} --data {tmp_path} --out {tmp_path}/run --scheduler {address}"
+    assert grader(line, monkeypatch) == 2
+    assert "which any user could connect to" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scheduler_that_does_not_answer_is_a_mistake() -> None:
-    with pytest.raises(UserError, match="no answer"), cluster(1, "tls://127.0.0.1:1"):
+def test_without_certificates_no_scheduler_is_used() -> None:
+    with pytest.raises(UserError, match="no certificates to show"), cluster(1, "tls://127.0.0.1:1"):
         pass
 
 
@@ -223,7 +230,7 @@ def test_a_class_on_two_machines_survives_a_cut_link_and_a_killed_worker(
         )  # fmt: skip
         message = refused.communicate()[1]
         assert refused.returncode == 2
-        assert message.startswith(f"{address}: no answer (")
+        assert message.startswith(f"{address}: no certificates to show")
         assert message.count("\n") == 1
 
         def graded() -> int:
