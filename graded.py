@@ -73,7 +73,7 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     epochs = sum("ssim" in row or "cross_entropy" in row for row in history)  # without the layout's
     record = {"epochs": epochs, "seconds": seconds, "device": str(options.device)}
     with replacing(record_path) as file:
-        file.write(json.dumps(record | {"threads": torch.get_num_threads()}).encode())
+        file.write(json.dumps(record).encode())
     print(f"wrote {', '.join(map(str, outputs))} in {seconds:.0f} s")
 
 

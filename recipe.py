@@ -294,8 +294,10 @@ def train_vae(
     `components` is the number of clusters to divide the images into. The seed that torch was last
     given determines every random number, except in clustering, where the seed is fixed. Each stage
     stops early if it would otherwise leave too little time before `deadline`, in `time.monotonic`
-    seconds, and prints that it did.
+    seconds, and prints that it did. From then on, this process uses one thread of the CPU: batches
+    are so small that two threads are hardly faster, and they add numbers in another order.
     """
+    torch.set_num_threads(1)
     generator = Generator(device).manual_seed(torch.initial_seed())
     dataset = DigitDataset(images, device)
     batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)

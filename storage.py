@@ -120,7 +120,7 @@ def load_state_dict(model: nn.Module, path: Path) -> None:
         model.load_state_dict(state)
     except Exception as error:  # other contents can fail in as many ways
         raise UserError(path, "the weights of another network", STATE_DICT) from error
-    if not all(weights.abs().max().isfinite() for weights in model.parameters()):
+    if not all(bound.isfinite() for weights in model.parameters() for bound in weights.aminmax()):
         raise UserError(path, "weights that are not finite", STATE_DICT)
 
 

@@ -39,13 +39,13 @@ RECORD = "what 'train' wrote"
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read the record of training: `epochs`, `seconds`, `device`, `threads`.
+    """Read the record of training: `epochs`, `seconds`, `device`.
 
     Raises UserError if there is no such record.
     """
     try:
         record = json.loads(read_bytes(path, RECORD))
-        kept = {name: float(record[name]) for name in ("epochs", "seconds", "threads")}
+        kept = {name: float(record[name]) for name in ("epochs", "seconds")}
         return {**kept, "device": str(record["device"])}
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(path, f"no record of a training ({error})", RECORD) from error
@@ -103,8 +103,8 @@ def architecture_text(trained: Trained) -> str:
 def training_text(record: dict[str, Any]) -> str:
     minutes = record["seconds"] / 60
     return (
-        f"Training took {minutes:.1f} minutes on {record['device']} with {record['threads']:.0f} "
-        "threads: spectral clustering; a small VAE of images of half the size for "
+        f"Training took {minutes:.1f} minutes on {record['device']}: spectral clustering; "
+        "a small VAE of images of half the size for "
         f"{recipe.LAYOUT_STEPS:,} steps, to lay the clusters out; then "
         f"{record['epochs']:.0f} passes over the images: "
         f"{recipe.SHARES['latents']:.0%} of them for the decoder and a latent of each image's own, "
