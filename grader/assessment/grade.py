@@ -28,7 +28,7 @@ class Step:
     """One step of the pipeline. `message` is for the student; `output` is what a program printed.
 
     Students see the output only if `show_output`. `seconds` is wall time, `cpu_seconds` CPU time,
-    and `peak_memory` is in bytes.
+    and `peak_memory` is in bytes. `imports` are the modules that the program itself imported.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Step:
     peak_memory: int = 0
     output: str = ""
     show_output: bool = False
+    imports: list[str] = field(default_factory=list)
 
 
 @dataclass

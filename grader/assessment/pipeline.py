@@ -80,15 +80,13 @@ def apply_rules(bench: Bench) -> Step:
     program = bench.assignment.program
     if bench.settings.level is Level.TRUSTED:  # a user's own folder may hold more than a submission
         kept = rules.imported_files(home, kept, program)
-    findings = rules.check(home, kept, program, bench.assignment.rules)
-    allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
-    bench.missing = {finding.module for finding in findings} & allowed
+    bench.findings = rules.check(home, kept, program, bench.assignment.rules)
     for path in left_out:
         size = path.stat().st_size >> 20
         text = f"{path.name} ({size} MiB) is left out: no stage needs it"
         grade.remarks.append(SafeText(text))
     forbidden = []
-    for finding in findings:
+    for finding in bench.findings:
         if finding.kind in (rules.Kind.FORBIDDEN, rules.Kind.BROKEN):
             forbidden.append(finding.for_students())
         elif finding.kind is rules.Kind.SUSPICIOUS:

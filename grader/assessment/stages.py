@@ -27,15 +27,19 @@ from ..assignment import Artefact, Assignment, Stage
 from ..errors import UserError, printable
 from ..safe_text import FormatError, SafeText
 from ..sandbox import isolation
-from ..sandbox.command import Command, Level, Limits, interpreter
+from ..sandbox.command import Command, Level, Limits, Outcome, interpreter
 from ..sandbox.resources import temporary_folder
+from ..submission import rules
 from ..submission.hiding import hidden_paths
+from ..submission.run_time import undeclared
 from ..submission.unpacking import Submission, carried_files
 from ..verdicts import Verdict
 from .copies import DataSet
-from .grade import Grade, Step
+from .grade import Flag, Grade, Step
 
 LINE_SIZE = 200  # characters of a program's last line
+MOST_IMPORTS = 500  # names kept with a step
+MOST_FLAGS = 20  # about imports, of one run
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Answers:
 class Bench:
     """What the steps of one assessment share.
 
-    `made` has the artefacts so far, and `answers` the content of those that are scored. `missing`
-    has the modules that the code imports and may import, but that are not installed here.
+    `made` has the artefacts so far, and `answers` the content of those that are scored. `findings`
+    are those of the rules.
     """
 
     assignment: Assignment
@@ -75,7 +79,7 @@ class Bench:
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, Answers] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
+    findings: list[rules.Finding] = field(default_factory=list)
     program_seconds: float = 0.0  # for which the submission has run so far
 
 
@@ -128,8 +132,22 @@ def missing_module(output: str, bench: Bench) -> str | None:
 
     That the code imports it is a finding of the rules: a program can print anything.
     """
+    allowed = {module.split(".")[0] for module in bench.assignment.rules.allowed}
+    missing = {f.module for f in bench.findings if f.kind is rules.Kind.MISSING} & allowed
     found = re.search(r"ModuleNotFoundError: No module named '([A-Za-z_]\w*)", output)
-    return found[1] if found and found[1] in bench.missing else None
+    return found[1] if found and found[1] in missing else None
+
+
+def flag_imports(bench: Bench, stage: Stage, outcome: Outcome) -> list[str]:
+    """Flag imports that the code does not show; return those of the program itself."""
+    assert outcome.imports is not None
+    own = rules.own_modules(bench.submission.folder, bench.assignment.rules)
+    found = list(undeclared(outcome.imports, bench.findings, own, bench.assignment.rules))
+    if outcome.verdict is Verdict.OK and not outcome.imports.complete:
+        found.append(f"{stage.name} did not let all its imports be recorded")
+    flags = [Flag("imports", text) for text in found[:MOST_FLAGS]]
+    bench.grade.flags += [flag for flag in flags if flag not in bench.grade.flags]
+    return sorted(map(printable, outcome.imports.by_program))[:MOST_IMPORTS]
 
 
 def explain(
@@ -180,6 +198,7 @@ def stage_run(
             folder=folder,
             readable=tuple(copies[name] for name in stage.used_data()),
             hidden=tuple(hidden_paths(bench.assignment.rules)) if level.namespaces else (),
+            recorded=True,
         )
         outcome = isolation.run(command, limits_of(stage), level)
         bench.program_seconds += outcome.seconds
@@ -196,6 +215,7 @@ def stage_run(
                 outcome.peak_memory,
                 outcome.output,
                 stage.show_output,
+                flag_imports(bench, stage, outcome),
             ),
             folder,
         )

@@ -68,7 +68,7 @@ class Command:
 
     In addition to the system it may read `readable`, which are the grader's own files, and this
     Python if it `needs_python`. If there are namespaces, folders and files in `hidden` look
-    empty to it.
+    empty to it. If it is a program in Python and `recorded`, its imports are.
     """
 
     words: tuple[str, ...]
@@ -76,14 +76,30 @@ class Command:
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
     needs_python: bool = True
+    recorded: bool = False
 
     def readable_folders(self) -> list[Path]:
         return [*(interpreter_folders() if self.needs_python else ()), *self.readable]
 
 
+@dataclass(frozen=True)
+class Imports:
+    """The modules that a program imported, and those that the libraries did which it uses.
+
+    They are `complete` if its interpreter reported from its beginning to its end.
+    """
+
+    by_program: frozenset[str]
+    by_library: frozenset[str]
+    complete: bool
+
+
 @dataclass
 class Outcome:
-    """How a command ended: wall and CPU time in seconds, peak memory in bytes."""
+    """How a command ended: wall and CPU time in seconds, peak memory in bytes.
+
+    `imports` is None unless they were recorded.
+    """
 
     verdict: Verdict
     code: int | None
@@ -92,3 +108,4 @@ class Outcome:
     peak_memory: int
     output: str
     output_bytes: int
+    imports: Imports | None = None

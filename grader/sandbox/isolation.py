@@ -23,12 +23,12 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import UserError
 from ..verdicts import Verdict
-from . import launcher
-from .command import Command, Level, Limits, Outcome, SandboxError, interpreter
+from . import launcher, recorder
+from .command import Command, Imports, Level, Limits, Outcome, SandboxError, interpreter
 from .control_groups import control_groups
 from .resources import (
     clear_shared_memory,
@@ -40,9 +40,9 @@ from .resources import (
     temporary_folder,
 )
 from .system_calls import numbers, system_call_filter
-from .watch import Watch, follow, is_filled, usage
+from .watch import Output, Watch, follow, is_filled, usage
 
-LAUNCHER = Path(launcher.__file__)
+LAUNCHER, RECORDER = Path(launcher.__file__), Path(recorder.__file__)
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts")
 SYSTEM_FILES = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "passwd")
@@ -50,6 +50,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
 KERNEL = ("/proc", "/sys/devices/system/cpu")
 
 ADDRESS_SPACE = 16 << 30  # bytes above the memory limit: libraries reserve far more than they use
+MOST_IMPORTS = 1 << 20  # bytes of the record of imports kept at its beginning, and at its end
 BOUNDLESS = Limits(disk=1 << 62, files=1 << 62)
 
 
@@ -168,15 +169,50 @@ def open_filter(level: Level) -> Iterator[int]:
         os.close(descriptor)
 
 
-def start(details: dict[str, Any], pipe: int) -> subprocess.Popen:
-    """Start the launcher."""
-    words = [interpreter(), "-I", "-S", str(LAUNCHER), str(pipe), json.dumps(details)]
+def recording(temporary: Path, uid: int | None, pipe: int) -> dict[str, str]:
+    """Return the environment in which the user's Python writes to a pipe what it imports.
+
+    The copy of the recorder that it needs is made in `temporary`.
+    """
+    folder = temporary / "recorder"
+    folder.mkdir()
+    shutil.copyfile(RECORDER, folder / "sitecustomize.py")
+    if uid is not None:
+        give(folder, uid)
+    status = os.fstat(pipe)
+    identity = f"{pipe}:{status.st_dev}:{status.st_ino}"
+    return {"PYTHONPATH": str(folder), recorder.VARIABLE: identity}
+
+
+def read_imports(record: Output) -> Imports:
+    """Return what the recorder wrote, in lines that the program could have added to."""
+    lines = set(record.text().splitlines())
+    words = [line.partition(" ") for line in lines]
+    by_program, by_library = (
+        frozenset(module for kind, _, module in words if kind == wanted)
+        for wanted in (recorder.BY_PROGRAM, recorder.BY_LIBRARY)
+    )
+    complete = {recorder.BEGIN, recorder.END} <= lines and not record.left_out
+    return Imports(by_program, by_library, complete)
+
+
+@contextlib.contextmanager
+def open_pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Yield the ends of a pipe, the one for reading first."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb") as target:
+        yield source, target
+
+
+def start(details: dict[str, Any], pipes: list[int]) -> subprocess.Popen:
+    """Start the launcher; the first pipe is its own, a second one the command's."""
+    words = [interpreter(), "-I", "-S", str(LAUNCHER), str(pipes[0]), json.dumps(details)]
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        pass_fds=[pipe, details["filter"]],
+        pass_fds=[*pipes, details["filter"]],
         start_new_session=True,
         env={},
     )
@@ -196,18 +232,26 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
             give(temporary, uid)
             stack.enter_context(lent(command.readable, uid))
             stack.callback(clear_shared_memory, uid)
-        grader_end, command_end = os.pipe()
-        facts_file = stack.enter_context(os.fdopen(grader_end, "rb"))
+        facts_file, facts_end = stack.enter_context(open_pipe())
+        imports_file, imports_end = stack.enter_context(open_pipe())
         calls = stack.enter_context(open_filter(level))
-        details = instructions(command, limits, level, uid, temporary, command_end, calls)
+        details = instructions(command, limits, level, uid, temporary, facts_end.fileno(), calls)
         details["control_groups"] = [str(folder) for folder in groups.folders]
+        pipes = [facts_end.fileno()]
+        if command.recorded:
+            pipes.append(imports_end.fileno())
+            details["environment"] |= recording(temporary, uid, imports_end.fileno())
         size, entries = usage(command.folder, BOUNDLESS)
         bounds = replace(limits, disk=limits.disk + size, files=limits.files + entries)
-        with start(details, command_end) as process:
-            os.close(command_end)
+        with start(details, pipes) as process:
+            facts_end.close()
+            imports_end.close()
+            assert process.stdout is not None
+            output, record = Output(), Output(MOST_IMPORTS)
+            outputs = {process.stdout.fileno(): output, imports_file.fileno(): record}
             watch = Watch(process.pid, (command.folder, temporary), bounds, groups)
             try:
-                exceeded, output = follow(process, watch)
+                exceeded = follow(process, watch, outputs)
             finally:
                 process.terminate()
         seconds = watch.seconds
@@ -236,6 +280,7 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
             peak_memory=groups.peak_memory or watch.peak_memory,
             output=text,
             output_bytes=output.size,
+            imports=read_imports(record) if command.recorded else None,
         )
 
 

@@ -24,18 +24,19 @@ PATIENCE_SECONDS = 20.0  # for the launcher to end after SIGTERM
 
 @dataclass
 class Output:
-    """The beginning and the end of what a command prints, however much it prints."""
+    """The beginning and the end of what a command writes, however much: `most` bytes of each."""
 
+    most: int = TAIL
     head: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
     size: int = 0
 
     def add(self, text: bytes) -> None:
         self.size += len(text)
-        room = TAIL - len(self.head)
+        room = self.most - len(self.head)
         self.head += text[:room]
         self.tail += text[room:]
-        del self.tail[:-TAIL]
+        del self.tail[: -self.most]
 
     def read(self, pipe: int) -> bool:
         """Read what is in a pipe now; return False at its end."""
@@ -43,9 +44,12 @@ class Output:
         self.add(text)
         return bool(text)
 
+    @property
+    def left_out(self) -> int:
+        return self.size - len(self.head) - len(self.tail)
+
     def text(self) -> str:
-        left_out = self.size - len(self.head) - len(self.tail)
-        gap = f"\n[{left_out:,} bytes left out]\n".encode() if left_out else b""
+        gap = f"\n[{self.left_out:,} bytes left out]\n".encode() if self.left_out else b""
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
@@ -183,15 +187,20 @@ class Watch:
         return Verdict.MEMORY_LIMIT if memory > self.limits.memory else None
 
 
-def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Output]:
-    """Read what the command prints until its launcher ends; end it if it exceeds a limit."""
-    assert process.stdout is not None
-    pipe, output, exceeded = process.stdout.fileno(), Output(), None
-    os.set_blocking(pipe, False)
+def follow(process: subprocess.Popen, watch: Watch, outputs: dict[int, Output]) -> Verdict | None:
+    """Read what the command writes to pipes until its launcher ends.
+
+    If it exceeds a limit, end it and return the verdict.
+    """
+    exceeded = None
+    for pipe in outputs:
+        os.set_blocking(pipe, False)
+    open_pipes = set(outputs)  # a command that still runs may close some
     next_look = deadline = 0.0
     while process.poll() is None:
-        if select.select([pipe], [], [], POLL_SECONDS)[0] and not output.read(pipe):
-            time.sleep(POLL_SECONDS)  # closed by a command that still runs
+        for pipe in select.select(open_pipes, [], [], POLL_SECONDS)[0]:
+            if not outputs[pipe].read(pipe):
+                open_pipes.remove(pipe)
         now = time.monotonic()
         if exceeded is not None and now > deadline:
             process.kill()
@@ -202,7 +211,8 @@ def follow(process: subprocess.Popen, watch: Watch) -> tuple[Verdict | None, Out
             if exceeded is not None:
                 process.terminate()
                 deadline = now + PATIENCE_SECONDS
-    with contextlib.suppress(BlockingIOError):
-        while output.read(pipe):
-            pass
-    return exceeded, output
+    for pipe in open_pipes:
+        with contextlib.suppress(BlockingIOError):
+            while outputs[pipe].read(pipe):
+                pass
+    return exceeded

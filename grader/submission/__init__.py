@@ -1,6 +1,6 @@
 """What was handed in: unpack it, and check its contents and its code without running them.
 
 Import from outside: `unpacking` (a submission as a folder), `contents` (which files it must have),
-`rules` (what its code may do), `hiding` (which packages it does not see), `size` (how many numbers
-it has) and `check` (all rules of an assignment).
+`rules` (what its code may do), `run_time` (what it imported when it ran), `hiding` (which packages
+it does not see), `size` (how many numbers it has) and `check` (all rules of an assignment).
 """

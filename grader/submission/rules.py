@@ -1,7 +1,7 @@
 """What a submission's code imports and does, read from its syntax trees, never by running it.
 
 A syntax tree shows what is written, not what happens. Code that hides its imports is marked as
-`suspicious`, and the sandbox prevents it from using them.
+`suspicious`, the sandbox prevents it from using them, and `run_time` compares what was imported.
 """
 
 import ast
@@ -71,7 +71,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule finds on a line of a file; `module` is set if it is about a missing one."""
+    """What a rule finds on a line of a file; `module` is what is imported there, if it is."""
 
     kind: Kind
     file: str
@@ -94,6 +94,19 @@ def decide(module: str, rules: Rules) -> bool | None:
         prefix = ".".join(parts[:length])
         if prefix in rules.allowed or prefix in rules.forbidden:
             return prefix in rules.allowed
+    return None
+
+
+def judge(module: str, rules: Rules) -> tuple[Kind, str] | None:
+    """Return what is wrong with importing `module`, or None. It may be a name within a module."""
+    top = module.split(".")[0]
+    allowed = decide(module, rules)
+    if allowed is False:
+        return Kind.FORBIDDEN, f"imports {module}, which the assignment forbids"
+    if top in DYNAMIC_MODULES | OUTSIDE_MODULES:
+        return Kind.SUSPICIOUS, f"imports {module}"
+    if allowed is None and rules.allowed and top not in STANDARD:
+        return Kind.REMARK, f"imports {top}, which the assignment does not name"
     return None
 
 
@@ -150,16 +163,10 @@ class Reader(ast.NodeVisitor):
         top = module.split(".")[0]
         if top in self.own:
             return
-        allowed = decide(module, self.rules)
-        if allowed is False:
-            self.find(Kind.FORBIDDEN, node, f"imports {module}, which the assignment forbids")
-        elif top in DYNAMIC_MODULES | OUTSIDE_MODULES:
-            self.find(Kind.SUSPICIOUS, node, f"imports {module}")
-        elif top in STANDARD:
-            return
-        elif allowed is None and self.rules.allowed:
-            self.find(Kind.REMARK, node, f"imports {top}, which the assignment does not name")
-        if allowed is not False and not installed(top):
+        problem = judge(module, self.rules)
+        if problem:
+            self.find(problem[0], node, problem[1], module)
+        if (not problem or problem[0] is not Kind.FORBIDDEN) and not installed(top):
             self.find(Kind.MISSING, node, f"imports {top}, which is not installed here", top)
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -324,12 +331,16 @@ def room_for_tables(files: list[Path], literals: int) -> Iterator[Finding]:
             yield Finding(Kind.SUSPICIOUS, "*", 1, message)
 
 
+def own_modules(folder: Path, rules: Rules) -> set[str]:
+    """Return the top-level modules in the folder of a submission that take no other's place."""
+    found = {path.relative_to(folder).parts[0].split(".")[0] for path in folder.rglob("*.py")}
+    return found - reserved_names(rules)
+
+
 def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
     """Apply all rules to `files` below `folder`; `program` is the one that is run."""
     findings: list[Finding] = []
-    reserved = reserved_names(rules)
-    own = {path.relative_to(folder).parts[0].split(".")[0] for path in folder.rglob("*.py")}
-    own -= reserved
+    reserved, own = reserved_names(rules), own_modules(folder, rules)
     for path in sorted(files):
         file = path.relative_to(folder).as_posix()
         first, _, inner = file.partition("/")

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from grader.sandbox import isolation, launcher, resources, system_calls, watch
-from grader.sandbox.command import Command, Level, Limits, Outcome, SandboxError
+from grader.sandbox.command import Command, Imports, Level, Limits, Outcome, SandboxError
 from grader.sandbox.resources import temporary_folder
 from grader.verdicts import Verdict
 from tests.grader.processes import alive, wait_until
@@ -54,10 +54,12 @@ def run(
     limits: Limits = LIMITS,
     readable: tuple[Path, ...] = (),
     hidden: tuple[Path, ...] = (),
+    recorded: bool = False,
 ) -> Outcome:
     """Run a Python program, given as text, in the sandbox."""
-    command = (sys.executable, "-c", textwrap.dedent(program), *map(str, words))
-    return isolation.run(Command(command, folder, readable, hidden), limits, level)
+    python = (sys.executable, "-c", textwrap.dedent(program))
+    command = Command((*python, *map(str, words)), folder, readable, hidden, recorded=recorded)
+    return isolation.run(command, limits, level)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -326,6 +328,66 @@ def test_hidden_folders_are_empty(level: Level, folder: Path, scratch: Path) -> 
     outcome = run(level, folder, program, inner, readable=(scratch / "given",), hidden=(inner,))
     assert outcome.output.startswith("[]\n")
     assert "Error" in outcome.output
+
+
+def record_of(level: Level, folder: Path, program: str) -> Imports:
+    outcome = run(level, folder, program, recorded=True)
+    assert outcome.verdict is Verdict.OK, outcome.output
+    assert outcome.imports is not None
+    return outcome.imports
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import colorsys",
+        "import importlib; importlib.import_module('colorsys')",
+        "exec('imp' + 'ort colorsys')",
+        "import pickle; pickle.loads(b'ccolorsys\\nrgb_to_hsv\\n.')",
+        "import timeit; timeit.timeit('import colorsys', number=1)",
+    ],
+)
+def test_imports_are_recorded_however_they_are_written(
+    level: Level, folder: Path, statement: str
+) -> None:
+    imports = record_of(level, folder, statement)
+    assert "colorsys" in imports.by_program
+    assert imports.complete
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_a_library_imports_is_told_apart(level: Level, folder: Path) -> None:
+    imports = record_of(level, folder, "import pydoc; pydoc.locate('colorsys.rgb_to_hsv')")
+    assert "pydoc" in imports.by_program
+    assert "colorsys" in imports.by_library - imports.by_program
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_record_can_be_silenced_but_not_taken_back(level: Level, folder: Path) -> None:
+    for end in ("os._exit(0)", "os.closerange(3, 100)", "os.execv('/bin/true', ['true'])"):
+        imports = record_of(level, folder, f"import colorsys, os; {end}")
+        assert "colorsys" in imports.by_program
+        assert not imports.complete
+    forged = """
+        import os
+        pipe = int(os.environ["VAE_GRADER_IMPORTS"].split(":")[0])
+        for n in range(100_000):
+            os.write(pipe, b"by-program module_%d\\n" % n)
+    """
+    assert not record_of(level, folder, forged).complete
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_record_goes_nowhere_but_to_its_pipe(level: Level, folder: Path) -> None:
+    program = """
+        import os
+        pipe = int(os.environ["VAE_GRADER_IMPORTS"].split(":")[0])
+        os.dup2(os.open("data", os.O_RDWR | os.O_CREAT), pipe)
+        import colorsys
+        print(os.path.getsize("data"))
+    """
+    assert run(level, folder, program, recorded=True).output == "0\n"
 
 
 @pytest.mark.parametrize("level", LEVELS)
