@@ -3,15 +3,16 @@
 1. `Layout`: spectral clustering finds which component of the prior each image belongs to, and a
    small Gaussian VAE of half-size images lays each component out on its part of the plane.
 2. `FreeLatents`: every training image gets its own latent, found by search within its component,
-   while the decoder learns to draw it from there and from the last latent that it was offered.
+   while the decoder learns to draw it from there.
 3. `Amortisation`: the encoder learns to predict where the search would go, also for distorted
    copies.
 4. `EvidenceBound`: the whole network minimises its weighted negative evidence lower bound.
 """
 
+import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from training import Batches, History, Model, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
-BATCH_SIZE = 128  # images; in the second stage 64, each of them twice
+BATCH_SIZES = {"layout": 128, "latents": 64, "encoder": 128, "elbo": 128}  # images
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
 # Shares of the time that is left when a stage starts.
@@ -45,6 +46,7 @@ MOST_AROUND = 6  # components on a circle; if there are more, one is in the midd
 SEPARATION = 4.6  # of the means of neighbouring components, in their standard deviations
 
 SIGMA = 0.004  # standard deviation of the free posteriors
+SAMPLES = 2  # of each image's posterior in a batch
 BETA = 0.7  # weight of the KL term in the search
 MARGIN = 0.9  # least responsibility of an image's component for its latent; this leaves a gap
 SIDE = 128  # points per side of the grid that is searched
@@ -136,10 +138,9 @@ class FreeLatents:
 
     In a search, a grid over the plane is shifted at random and decoded. Each image is offered the
     nearest point within the part of its component, after one Gauss-Newton step from there. It moves
-    only if that lowers its negative ELBO. No gradient could move it as far. The decoder learns to
-    draw it from its latent and from the last offer, which keeps other good places open. Latents
-    without an encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks"
-    (arXiv 1707.05776).
+    only if that lowers its negative ELBO. No gradient could move it as far. Latents without an
+    encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks" (arXiv
+    1707.05776).
     """
 
     def __init__(
@@ -147,7 +148,6 @@ class FreeLatents:
     ) -> None:
         self.model, self.dataset, self.generator = model, dataset, generator
         self.z, self.prior, self.components = start
-        self.offers = self.z
         self.steps = 0  # since the last search
 
     def search_if_due(self, steps: int) -> None:
@@ -164,7 +164,7 @@ class FreeLatents:
         points = plane(SIDE, self.z.device) + shift * (2 * REACH / (SIDE - 1))
         decoded = low_frequencies(decode_points(self.model, points))
         costs = self.prior.cost(points)
-        found, self.offers = self.z.clone(), self.z.clone()
+        found = self.z.clone()
         for k in range(len(costs.T)):
             inside = costs[:, k].isfinite()
             part = points[inside], decoded[inside], costs[inside, k]
@@ -173,7 +173,6 @@ class FreeLatents:
                 own = self.losses(x, self.model.decode(self.z[rows]), self.z[rows], k)
                 offer, offered = self.nearest(x, k, *part)
                 found[rows] = torch.where((offered < own)[:, None], offer, self.z[rows])
-                self.offers[rows] = offer
         self.z = found
 
     def nearest(
@@ -196,8 +195,7 @@ class FreeLatents:
         return distortion(recon, x) + self.prior.cost(z)[:, k]
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        x = self.dataset[index].repeat(2, 1)
-        z = torch.cat([self.z[index], self.offers[index]])
+        x, z = self.dataset[index].repeat(SAMPLES, 1), self.z[index].repeat(SAMPLES, 1)
         noise = torch.empty_like(z).normal_(generator=self.generator)
         terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
         logvar = torch.full_like(z, 2 * math.log(SIGMA))
@@ -300,35 +298,28 @@ def train_vae(
     torch.set_num_threads(1)
     generator = Generator(device).manual_seed(torch.initial_seed())
     dataset = DigitDataset(images, device)
-    batches = ShuffledBatches(len(dataset), BATCH_SIZE, generator)
+    batches = {
+        name: ShuffledBatches(len(dataset), size, generator) for name, size in BATCH_SIZES.items()
+    }
+    lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
+    lengths["layout"] = math.ceil(LAYOUT_STEPS / len(batches["layout"]))
     model = VAE().to(device)
     print(f"Total number of parameters: {sum(p.numel() for p in model.parameters())}")
 
     scout = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH).to(device)
     layout = Layout(dataset, components, generator)
-    passes = math.ceil(LAYOUT_STEPS / len(batches))
-    history = run_stage("layout", scout, layout.step, batches, passes, deadline)
-    halves = ShuffledBatches(len(dataset), BATCH_SIZE // 2, generator)
+    run = functools.partial(run_stage, batches=batches, lengths=lengths, deadline=deadline)
+    history = run("layout", scout, layout.step)
     latents = FreeLatents(model, dataset, generator, layout.result(scout))
-    lengths = {name: max(1, round(share * epochs)) for name, share in SHARES.items()}
 
     def search_between_epochs(passed: History) -> None:
         if len(passed) < lengths["latents"]:
-            latents.search_if_due(len(halves))
+            latents.search_if_due(len(batches["latents"]))
 
-    history += run_stage(
-        "latents",
-        model,
-        latents.step,
-        halves,
-        lengths["latents"],
-        deadline,
-        after_epoch=search_between_epochs,
-    )
+    history += run("latents", model, latents.step, after_epoch=search_between_epochs)
     amortisation = Amortisation(model, dataset, latents, generator)
-    history += run_stage("encoder", model, amortisation.step, batches, lengths["encoder"], deadline)
-    bound = EvidenceBound(dataset, generator)
-    history += run_stage("elbo", model, bound.step, batches, lengths["elbo"], deadline)
+    history += run("encoder", model, amortisation.step)
+    history += run("elbo", model, EvidenceBound(dataset, generator).step)
     return model, history
 
 
@@ -336,21 +327,25 @@ def run_stage(
     name: str,
     model: Model,
     step: Callable[[Model, Tensor, float], dict[str, Tensor]],
-    batches: Batches[Tensor],
-    epochs: int,
+    batches: Mapping[str, Batches[Tensor]],
+    lengths: Mapping[str, int],
     deadline: float,
     after_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train `model` for `epochs`, but no longer than the stage's share of the time left."""
+    """Train `model` for its length in epochs, but no longer than its share of the time left.
+
+    `batches` and `lengths` are those of all stages.
+    """
     started = time.monotonic()
     deadline = started + TIME_SHARES[name] * (deadline - started)
-    steps, rate = epochs * len(batches), LEARNING_RATES[name]
+    epochs, rate = lengths[name], LEARNING_RATES[name]
+    steps = epochs * len(batches[name])
     optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
     scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
     history = fit(
         model,
         step,
-        batches,
+        batches[name],
         optimizer,
         scheduler,
         epochs=epochs,

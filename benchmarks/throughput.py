@@ -1,12 +1,12 @@
 """How much of the machine training uses, and how it compares with loops as they are often written.
 
 python -m benchmarks.throughput: reports medians of alternating rounds, on as many made-up images as
-the course has. First, for each stage of training: the operations per second of its matrix products,
-as a share of the rate of one large float32 product in the same round. Then the time of an epoch of
-a Gaussian VAE (squared error, KL): with this project's batches, loop and optimizer; from a
-DataLoader over a TensorDataset, with default Adam and the loss read at every step, also in batches
-of 64; and the same with a Dataset that converts one image at a time, in batches of 64. Last, the
-share of a step that the SSIM term takes.
+the course has, and with one thread, as in training. First, for each stage of training: the
+operations per second of its matrix products, as a share of the rate of one large float32 product in
+the same round. Then the time of an epoch of a Gaussian VAE (squared error, KL): with this project's
+batches, loop and optimizer; from a DataLoader over a TensorDataset, with default Adam and the loss
+read at every step, also in batches of 64; and the same with a Dataset that converts one image at a
+time, in batches of 64. Last, the share of a step that the SSIM term takes.
 """
 
 import statistics
@@ -24,10 +24,11 @@ from benchmarks.common import save
 from data import DigitDataset, ShuffledBatches
 from inference import FREQUENCIES
 from models import PIXELS, VAE, GaussianVAE, mlp_vae
-from recipe import BATCH_SIZE, LAYOUT_SIDE, LAYOUT_WIDTH, Amortisation, FreeLatents, Layout, Prior
+from recipe import BATCH_SIZES, LAYOUT_SIDE, LAYOUT_WIDTH, Amortisation, FreeLatents, Layout, Prior
 from training import fit
 
 ROUNDS = 5
+BATCH = 128  # images, in the comparison of loops
 IMAGES = 14_748
 CPU = torch.device("cpu")
 
@@ -62,7 +63,7 @@ def epoch(
 
 def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     generator = Generator().manual_seed(0)
-    batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
+    batches = {name: ShuffledBatches(IMAGES, size, generator) for name, size in BATCH_SIZES.items()}
     scout, model = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH), VAE()
     layout = Layout(dataset, 3, generator)
     start = torch.randn(IMAGES, 2), layout.prior, layout.components
@@ -72,15 +73,15 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
     targets = 2 * model.side**2 // 3 * FREQUENCIES**2  # the distances to a component's points
     stages: dict[str, tuple[Callable[[], None], int]] = {
         "layout": (
-            lambda: epoch(scout, lambda m, b, _: layout.step(m, b, 1.0), batches),
+            lambda: epoch(scout, lambda m, b, _: layout.step(m, b, 1.0), batches["layout"]),
             encoder + operations(scout.decoder, input_needs_gradient=True),
         ),
         "latents": (
-            lambda: epoch(model, latents.step, batches),
+            lambda: epoch(model, latents.step, batches["latents"]),
             operations(model.decoder, input_needs_gradient=True),
         ),
         "encoder": (
-            lambda: epoch(model, amortisation.step, batches),
+            lambda: epoch(model, amortisation.step, batches["encoder"]),
             operations(model.encoder, input_needs_gradient=False) + targets,
         ),
     }
@@ -129,14 +130,14 @@ def usual_epoch(model: GaussianVAE, loader: DataLoader[Any]) -> float:
 
 def loops(images: np.ndarray, dataset: DigitDataset) -> dict[str, float]:
     """Return the median seconds per epoch of each loop."""
-    batches = ShuffledBatches(IMAGES, BATCH_SIZE, Generator().manual_seed(0))
+    batches = ShuffledBatches(IMAGES, BATCH, Generator().manual_seed(0))
     tensors = TensorDataset(dataset.images)
     ways: dict[str, Callable[[], object]] = {
         "this project": lambda: epoch(
             usual_model(), lambda m, index, _: {"loss": elbo(m, dataset[index])}, batches
         ),
         "DataLoader of a TensorDataset": lambda: usual_epoch(
-            usual_model(), DataLoader[Any](tensors, BATCH_SIZE, shuffle=True)
+            usual_model(), DataLoader[Any](tensors, BATCH, shuffle=True)
         ),
         "the same, in batches of 64": lambda: usual_epoch(
             usual_model(), DataLoader[Any](tensors, 64, shuffle=True)
@@ -155,11 +156,11 @@ def loops(images: np.ndarray, dataset: DigitDataset) -> dict[str, float]:
 def ssim_share(dataset: DigitDataset) -> float:
     """Return the time of the SSIM term and its gradient, as a share of a second-stage step."""
     model, generator = VAE(), Generator().manual_seed(0)
-    batches = ShuffledBatches(IMAGES, BATCH_SIZE, generator)
+    batches = ShuffledBatches(IMAGES, BATCH_SIZES["latents"], generator)
     prior = Prior(3)
     start = torch.randn(IMAGES, 2), prior, torch.zeros(IMAGES, dtype=torch.long)
     latents = FreeLatents(model, dataset, generator, start)
-    x = dataset.images[:BATCH_SIZE].view(-1, 28, 28)
+    x = dataset.images[: batches.batch_size].view(-1, 28, 28)
     recon = torch.rand_like(x).requires_grad_()
 
     def ssim_alone() -> None:
@@ -175,6 +176,7 @@ def ssim_share(dataset: DigitDataset) -> float:
 
 def main() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # as in training
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 784), np.uint8)
     dataset = DigitDataset(images / np.float32(255), CPU)
     shares = shares_of_product_rate(dataset)

@@ -116,11 +116,14 @@ def training_text(record: dict[str, Any]) -> str:
 
 def hyper_parameters(components: int) -> list[tuple[str, str]]:
     """Return the hyper-parameters of the recipe that were tuned, and their values."""
-    rates = ", ".join(f"{rate:g} ({stage})" for stage, rate in recipe.LEARNING_RATES.items())
+    rates, sizes = (
+        ", ".join(f"{value:g} ({stage})" for stage, value in table.items())
+        for table in (recipe.LEARNING_RATES, recipe.BATCH_SIZES)
+    )
     return [
         ("Optimizer", "AdamW, one-cycle schedule"),
         ("Peak learning rates", rates),
-        ("Batch size", f"{recipe.BATCH_SIZE}"),
+        ("Batch sizes", sizes),
         ("Loss", f"squared error - {SSIM_WEIGHT:g} SSIM + beta KL"),
         ("Weight of the KL (beta)", f"{recipe.ELBO_BETA:g}; in the second stage {recipe.BETA:g}"),
         ("Noise in the second stage", f"{recipe.SIGMA:g}"),
