@@ -185,17 +185,25 @@ class GaussianMixture:
         if np.linalg.eigvalsh(self.covariances_).min() <= 0:
             raise ValueError("a covariance that is not positive definite")
 
+    def _columns(self, x: ArrayLike) -> Array:
+        """Return (N, d) points of the mixture's own dimension as (d, N). Raises ValueError."""
+        points = as_points(x)
+        if points.shape[1] != self.means_.shape[1]:
+            expected = f"(N, {self.means_.shape[1]})"
+            raise ValueError(f"points of shape {points.shape}; expected {expected}")
+        return points.T
+
     def score_samples(self, x: ArrayLike) -> Array:
         """Return the log density of each of (N, d) points, in nats: (N,)."""
-        return self._e_step(as_points(x).T)[0]
+        return self._e_step(self._columns(x))[0]
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Return the responsibilities, the posterior probability of each component: (N, K)."""
-        return self._e_step(as_points(x).T)[1].T
+        return self._e_step(self._columns(x))[1].T
 
     def predict(self, x: ArrayLike) -> NDArray[np.intp]:
         """Return the component with the highest posterior probability, weights included: (N,)."""
-        return self._log_joint(as_points(x).T).argmax(axis=0)
+        return self._log_joint(self._columns(x)).argmax(axis=0)
 
     def sample(self, n: int, generator: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
         """Draw `n` points from the mixture; return them, (n, d), and their components, (n,)."""

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from typer.exceptions import TyperException
@@ -31,6 +32,7 @@ from .display.result_page import render
 from .errors import UserError
 from .files import PRIVATE, write_whole
 from .parameters import count_numbers
+from .safe_text import SafeText
 from .sandbox.command import Level
 from .sandbox.isolation import best_level, obstacle, shortfall, supported_level
 from .sandbox.launcher import landlock_version
@@ -43,6 +45,7 @@ from .submission.contents import problem_of_address, problem_of_link, read_lines
 from .submission.rules import check as check_rules
 from .submission.unpacking import carried_files, open_submission
 
+SHOWN = 9  # labels in a remark
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {
     "distributed",
@@ -93,6 +96,10 @@ def score(
     recon_deviations, pred_deviations = Deviations(recon), Deviations(pred)
     images = read_reconstructions(recon, recon_deviations, len(true_images))
     labels = read_predictions(pred, pred_deviations, len(true_labels))
+    unknown = metrics.unknown_labels(true_labels, labels)
+    if unknown:
+        found, classes = (", ".join(map(str, n[:SHOWN])) for n in (unknown, np.unique(true_labels)))
+        pred_deviations.add(f"predicts {found}", classes, SafeText("labels of no class"))
     scores = results.Scores(
         reconstruction=metrics.reconstruction_scores(true_images, images),
         reconstruction_images=len(true_images),

@@ -1,6 +1,14 @@
 """The error type for a user's mistake, which every command line prints as one line."""
 
+import unicodedata
 from pathlib import Path
+
+CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, lone surrogates, line separators
+
+
+def has_control(text: str) -> bool:
+    """Check for characters that no file name needs; a no-break space or a joiner is not one."""
+    return any(unicodedata.category(character) in CONTROL for character in text)
 
 
 def printable(text: str) -> str:

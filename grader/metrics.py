@@ -195,6 +195,11 @@ def classification_scores(
     return {name: interval(value, resampled[name]) for name, value in values.items()}
 
 
+def unknown_labels(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[int]:
+    """Return the predicted labels that are no class of the data set: cluster numbers, perhaps."""
+    return [int(label) for label in np.setdiff1d(predicted, truth)]
+
+
 @dataclass(frozen=True)
 class ClassScore:
     """The scores of one class.

@@ -160,6 +160,14 @@ def test_refuses(x: np.ndarray, means: np.ndarray, message: str) -> None:
         GaussianMixture(3).fit(x, means)
 
 
+def test_points_of_another_dimension_are_refused() -> None:
+    mixture = fitted(blobs())
+    for method in (mixture.predict, mixture.predict_proba, mixture.score_samples, mixture.bic):
+        for shape in ((4, 1), (4, 3)):
+            with pytest.raises(ValueError, match=r"points of shape \(4, .\); expected \(N, 2\)"):
+                method(np.ones(shape))
+
+
 @pytest.mark.parametrize(
     "change",
     [

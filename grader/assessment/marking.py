@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..assignment import Artefact, Metric
-from ..metrics import Score, classification_scores, reconstruction_scores
+from ..metrics import Score, classification_scores, reconstruction_scores, unknown_labels
 from ..safe_text import SafeText
 from .copies import DataSet
 from .grade import Mark
@@ -36,6 +36,10 @@ def give_mark(bench: Bench, metric: Metric) -> Mark:
         mark.message = SafeText(f"the data set '{data.name}' has no labels to compare with")
         return mark
     answers = bench.answers[metric.artefact]
+    labels = data.labels if artefact.kind == "labels" else None
+    if labels is not None and unknown_labels(labels, answers.values):
+        text = f"{metric.artefact} has labels that are no class of the data set"
+        bench.grade.remarks.append(SafeText(text))
     mark.parts = score_answers(metric, artefact, data, answers.values)
     mark.value = mark.parts.pop("total").value
     mark.penalty = bench.assignment.format_penalty if answers.deviations else 0.0

@@ -37,6 +37,8 @@ from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Flag, Grade, Step
 
+# The last line of a traceback, or the first of its last message.
+ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Iteration|Warning)(:|$)")
 LINE_SIZE = 200  # characters of a program's last line
 MOST_IMPORTS = 500  # names kept with a step
 MOST_FLAGS = 20  # about imports, of one run
@@ -106,25 +108,33 @@ def limits_of(stage: Stage) -> Limits:
     )
 
 
-def last_words(output: str, home: Path, whole: bool) -> SafeText:
-    """Return the last line that is not empty: in a traceback, it names the error.
+def last_words(output: str, folder: Path, home: Path, whole: bool) -> SafeText:
+    """Return the last line that names an error, and the last place in the submission before it.
 
-    Unless `whole`, return only the kind of error, if it is one of Python's own, and the line of the
-    submission in `home` where it was raised, because the text could contain test images.
+    The program ran in `folder`, a copy of the submission in `home`. Unless `whole`, only an error's
+    kind is named, and only if it is one of Python's own: the text could contain test images.
     """
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     if not lines:
         return SafeText("nothing was printed")
-    if whole:
-        return SafeText(printable(lines[-1][:LINE_SIZE]))
-    kind = lines[-1].split(":")[0]
+    line = next((line for line in reversed(lines) if ERROR_LINE.match(line)), lines[-1]).strip()
+    kind = line.split(":")[0]
     known = isinstance(getattr(builtins, kind, None), type)
-    error = SafeText(kind if known else "an error of its own")
-    places = re.findall(r'File "[^"]*?(\w{1,30}\.py)", line (\d{1,5})', output)
+    safe = SafeText(kind if known else "an error of its own")
+    error = SafeText(printable(line[:LINE_SIZE])) if whole else safe
+    place = last_place(output, folder, home)
+    return SafeText(f"{error} in {place}" if place else error)
+
+
+def last_place(output: str, folder: Path, home: Path) -> SafeText | None:
+    """Return file and line of the last place in a traceback that is the submission's own code."""
+    places = re.findall(rf'File "{re.escape(str(folder))}/([^"]+)", line (\d{{1,5}})', output)
     for name, line in reversed(places):
-        if (home / name).is_file() and int(line) <= (home / name).read_bytes().count(b"\n") + 1:
-            return SafeText(f"{error} in {name}, line {int(line)}")
-    return error
+        path = home / name
+        own = ".." not in path.parts and path.is_file() and path.suffix == ".py"
+        if own and 1 <= int(line) <= path.read_bytes().count(b"\n") + 1:
+            return SafeText(f"{printable(name)}, line {int(line)}")
+    return None
 
 
 def missing_module(output: str, bench: Bench) -> str | None:
@@ -151,15 +161,17 @@ def flag_imports(bench: Bench, stage: Stage, outcome: Outcome) -> list[str]:
 
 
 def explain(
-    verdict: Verdict, stage: Stage, output: str, home: Path, module: str | None
+    verdict: Verdict, stage: Stage, output: str, folder: Path, home: Path, module: str | None
 ) -> SafeText:
-    """Describe what happened, for the student; the submission is in `home`."""
+    """Describe what happened, for the student.
+
+    The program ran in `folder`, a copy of the submission in `home`.
+    """
     limits = stage.limits
+    words = last_words(output, folder, home, stage.show_output)
     text = {
         Verdict.OK: "",
-        Verdict.RUNTIME_ERROR: (
-            f"the program ended with an error: {last_words(output, home, stage.show_output)}"
-        ),
+        Verdict.RUNTIME_ERROR: f"the program ended with an error: {words}",
         Verdict.TIME_LIMIT: f"the program ran longer than {limits.seconds:g} s",
         Verdict.MEMORY_LIMIT: f"the program needed more than {limits.memory_gib:g} GiB of memory",
         Verdict.OUTPUT_LIMIT: (
@@ -209,7 +221,7 @@ def stage_run(
             Step(
                 stage.name,
                 verdict,
-                explain(verdict, stage, outcome.output, bench.submission.folder, module),
+                explain(verdict, stage, outcome.output, folder, bench.submission.folder, module),
                 outcome.seconds,
                 outcome.cpu_seconds,
                 outcome.peak_memory,

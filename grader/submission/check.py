@@ -14,7 +14,7 @@ from .contents import Check, Contents, problem_of_link
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
-from .unpacking import Submission, carried_files, ignored, open_submission
+from .unpacking import BACKSLASHES, Submission, carried_files, ignored, open_submission
 
 ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}
@@ -58,12 +58,14 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
 class Zip:
     """A submission's zip: the names of its files, and what the assignment says about it.
 
-    `left` are files that a system or a tool left; they are not among `files`.
+    `names` are as written in the zip. `left` are files that a system or a tool left; they are not
+    among `files`.
     """
 
     path: Path
     required: SubmissionFormat
     artefacts: set[str]
+    names: list[str]
     files: list[PurePosixPath]
     left: list[PurePosixPath]
 
@@ -92,6 +94,10 @@ def several_folders(archive: Zip) -> str | None:
     return f"outside the folder: {listed(loose)}; move it inside" if loose else None
 
 
+def backslashes(archive: Zip) -> str | None:
+    return BACKSLASHES if any("\\" in name for name in archive.names) else None
+
+
 def left_files(archive: Zip) -> str | None:
     return f"remove {listed(archive.left)}" if archive.left else None
 
@@ -106,6 +112,7 @@ ZIP_RULES: dict[str, Callable[[Zip], str | None]] = {
     "the zip has the right name": wrong_name,
     "the zip is not too large": too_large,
     "the zip contains one folder and nothing else": several_folders,
+    "its folders are separated by /": backslashes,
     "it contains no files left by a system or a tool": left_files,
     "it contains no unexpected files": unexpected_files,
 }
@@ -118,11 +125,10 @@ def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> li
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (UserError, OSError) as error:
         return [Check("the zip can be opened", False, f"{error}; make the zip again")]
-    # Some Windows tools write backslashes; the rule `it unpacks` reports them.
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
     files = [path for path in paths if not ignored(path)]
     left = [path for path in paths if ignored(path)]
-    content = Zip(path, required, artefacts, files, left)
+    content = Zip(path, required, artefacts, names, files, left)
     problems = {rule: problem(content) for rule, problem in ZIP_RULES.items()}
     return [Check(rule, problem is None, problem or "") for rule, problem in problems.items()]
 

@@ -57,7 +57,7 @@ TRAIN_WORDS = ("train", "fit")
 
 STANDARD = sys.stdlib_module_names | {"__main__"}
 HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # standard library modules that nobody needs
-COMPILED = {".pyc", ".so", ".pyd", ".pth"}
+COMPILED = {".pyc", ".so", ".pyd"}
 START_UP = {"sitecustomize", "usercustomize"}  # imported by Python itself
 
 

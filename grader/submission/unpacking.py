@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ..artifacts import open_archive
 from ..assignment import Assignment
-from ..errors import UserError
+from ..errors import UserError, has_control
 from .contents import Contents, check_contents
 
 MOST_ENTRIES = 2_000
@@ -24,6 +24,7 @@ DEEPEST = 20  # folders
 # No program needs these to run, but they could carry data.
 DOCUMENTS = {".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ipynb", ".md", ".docx"}
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
+BACKSLASHES = "the zip has backslashes between folders; expected /"
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
 
@@ -44,19 +45,17 @@ def ignored(path: PurePosixPath) -> bool:
 
 
 def safe_path(archive: Path, name: str) -> PurePosixPath:
-    """Return the path of an archive's entry.
+    """Return the path of an archive's entry; some tools write backslashes between its folders.
 
-    Raises UserError if it could lead elsewhere, is too long or deep, or cannot be printed.
+    Raises UserError if it could lead elsewhere, is too long or deep, or has control characters.
     """
-    path = PurePosixPath(name)
+    path = PurePosixPath(name.replace("\\", "/"))
     expected = "paths within the submission, with / between folders"
-    if "\\" in name:
-        raise UserError(archive, f"the entry '{name}' with a backslash", expected)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise UserError(archive, f"the entry '{name}', which leads outside", expected)
     if len(path.parts) > DEEPEST or any(len(part) > 150 for part in path.parts):
         raise UserError(archive, f"the entry '{name:.60}', deep or long beyond use", expected)
-    if not name.isprintable():
+    if has_control(name):
         raise UserError(archive, f"the entry '{name}' with control characters", expected)
     return path
 
@@ -89,14 +88,15 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
     return entries
 
 
-def unpack(path: Path, destination: Path) -> None:
-    """Write the files of the zip archive at `path` below `destination`.
+def unpack(path: Path, destination: Path) -> list[str]:
+    """Write the files of the zip archive at `path` below `destination`; return remarks on it.
 
     Raises UserError if it is not an archive, leads outside, or unpacks to too much.
     """
     left = MOST_BYTES
     try:
         with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
+            backslashes = any("\\" in entry.filename for entry in archive.infolist())
             for name, entry in checked_entries(path, archive).items():
                 target = destination / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,18 +111,19 @@ def unpack(path: Path, destination: Path) -> None:
         raise
     except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more
         raise UserError(path, f"not a sound zip archive ({error})", "a .zip file") from error
+    return [BACKSLASHES] if backslashes else []
 
 
 def copy_folder(path: Path, destination: Path) -> None:
     """Copy the plain files of a folder, except hidden ones and builds. Raises UserError."""
     left = MOST_BYTES
     for entries, source in enumerate(plain_files(path), 1):
-        safe_path(path, source.relative_to(path).as_posix())
+        name = safe_path(path, source.relative_to(path).as_posix())
         left -= source.stat().st_size
         if left < 0 or entries > MOST_ENTRIES:
             found = f"more than {MOST_BYTES >> 20} MiB or {MOST_ENTRIES} files"
             raise UserError(path, found, "the code, and weights at most")
-        target = destination / source.relative_to(path)
+        target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target, follow_symlinks=False)
 
@@ -179,7 +180,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     elif path.is_file():
         if required.zip_name and path.name != required.zip_name:
             remarks.append(f"the zip is called {path.name}; expected {required.zip_name}")
-        unpack(path, destination)
+        remarks += unpack(path, destination)
     else:
         raise UserError(path, "no such file or folder", "a submission's zip or folder")
     home = find_program(path, destination, assignment.program, remarks)

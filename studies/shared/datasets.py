@@ -218,12 +218,19 @@ def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes
         yield sorted(filter(is_picture, archive.namelist())), read
 
 
+def in_8_bits(image: Image.Image) -> Image.Image:
+    """Return an image of grey levels of 16 bits in 8 bits, which `convert` would cut off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+
+
 def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
     """Return an image of any kind as RGB, with transparent parts white. `name`: for a UserError."""
     try:
         with Image.open(source) as file:
             # Phones store in the file which way is up.
-            image = ImageOps.exif_transpose(file).convert("RGBA")
+            image = in_8_bits(ImageOps.exif_transpose(file)).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         found = f"not an image ({type(error).__name__})"
         raise UserError(name, found, "an image file") from error

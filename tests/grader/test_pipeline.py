@@ -382,7 +382,8 @@ def test_every_level_comes_to_the_same_marks(
 LINES = st.one_of(
     st.text(max_size=40),
     st.builds('File "{}/{}.py", line {}'.format, st.text(), st.text(), st.integers(0, 99_999)),
-    st.builds('File "/x/vae.py", line {}'.format, st.integers(0, 99_999)),
+    st.builds('File "/x/work/vae.py", line {}'.format, st.integers(0, 99_999)),
+    st.builds('File "/x/work/{}", line {}'.format, st.text(), st.integers(0, 99_999)),
     st.builds("{}: {}".format, st.sampled_from(["ValueError", "print", "x"]), st.text()),
 )
 
@@ -392,10 +393,41 @@ def test_last_words_that_students_must_not_read_say_only_where(
     tmp_path: Path, lines: list[str]
 ) -> None:
     (tmp_path / "vae.py").write_text("one\ntwo\n")
-    told = last_words("\n".join(lines), tmp_path, whole=False)
+    told = last_words("\n".join(lines), Path("/x/work"), tmp_path, whole=False)
     assert re.fullmatch(
-        r"nothing was printed|(ValueError|an error of its own)( in vae\.py, line [0-3])?", told
+        r"nothing was printed|(ValueError|an error of its own)( in vae\.py, line [1-3])?", told
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("import numpy as np\n\nnp.load('no.npz')\n", "FileNotFoundError in vae.py, line 3"),
+        (
+            "from torch import nn\nnn.Linear(2, 2).load_state_dict({'x': 1})\n",
+            "RuntimeError in vae.py, line 2",
+        ),
+        ("import inner.net\n", "ZeroDivisionError in inner/net.py, line 1"),
+        (
+            "class OwnError(Exception): pass\nraise OwnError(3)\n",
+            "an error of its own in vae.py, line 2",
+        ),
+    ],
+)
+def test_an_error_is_placed_in_the_student_s_own_file(
+    tmp_path: Path, program: str, told: str
+) -> None:
+    ran, home = tmp_path / "work", tmp_path / "submission"
+    for folder in (ran, home):
+        (folder / "inner").mkdir(parents=True)
+        (folder / "vae.py").write_text(program)
+        (folder / "inner" / "net.py").write_text("1 / 0\n")
+    words = [sys.executable, "vae.py"]
+    done = subprocess.run(words, cwd=ran, capture_output=True, text=True, check=False)
+    assert last_words(done.stderr, ran, home, whole=False) == told
+    whole = last_words(done.stderr, ran, home, whole=True)
+    assert whole.endswith(told[told.index(" in ") :])
+    assert str(ran) not in whole
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(1, np.uint8), (2, np.float32), (3, np.float64)])
@@ -421,3 +453,14 @@ def test_few_images_of_any_type_raise_no_alarm(
     assert grade.step("probe").verdict is Verdict.OK
     assert [flag for flag in grade.flags if "could not" in flag.evidence] == []
     assert [flag for flag in grade.flags if "no answers" in flag.evidence] == []
+
+
+def test_labels_of_no_class_are_remarked_upon(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level
+) -> None:
+    after = """
+        def classify(test_path, model_path, gmm_path):
+            write_labels(np.arange(len(images(test_path))) % 3)
+    """
+    grade = assess(submit({"vae.py": program(after=after)}), a3, Settings(data_folder, level))
+    assert "vae.csv has labels that are no class of the data set" in grade.remarks

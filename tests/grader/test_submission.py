@@ -90,13 +90,15 @@ def link(name: str) -> zipfile.ZipInfo:
         ("../outside", "leads outside"),
         ("work/../../outside", "leads outside"),
         ("/etc/outside", "leads outside"),
-        ("work\\vae.py", "a backslash"),
-        ("C:\\vae.py", "a backslash"),
+        ("work\\..\\..\\outside", "leads outside"),
+        ("\\etc\\outside", "leads outside"),
+        ("work\\vae.py", "both 'work/vae.py' and 'work/vae.py'"),
         ("work/VAE.py", "both 'work/vae.py' and 'work/VAE.py'"),
         ("work/vae.py", "both 'work/vae.py' and 'work/vae.py'"),
         ("work/vae.py/inner", "below a file"),
         ("a/" * 30 + "b", "deep or long"),
         ("work/\x1b[2J", "control characters"),
+        ("work/\u2028", "control characters"),
         (link("work/link"), "a link or a device"),
     ],
 )
@@ -111,6 +113,25 @@ def test_an_archive_that_could_write_elsewhere_is_refused(
         open_zip(tmp_path, content.getvalue())
     outside = [path for path in tmp_path.iterdir() if path.name not in ("submission.zip", "tree")]
     assert outside == []
+
+
+def test_any_name_that_a_keyboard_can_write_is_a_name(tmp_path: Path) -> None:
+    odd = (
+        "9.41\u202fPM.png",
+        "a\xa0b",
+        "family \U0001f468\u200d\U0001f469",
+        "\u200fhebrew",
+        "\ufeffx",
+    )
+    found = open_zip(tmp_path, zipped(GOOD | {f"work/{name}": "x" for name in odd}))
+    assert found.remarks == []
+    assert all((found.folder / name).is_file() for name in odd)
+
+
+def test_backslashes_between_folders_are_remarked_upon(tmp_path: Path) -> None:
+    found = open_zip(tmp_path, zipped({n.replace("/", "\\"): text for n, text in GOOD.items()}))
+    assert found.remarks == ["the zip has backslashes between folders; expected /"]
+    assert (found.folder / "vae.py").read_text() == "print(1)"
 
 
 def test_an_archive_without_the_program_or_with_two_is_refused(tmp_path: Path) -> None:

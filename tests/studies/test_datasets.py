@@ -215,3 +215,11 @@ def test_a_photograph_is_the_way_up_that_its_phone_says(tmp_path: Path) -> None:
     upright = open_on_white(tmp_path / "photo.jpg", "photo.jpg")
     assert upright.size == (20, 40)
     assert np.asarray(upright)[2].mean() < 20, "what was left is above"
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "deep.png"), (np.int32, "deep.tif")])
+def test_grey_levels_of_16_bits_are_scaled(tmp_path: Path, dtype: type, name: str) -> None:
+    levels: np.ndarray = np.array([[0, 255, 257, 100 * 257, 65535]], dtype)
+    Image.fromarray(levels).save(tmp_path / name)
+    shown = np.asarray(open_on_white(tmp_path / name, name))
+    assert shown[0, :, 0].tolist() == [0, 1, 1, 100, 255]
