@@ -3,7 +3,7 @@
 1. `Layout`: spectral clustering finds which component of the prior each image belongs to, and a
    small Gaussian VAE of half-size images lays each component out on its part of the plane.
 2. `FreeLatents`: every training image gets its own latent, found by search within its component,
-   while the decoder learns to draw it from there.
+   while the decoder learns to draw it from there and from the last latent that it was offered.
 3. `Amortisation`: the encoder learns to predict where the search would go, also for distorted
    copies.
 4. `EvidenceBound`: the whole network minimises its weighted negative evidence lower bound.
@@ -30,7 +30,8 @@ from training import Batches, History, Model, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
-BATCH_SIZES = {"layout": 128, "latents": 64, "encoder": 128, "elbo": 128}  # images
+# Images; in the second stage, each of them twice.
+BATCH_SIZES = {"layout": 128, "latents": 64, "encoder": 128, "elbo": 128}
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
 # Shares of the time that is left when a stage starts.
@@ -46,7 +47,6 @@ MOST_AROUND = 6  # components on a circle; if there are more, one is in the midd
 SEPARATION = 4.6  # of the means of neighbouring components, in their standard deviations
 
 SIGMA = 0.004  # standard deviation of the free posteriors
-SAMPLES = 2  # of each image's posterior in a batch
 BETA = 0.7  # weight of the KL term in the search
 MARGIN = 0.9  # least responsibility of an image's component for its latent; this leaves a gap
 SIDE = 128  # points per side of the grid that is searched
@@ -138,9 +138,10 @@ class FreeLatents:
 
     In a search, a grid over the plane is shifted at random and decoded. Each image is offered the
     nearest point within the part of its component, after one Gauss-Newton step from there. It moves
-    only if that lowers its negative ELBO. No gradient could move it as far. Latents without an
-    encoder: Bojanowski et al., "Optimizing the Latent Space of Generative Networks" (arXiv
-    1707.05776).
+    only if that lowers its negative ELBO. No gradient could move it as far. The decoder learns to
+    draw it from its latent and from the last offer, which keeps other good places open: the encoder
+    need not find the one place. Latents without an encoder: Bojanowski et al., "Optimizing the
+    Latent Space of Generative Networks" (arXiv 1707.05776).
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class FreeLatents:
     ) -> None:
         self.model, self.dataset, self.generator = model, dataset, generator
         self.z, self.prior, self.components = start
+        self.offers = self.z
         self.steps = 0  # since the last search
 
     def search_if_due(self, steps: int) -> None:
@@ -164,7 +166,7 @@ class FreeLatents:
         points = plane(SIDE, self.z.device) + shift * (2 * REACH / (SIDE - 1))
         decoded = low_frequencies(decode_points(self.model, points))
         costs = self.prior.cost(points)
-        found = self.z.clone()
+        found, self.offers = self.z.clone(), self.z.clone()
         for k in range(len(costs.T)):
             inside = costs[:, k].isfinite()
             part = points[inside], decoded[inside], costs[inside, k]
@@ -173,6 +175,7 @@ class FreeLatents:
                 own = self.losses(x, self.model.decode(self.z[rows]), self.z[rows], k)
                 offer, offered = self.nearest(x, k, *part)
                 found[rows] = torch.where((offered < own)[:, None], offer, self.z[rows])
+                self.offers[rows] = offer
         self.z = found
 
     def nearest(
@@ -195,7 +198,8 @@ class FreeLatents:
         return distortion(recon, x) + self.prior.cost(z)[:, k]
 
     def step(self, model: VAE, index: Tensor, _progress: float) -> dict[str, Tensor]:
-        x, z = self.dataset[index].repeat(SAMPLES, 1), self.z[index].repeat(SAMPLES, 1)
+        x = self.dataset[index].repeat(2, 1)
+        z = torch.cat([self.z[index], self.offers[index]])
         noise = torch.empty_like(z).normal_(generator=self.generator)
         terms = reconstruction_terms(model.decode(z + SIGMA * noise), x)
         logvar = torch.full_like(z, 2 * math.log(SIGMA))

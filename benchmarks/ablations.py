@@ -30,6 +30,14 @@ SEEDS = range(2)
 DRAWS = 20
 
 
+class WithoutOffers(recipe.FreeLatents):
+    """The second stage, with each image drawn from its own latent alone."""
+
+    def search(self) -> None:
+        super().search()
+        self.offers = self.z
+
+
 Change = tuple[ModuleType, str, Any]
 VARIANTS: dict[str, list[Change]] = {
     "the recipe": [],
@@ -42,6 +50,7 @@ VARIANTS: dict[str, list[Change]] = {
         (models, "PlaneFeatures", functools.partial(models.PlaneFeatures, features=0))
     ],
     "no waves": [(models, "PlaneFeatures", functools.partial(models.PlaneFeatures, waves=0))],
+    "no offers to the decoder": [(recipe, "FreeLatents", WithoutOffers)],
     "no distorted copies for the encoder": [(recipe, "distorted", lambda images, *_: images)],
     "no noise on the latents": [(recipe, "SIGMA", 1e-6)],
     "no KL to the prior in the search": [(recipe, "BETA", 0.0)],

@@ -125,7 +125,19 @@ def test_the_search_is_at_least_as_good_as_the_nearest_point_and_as_before() -> 
     error = torch.cdist(latents.dataset.images.double(), decoded).square()
     error += latents.prior.cost(points).double().T[latents.components]
     nearest = loss_at(latents, points[error.argmin(dim=1)])
-    assert loss_at(latents, latents.z).mean() <= 1.01 * nearest.mean()
+    for z in (latents.z, latents.offers):
+        assert loss_at(latents, z).mean() <= 1.01 * nearest.mean()
+
+
+def test_an_image_moves_to_its_offer_exactly_if_that_is_better() -> None:
+    latents = free_latents()
+    latents.search()
+    for _ in range(3):
+        before = latents.z.clone()
+        latents.search()
+        own, offered = loss_at(latents, before), loss_at(latents, latents.offers)
+        assert torch.equal(latents.z, torch.where((offered < own)[:, None], latents.offers, before))
+    assert not torch.equal(latents.z, latents.offers)
 
 
 def test_the_search_waits_for_the_decoder_to_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
