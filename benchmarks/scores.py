@@ -1,8 +1,8 @@
-"""The scores of the default recipe on the course's own data, as ranges over seeds and threads.
+"""The scores of the default recipe on the course's own data, as ranges over seeds.
 
-python -m benchmarks.scores: trains with five seeds, on one thread and on two, each in a process of
-its own. It prints the lowest and the highest of each score, and those of a PCA and of a lookup. A
-training that is already in build/benchmarks/scores.json is not repeated.
+python -m benchmarks.scores: trains with five seeds, each in a process of its own. It prints the
+lowest and the highest of each score, and those of a PCA and of a lookup. A training that is already
+in build/benchmarks/scores.json is not repeated.
 
 Each training is scored on the test file, with the search and without, and on the reconstruction
 file. Its classifier starts from the validation file, and then from 200 other samples of 5 images
@@ -11,7 +11,6 @@ per class from the training file, whose labels are used here only to sample and 
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -30,7 +29,6 @@ from inference import encode, reconstruct, squared_distances
 from recipe import EPOCHS, train_vae
 
 SEEDS = range(5)
-THREADS = (1, 2)
 DRAWS = 200
 
 
@@ -57,7 +55,7 @@ def reconstruction(images: np.ndarray, recon: np.ndarray, suffix: str) -> dict[s
 
 
 def measure(seed: int) -> dict[str, float]:
-    """Train with a seed, on the threads of this process, and return every score."""
+    """Train with a seed, and return every score."""
     images, labels = load_labelled_images(course_file("train"))
     val_images, val_labels = load_labelled_images(course_file("val"))
     test_images, truth = load_labelled_images(course_file("test"))
@@ -81,12 +79,11 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-def measure_apart(seed: int, threads: int) -> dict[str, float]:
-    """Return what `measure` returns in a process with this many threads."""
+def measure_apart(seed: int) -> dict[str, float]:
+    """Return what `measure` returns in a process of its own."""
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.scores", str(seed)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -109,13 +106,12 @@ def main() -> None:
         print(json.dumps(measure(int(sys.argv[1]))))
         return
     results: dict[str, Any] = load("scores")
-    for threads in THREADS:
-        for seed in SEEDS:
-            name = f"seed {seed}, {threads} threads"
-            if name not in results:
-                results[name] = measure_apart(seed, threads)
-                save("scores", results)
-            print(name, "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
+    for seed in SEEDS:
+        name = f"seed {seed}"
+        if name not in results:
+            results[name] = measure_apart(seed)
+            save("scores", results)
+        print(name, "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()), flush=True)
     runs = [row for name, row in results.items() if name.startswith("seed")]
     for name in runs[0]:
         values = [row[name] for row in runs]

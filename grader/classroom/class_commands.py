@@ -14,7 +14,7 @@ from .. import PROGRAM
 from ..assessment.copies import data_files
 from ..assignment import read_assignment
 from ..display.results import PASSING, differences
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..files import write_whole
 from ..sandbox import isolation
 from ..sandbox.command import Level
@@ -85,7 +85,10 @@ def batch(
     if train and weights:
         raise typer.BadParameter("--train and --weights exclude each other")
     data_files(read_assignment(assignment), data)
-    find_submissions(submissions)
+    problems: list[str] = []
+    find_submissions(submissions, problems)
+    for problem in problems:
+        print(printable(problem), file=sys.stderr)
     if extensions is not None:
         read_extensions(extensions)
         extensions = extensions.resolve()
@@ -186,10 +189,14 @@ def export(
     gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
 ) -> None:
     """Write the gradebook: a row for each student."""
-    from .gradebook import gradebook, write_gradebook
+    from .gradebook import for_gradescope, gradebook, write_gradebook
 
     table = gradebook(book_of(ClassRun(folder.resolve())))
-    write_gradebook(table, out, gradescope=gradescope)
+    if gradescope:
+        table, problems = for_gradescope(table)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    write_gradebook(table, out)
     print(f"wrote {out}: {len(table)} rows")
 
 
@@ -221,11 +228,15 @@ def marks(
     book = book_of(run)
     if table.exists():
         given = read_marks(table, book)
-        write_whole(run.folder / MARKS, json.dumps(given, indent=2, sort_keys=True) + "\n")
-        print(f"read the marks of {len(given)} submissions")
+        kept = load(run, MARKS)
+        for name, points in given.items():
+            kept[name] = kept.get(name, {}) | points
+        write_whole(run.folder / MARKS, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+        others = len(kept) - len(given)
+        print(f"read the marks of {len(given)} submissions; those of {others} others stay")
         return
     template = marks_template(book)
-    write_gradebook(template, table, gradescope=False)
+    write_gradebook(template, table)
     print(f"wrote {table}: {len(template)} rows to fill")
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -31,9 +31,12 @@ from ..assignment import Assignment
 from ..errors import UserError, printable, reason
 from ..files import write_whole
 from ..sandbox.resources import lock
+from ..submission.unpacking import ARCHIVES, DOCUMENTS, ignored
 from .lateness import read_time
 
 METADATA = "submission_metadata.yml"
+# What students hand in instead of a zip; it is graded, and found to be in the wrong format.
+HANDED_IN = ARCHIVES | {".ipynb", ".py"}
 RESULTS = "results.json"
 
 
@@ -47,57 +50,98 @@ class Entry:
     students: list[str] = field(default_factory=list)
 
 
-def find_submissions(folder: Path) -> list[Entry]:
-    """Find the submissions in a folder: zips and folders, or a bulk export from Gradescope.
+def find_submissions(folder: Path, problems: list[str] | None = None) -> list[Entry]:
+    """Find the submissions in a folder, or in a bulk export from Gradescope.
 
-    Raises UserError if there are none.
+    A submission is a folder, or a file that somebody may have handed in. What is left out or
+    incomplete is added to `problems`. Raises UserError if there is no submission.
     """
+    problems = [] if problems is None else problems
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "a folder of zips or folders")
+    paths = [path for path in sorted(folder.iterdir()) if not is_junk(path)]
     if (folder / METADATA).is_file():
-        return read_export(folder)
+        entries = read_export(folder, problems)
+        known = {METADATA, *(entry.id for entry in entries)}
+        problems += [
+            f"{p.name}: left out: {METADATA} has no such row" for p in paths if p.name not in known
+        ]
+        return entries
     found: dict[str, Entry] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() == ".zip"):
+    for path in paths:
+        if not path.is_dir() and path.suffix.lower() not in HANDED_IN:
+            problems.append(f"{path.name}: left out: neither a folder nor an archive nor a program")
             continue
-        name = printable(path.name if path.is_dir() or path.stem in found else path.stem)
+        whole = path.is_dir() or path.suffix.lower() != ".zip" or path.stem in found
+        name = printable(path.name if whole else path.stem)
         found[name] = Entry(name, lone_zip(path))
     if not found:
         raise UserError(folder, "no submission in it", "zips or folders")
     return list(found.values())
 
 
+def is_junk(path: Path) -> bool:
+    """Check whether a system or a tool left a file, or it is hidden."""
+    return path.name.startswith(".") or ignored(PurePosixPath(path.name))
+
+
 def lone_zip(path: Path) -> Path:
-    """Return the zip in a folder that contains nothing else, otherwise `path`.
+    """Return the only zip in a folder with nothing else in it but documents, otherwise `path`.
 
     Learning platforms export such folders.
     """
-    inside = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
-    alone = len(inside) == 1 and inside[0].suffix.lower() == ".zip"
+    inside = [p for p in path.iterdir() if not is_junk(p)] if path.is_dir() else []
+    work = [p for p in inside if p.is_dir() or p.suffix.lower() not in DOCUMENTS]
+    alone = len(work) == 1 and work[0].suffix.lower() == ".zip"
     # A link could lead to another student's work.
-    return inside[0] if alone and not inside[0].is_symlink() else path
+    return work[0] if alone and not work[0].is_symlink() else path
 
 
-def read_export(folder: Path) -> list[Entry]:
-    """Read the submissions of a Gradescope export, whose metadata has Ruby symbols as keys."""
+def read_export(folder: Path, problems: list[str]) -> list[Entry]:
+    """Read the submissions of a Gradescope export, whose metadata has Ruby symbols as keys.
+
+    What a row lacks is added to `problems`. Raises UserError if there is no row with a folder.
+    """
     path = folder / METADATA
     expected = "the metadata of a Gradescope export"
     try:
         table = yaml.safe_load(path.read_bytes())
-        entries = []
-        for name, row in sorted(table.items()):
-            students = [str(s.get(":sid") or s.get(":name")) for s in row[":submitters"]]
-            stamp = row[":created_at"]
-            if isinstance(stamp, datetime):
-                time = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-            else:
-                time = read_time(str(stamp))
-            if Path(name).name != name or not (folder / name).is_dir():
-                raise ValueError(f"no folder '{name}'")
-            entries.append(Entry(name, lone_zip(folder / name), time, students))
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
+    rows = table if isinstance(table, dict) else {}
+    entries = []
+    for name, row in sorted((str(name), row) for name, row in rows.items()):
+        if Path(name).name != name or not (folder / name).is_dir():
+            problems.append(f"{METADATA}: {name}: left out: it has no folder")
+            continue
+        details = row if isinstance(row, dict) else {}
+        students, time = submitters(details), submission_time(details)
+        if not students:
+            problems.append(f"{METADATA}: {name}: graded, but its row names no student")
+        if time is None:
+            problems.append(f"{METADATA}: {name}: graded, but its row has no time; it is not late")
+        entries.append(Entry(name, lone_zip(folder / name), time, students))
+    if not entries:
+        raise UserError(path, "no row with a folder", expected)
     return entries
+
+
+def submitters(row: dict[str, Any]) -> list[str]:
+    """Return the students in a row of an export, by number if it has one."""
+    listed = row.get(":submitters")
+    people = [s for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
+    return [str(name) for s in people if (name := s.get(":sid") or s.get(":name"))]
+
+
+def submission_time(row: dict[str, Any]) -> datetime | None:
+    """Return the time of a row of an export; None if it has none."""
+    stamp = row.get(":created_at")
+    if isinstance(stamp, datetime):
+        return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    try:
+        return read_time(str(stamp))
+    except ValueError:
+        return None
 
 
 def hash_files(paths: list[Path], root: Path) -> str:

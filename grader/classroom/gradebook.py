@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from ..assessment.grade import rounded
-from ..assignment import Assignment
-from ..errors import UserError, printable, reason
+from ..assignment import Assignment, Manual
+from ..errors import UserError, printable
 from ..files import DATE, write_whole
 from .class_run import Entry
 from .lateness import days_late, due_date, share_lost
+from .tables import read_table
 
 # How formulas begin in spreadsheets, also after what some of them take for the end of a cell.
 FORMULA = re.compile(r"(^|[;|,\t\r\n])(\s*)(?=[=+\-@\t\r])")
@@ -110,20 +111,26 @@ def harmless(value: Any) -> Any:
     return printable(value)
 
 
-def write_gradebook(table: pd.DataFrame, path: Path, *, gradescope: bool) -> None:
-    """Write a table as .csv or .xlsx; with `gradescope`, only the columns that it imports.
+def for_gradescope(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows and columns that Gradescope can import, and what was left out.
 
-    Raises UserError for another ending, if a student is twice in a table for Gradescope, and if
-    the file cannot be written.
+    That is rows without a student, and students with several rows.
+    """
+    nobody, twice = table["student"] == "", table["student"].duplicated(keep=False)
+    problems = [f"{name}: left out: no student" for name in table["submission"][nobody]]
+    for student, rows in table[twice & ~nobody].groupby("student"):
+        problems.append(f"{student}: left out: in {' and '.join(rows['submission'])}")
+    kept = table[~nobody & ~twice]
+    return kept[list(GRADESCOPE)].rename(columns=GRADESCOPE), [printable(p) for p in problems]
+
+
+def write_gradebook(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as .csv or .xlsx.
+
+    Raises UserError for another ending, and if the file cannot be written.
     """
     if path.suffix not in (".csv", ".xlsx"):
         raise UserError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
-    if gradescope:
-        table = table[list(GRADESCOPE)].rename(columns=GRADESCOPE)
-        twice = table["SID"][table["SID"].duplicated()]
-        if len(twice):
-            found = f"{twice.iloc[0]!r} in more than one submission"
-            raise UserError(path, found, "one, which an import could take")
     table = table.map(harmless).rename(columns=harmless)
     try:
         if path.suffix == ".csv":
@@ -171,40 +178,29 @@ def marks_template(book: Book) -> pd.DataFrame:
 
 def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
     """Read points by submission and title from a filled template. Raises UserError."""
-    expected = "a filled template of 'grader marks'"
-    try:
-        if path.suffix == ".xlsx":
-            table = pd.read_excel(path, dtype=str, keep_default_na=False)
-        else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except Exception as error:  # both readers fail in many ways
-        raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
-    titles = {manual.title: manual.points for manual in book.task.manual}
-    table = table.rename(columns={str(harmless(title)): title for title in titles})
-    missing = {"submission", *titles} - set(table.columns)
-    if missing:
-        raise UserError(path, f"no column '{min(missing)}'", expected)
-    names = {str(harmless(name)): name for name in book.results}
+    titles = {str(harmless(manual.title)): manual for manual in book.task.manual}
+    rows = read_table(path, {"submission", *titles}, "a filled template of 'grader marks'")
+    names = {str(harmless(name)).strip(): name for name in book.results}
     marks: dict[str, dict[str, float]] = {}
-    for row in table.to_dict("records"):
+    for number, row in rows:
         name = names.pop(row["submission"], None)
         if name is None:
-            found = f"the submission '{row['submission']}'"
+            found = f"row {number}: the submission '{row['submission']}'"
             raise UserError(path, found, "each of this run's once")
-        for title, most in titles.items():
-            text = row[title].strip()
-            if text:
-                marks.setdefault(name, {})[title] = read_points(path, text, title, name, most)
+        for column, manual in titles.items():
+            if row[column]:
+                points = read_points(path, number, row[column], manual)
+                marks.setdefault(name, {})[manual.title] = points
     return marks
 
 
-def read_points(path: Path, text: str, title: str, name: str, most: float) -> float:
-    """Convert `text` to points. Raises UserError if it is not a number from 0 to `most`."""
+def read_points(path: Path, number: int, text: str, manual: Manual) -> float:
+    """Convert the text in a row to points. Raises UserError if it is no number in their range."""
     try:
         points = float(text)
     except ValueError:
         points = math.nan
-    if not 0 <= points <= most:
-        found = f"{text!r} for '{title}' of {name}"
-        raise UserError(path, found, f"points from 0 to {most:g}")
+    if not 0 <= points <= manual.points:
+        found = f"row {number}: {text!r} for '{manual.title}'"
+        raise UserError(path, found, f"points from 0 to {manual.points:g}")
     return points

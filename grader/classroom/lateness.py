@@ -4,25 +4,29 @@ Both come from the submission's time stamp, never from the current time, so that
 changes nothing.
 """
 
-import csv
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ..artifacts import read_file
 from ..assignment import Late
 from ..errors import UserError
+from .tables import read_table
 
-DAY = timedelta(days=1)
-LARGEST = 4 << 20
+DAY, NONE = timedelta(days=1), timedelta(0)
+CLOCK_CHANGE = timedelta(hours=1)  # a greater difference of offsets is that of another place
 EXPECTED = "a CSV with the columns 'entry' and 'due', a date and time with its time zone"
 
 
 def days_late(submitted: datetime, due: datetime | None) -> int:
-    """Return the days since `due`, rounded up; 0 if in time or if there is no due date."""
+    """Return the days since `due`, rounded up; 0 if in time or if there is no due date.
+
+    If clocks were put back by an hour in between, that day has 25 hours.
+    """
     if due is None or submitted <= due:
         return 0
-    return -((due - submitted) // DAY)
+    back = (due.utcoffset() or NONE) - (submitted.utcoffset() or NONE)
+    extra = back if NONE < back <= CLOCK_CHANGE else NONE
+    return max(1, -((due + extra - submitted) // DAY))
 
 
 def share_lost(days: int, policy: Late) -> float:
@@ -45,17 +49,18 @@ def read_time(text: str) -> datetime:
 
 def read_extensions(path: Path) -> dict[str, datetime]:
     """Read individual due dates, by entry number, from a CSV. Raises UserError."""
-    try:
-        text = read_file(path, EXPECTED, LARGEST).decode("utf-8-sig")
-        extensions: dict[str, datetime] = {}
-        for row in csv.DictReader(text.splitlines(), strict=True):
-            entry, due = row["entry"].strip(), read_time(row["due"])
-            if entry in extensions:
-                raise ValueError(f"{entry} is listed twice")
-            extensions[entry] = due
-        return extensions
-    except (UnicodeDecodeError, csv.Error, ValueError, KeyError, AttributeError) as error:
-        raise UserError(path, f"no table of extensions ({error})", EXPECTED) from error
+    extensions: dict[str, datetime] = {}
+    for number, row in read_table(path, {"entry", "due"}, EXPECTED):
+        entry, due = row["entry"], row["due"]
+        if not entry or entry in extensions:
+            found = f"row {number}: {entry} is listed twice" if entry else f"row {number}: no entry"
+            raise UserError(path, found, "each entry number once")
+        try:
+            extensions[entry] = read_time(due)
+        except ValueError:
+            found, example = f"row {number}: the due date {due!r}", "2024-11-13T18:00:00+05:30"
+            raise UserError(path, found, f"a date and time with its zone, as {example}") from None
+    return extensions
 
 
 def due_date(

@@ -14,11 +14,17 @@ from .contents import Check, Contents, problem_of_link
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
-from .unpacking import BACKSLASHES, Submission, carried_files, ignored, open_submission
+from .unpacking import (
+    ARCHIVES,
+    BACKSLASHES,
+    SHOWN,
+    Submission,
+    carried_files,
+    ignored,
+    open_submission,
+)
 
-ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}
-SHOWN = 5  # names in a message
 
 
 def check_submission(path: Path, assignment: Assignment) -> list[Check]:

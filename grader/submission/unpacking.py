@@ -24,6 +24,8 @@ DEEPEST = 20  # folders
 # No program needs these to run, but they could carry data.
 DOCUMENTS = {".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ipynb", ".md", ".docx"}
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
+ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
+SHOWN = 5  # names in a message
 BACKSLASHES = "the zip has backslashes between folders; expected /"
 IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
@@ -157,7 +159,9 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
     programs = (path for path in folder.rglob(program) if path.is_file())
     found = sorted(programs, key=lambda p: len(p.parts))
     if not found:
-        raise UserError(path, f"no {program}", f"one folder with {program} in it")
+        archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in ARCHIVES)
+        instead = f", but the archives {', '.join(archives[:SHOWN])}" if archives else ""
+        raise UserError(path, f"no {program}{instead}", f"one folder with {program} in it")
     if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
         raise UserError(path, f"{len(found)} files called {program}", "one")
     home = found[0].parent

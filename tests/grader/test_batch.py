@@ -301,6 +301,10 @@ def test_reports_of_a_class_from_a_run(
     table.loc[1, "Report"] = 12.5
     table.to_csv("marks.csv", index=False)
     assert grader("marks run marks.csv", monkeypatch) == 0
+    pd.DataFrame({"submission": ["s00", "s01"], "Report": ["", 3]}).to_csv("other.csv", index=False)
+    assert grader("marks run other.csv", monkeypatch) == 0
+    marks = json.loads((tmp_path / "run" / "marks.json").read_text())
+    assert marks == {"s00": {"Report": 12.5}, "s01": {"Report": 3}}
     table.loc[1, "Report"] = 21
     table.to_csv("too_many.csv", index=False)
     assert grader("marks run too_many.csv", monkeypatch) == 2

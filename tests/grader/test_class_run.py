@@ -4,10 +4,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader.assignment import read_assignment
 from grader.classroom.class_run import ClassRun, Plan, find_submissions, hash_submission, keys
 from grader.errors import UserError
+from grader.submission.unpacking import open_submission
 from tests.grader.classes import make_class
 
 A3 = read_assignment("a3")
@@ -28,15 +32,46 @@ submission_2:
 
 def test_zips_and_folders_are_submissions_and_other_files_are_not(tmp_path: Path) -> None:
     folder = make_class(tmp_path / "class", 2)
-    (folder / "notes.txt").write_text("x")
+    for name in ("notes.txt", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_text("x")
     (folder / ".hidden").mkdir()
+    (folder / "__MACOSX").mkdir()
     (folder / "tree").mkdir()
     (folder / "tree" / "vae.py").write_text("")
     (folder / "moodle").mkdir()
     (folder / "s00.zip").rename(folder / "moodle" / "submission.zip")
     (folder / "s01").mkdir()
-    found = {entry.id: entry.path.name for entry in find_submissions(folder)}
+    problems: list[str] = []
+    found = {entry.id: entry.path.name for entry in find_submissions(folder, problems)}
     assert found == {"moodle": "submission.zip", "s01": "s01", "s01.zip": "s01.zip", "tree": "tree"}
+    assert problems == ["notes.txt: left out: neither a folder nor an archive nor a program"]
+
+
+def test_what_was_handed_in_instead_of_a_zip_gets_a_row(tmp_path: Path) -> None:
+    names = ["a.rar", "b.7z", "c.tar.gz", "d.ipynb", "e.py", "f.ZIP"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    found = find_submissions(tmp_path)
+    assert [entry.id for entry in found] == [*names[:5], "f"]
+    for entry in found:
+        (tmp_path / "out").mkdir()
+        with pytest.raises(UserError, match=r"expected a \.zip file"):
+            open_submission(entry.path, A3, tmp_path / "out")
+        (tmp_path / "out").rmdir()
+
+
+@pytest.mark.parametrize("other", ["Thumbs.db", "desktop.ini", ".DS_Store", "report.PDF", "a.docx"])
+def test_the_only_zip_in_a_folder_is_the_submission(tmp_path: Path, other: str) -> None:
+    ada = tmp_path / "class" / "ada"
+    (ada / "__MACOSX").mkdir(parents=True)
+    for name in ("work.zip", other):
+        (ada / name).write_bytes(b"x")
+    (entry,) = find_submissions(tmp_path / "class")
+    assert entry.path.name == "work.zip"
+    (ada / "second.zip").write_bytes(b"x")
+    (entry,) = find_submissions(tmp_path / "class")
+    with pytest.raises(UserError, match=r"no vae\.py, but the archives second\.zip, work\.zip"):
+        open_submission(entry.path, A3, tmp_path / "out")
 
 
 def test_an_export_of_gradescope_tells_times_and_students(tmp_path: Path) -> None:
@@ -50,22 +85,57 @@ def test_an_export_of_gradescope_tells_times_and_students(tmp_path: Path) -> Non
     assert (two.students, two.submitted) == (["Bob"], datetime(2024, 11, 12, 1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "a: b: c",
-        "submission_1: {}",
-        METADATA.replace("submission_2", "../outside"),
-        METADATA.replace("submission_2", "absent"),
-    ],
-)
+@pytest.mark.parametrize("text", ["", "[]", "a: b: c", "submission_2: {}", "../outside: {}", "\0"])
 def test_other_metadata_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "submission_1").mkdir()
     (tmp_path / "submission_metadata.yml").write_text(text)
     with pytest.raises(UserError, match=r"submission_metadata\.yml"):
         find_submissions(tmp_path)
+
+
+def test_a_row_that_lacks_something_stops_nobody(tmp_path: Path) -> None:
+    for name in ("submission_1", "submission_2", "submission_3", "submission_4"):
+        (tmp_path / name).mkdir()
+    rows = (
+        "submission_3: {':created_at': soon, ':submitters': [{':sid': S3}, 7]}\n5: null\n../x: {}\n"
+    )
+    (tmp_path / "submission_metadata.yml").write_text(METADATA + rows)
+    problems: list[str] = []
+    entries = {entry.id: entry for entry in find_submissions(tmp_path, problems)}
+    assert list(entries) == ["submission_1", "submission_2", "submission_3"]
+    assert (entries["submission_3"].students, entries["submission_3"].submitted) == (["S3"], None)
+    assert problems == [
+        "submission_metadata.yml: ../x: left out: it has no folder",
+        "submission_metadata.yml: 5: left out: it has no folder",
+        "submission_metadata.yml: submission_3: graded, but its row has no time; it is not late",
+        "submission_4: left out: submission_metadata.yml has no such row",
+    ]
+
+
+YAML = st.recursive(
+    st.none() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([":submitters", ":created_at", ":sid", "submission_1", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(table=YAML)
+def test_any_metadata_gives_its_rows_or_one_line(tmp_path: Path, table: object) -> None:
+    (tmp_path / "submission_1").mkdir(exist_ok=True)
+    (tmp_path / "submission_metadata.yml").write_text(yaml.safe_dump(table))
+    try:
+        (entry,) = find_submissions(tmp_path)
+    except UserError as error:
+        assert "submission_metadata.yml" in str(error)
+    else:
+        assert entry.id == "submission_1"
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])

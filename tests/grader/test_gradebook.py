@@ -16,6 +16,7 @@ from grader.assignment import read_assignment
 from grader.classroom.class_run import Entry
 from grader.classroom.gradebook import (
     Book,
+    for_gradescope,
     gradebook,
     harmless,
     marks_template,
@@ -64,13 +65,21 @@ def test_every_member_of_a_group_gets_the_row() -> None:
     assert list(extended["days_late"]) == [2, 1, 1]
 
 
-def test_two_submissions_of_one_group_are_flagged_and_not_imported(tmp_path: Path) -> None:
+def test_two_submissions_of_one_group_are_flagged_and_not_imported() -> None:
     table = gradebook(book({"one": ["2020CSZ0001"], "two": ["2020CSZ0001", "2020CSZ0002"]}))
     assert len(table) == 3
     assert "2020CSZ0001 is also in two" in table["flags"][0]
     assert "2020CSZ0001 is also in one" in table["flags"][1]
-    with pytest.raises(UserError, match="'2020CSZ0001' in more than one"):
-        write_gradebook(table, tmp_path / "import.csv", gradescope=True)
+    imported, problems = for_gradescope(table)
+    assert list(imported["SID"]) == ["2020CSZ0002"]
+    assert problems == ["2020CSZ0001: left out: in one and two"]
+
+
+def test_who_has_no_student_is_left_out_of_an_import_and_named() -> None:
+    imported, problems = for_gradescope(gradebook(book({"one": [], "two": [], "three": ["Eve"]})))
+    assert list(imported.columns) == ["SID", "Total Score"]
+    assert list(imported["SID"]) == ["Eve"]
+    assert problems == ["one: left out: no student", "two: left out: no student"]
 
 
 def test_whose_it_is_the_platform_says_and_no_file_of_the_student_s() -> None:
@@ -115,7 +124,7 @@ def test_a_formula_becomes_text_and_text_stays(text: str, cell: str) -> None:
 def test_formulas_in_names_reach_neither_csv_nor_excel(tmp_path: Path) -> None:
     table = pd.DataFrame({"student": ["=1+1", "@SUM(A1)"], "total": [-1.5, 2]})
     for ending in ("csv", "xlsx"):
-        write_gradebook(table, tmp_path / f"book.{ending}", gradescope=False)
+        write_gradebook(table, tmp_path / f"book.{ending}")
     assert (tmp_path / "book.csv").read_text() == "student,total\n'=1+1,-1.5\n'@SUM(A1),2.0\n"
     sheet = openpyxl.load_workbook(tmp_path / "book.xlsx").active
     assert sheet is not None
@@ -126,7 +135,7 @@ def test_formulas_in_names_reach_neither_csv_nor_excel(tmp_path: Path) -> None:
 def test_the_same_table_is_the_same_bytes(tmp_path: Path) -> None:
     table = pd.DataFrame({"student": ["a\x07"], "total": [1.5]})
     for name in ("a.xlsx", "b.xlsx"):
-        write_gradebook(table, tmp_path / name, gradescope=False)
+        write_gradebook(table, tmp_path / name)
         time.sleep(2.1)  # time stamps in a zip have a resolution of 2 s
     assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
     assert pd.read_excel(tmp_path / "a.xlsx")["total"][0] == 1.5
@@ -140,7 +149,7 @@ def test_a_filled_template_is_read_whatever_submissions_are_called(
     whole, path = book(names), tmp_path / f"marks.{ending}"
     template = marks_template(whole)
     template["Report"] = [str(i) for i in range(len(template))]
-    write_gradebook(template, path, gradescope=False)
+    write_gradebook(template, path)
     expected = {name: {"Report": float(i)} for i, name in enumerate(names)}
     assert read_marks(path, whole) == expected
 
@@ -149,13 +158,14 @@ def test_a_filled_template_is_read_whatever_submissions_are_called(
     ("text", "found"),
     [
         ("submission,Report\nthree,1\n", "the submission 'three'"),
-        ("submission,Report\none,1\none,2\n", "the submission 'one'; expected each"),
-        ("submission,Report\none,21\n", "'21' for 'Report' of one"),
-        ("submission,Report\none,-1\n", "'-1' for 'Report' of one"),
-        ("submission,Report\none,nan\n", "'nan' for 'Report' of one"),
-        ("submission,Report\none,good\n", "'good' for 'Report' of one"),
+        ("submission,Report\none,1\none,2\n", "row 3: the submission 'one'; expected each"),
+        ("submission,Report\none,21\n", "row 2: '21' for 'Report'; expected points"),
+        ("submission,Report\none,-1\n", "row 2: '-1' for 'Report'"),
+        ("submission,Report\none,nan\n", "row 2: 'nan' for 'Report'"),
+        ("submission,Report\none,good\n", "row 2: 'good' for 'Report'"),
         ("submission\none\n", "no column 'Report'"),
-        ("", "cannot be read"),
+        ("", "an empty file"),
+        ("submission,Report\none,1,2\n", "3 cells in row 2, under 2 columns"),
     ],
 )
 def test_marks_that_cannot_be_are_refused(tmp_path: Path, text: str, found: str) -> None:

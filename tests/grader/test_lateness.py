@@ -37,6 +37,16 @@ def test_the_time_zone_of_a_time_stamp_counts() -> None:
         read_time("2024-11-11T12:30:00")
 
 
+def test_a_day_ends_at_the_same_hour_after_the_clocks_were_put_back() -> None:
+    due = read_time("2024-11-02T20:00:00-04:00")
+    assert days_late(read_time("2024-11-03T19:30:00-05:00"), due) == 1
+    assert days_late(read_time("2024-11-03T20:30:00-05:00"), due) == 2
+    forward = read_time("2024-03-09T20:00:00-05:00")
+    assert days_late(read_time("2024-03-10T20:30:00-04:00"), forward) == 1
+    assert days_late(read_time("2024-11-03T00:00:00Z"), due) == 0
+    assert days_late(read_time("2024-11-04T00:30:00Z"), due) == 2
+
+
 @given(st.datetimes(), st.datetimes())
 def test_days_are_those_that_have_begun(one: datetime, other: datetime) -> None:
     days = days_late(one, other)
@@ -56,10 +66,21 @@ def test_an_extension_of_one_member_holds_for_the_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "name,due\nA,2024-11-13T18:00:00Z\n", "entry,due\nA,soon\n", "entry,due\nA\n"]
+    ("text", "found"),
+    [
+        ("", "an empty file"),
+        ("name,due\nA,2024-11-13T18:00:00Z\n", "no column 'entry'"),
+        ("entry,due\n\nA,soon\n", "row 3: the due date 'soon'"),
+        ("entry,due\nA\n", "row 2: the due date ''"),
+        ("entry,due\nA,2024-11-13T18:00:00\n", "row 2: .*with its zone"),
+        ("entry,due\nA,2024-11-13T18:00:00Z\nA,2024-11-13T18:00:00Z\n", "row 3: A is listed twice"),
+        ("entry,due\n,2024-11-13T18:00:00Z\n", "row 2: no entry"),
+    ],
 )
-def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_table_of_extensions_names_the_row_that_is_wrong(
+    tmp_path: Path, text: str, found: str
+) -> None:
     path = tmp_path / "extensions.csv"
     path.write_text(text)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=found):
         read_extensions(path)
