@@ -33,8 +33,10 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
     parser.add_argument("--budget", type=float, default=BUDGET, help="minutes (%(default)g)")
     options = parser.parse(after)
-    if not (options.epochs > 0 and 0 < options.budget < math.inf):
-        parser.error(f"--epochs {options.epochs} --budget {options.budget}: not above 0")
+    if options.epochs <= 0:
+        parser.error(f"--epochs {options.epochs}: not above 0")
+    if not 0 < options.budget < math.inf:
+        parser.error(f"--budget {options.budget:g}: not a number of minutes above 0")
     train_path, val_path = map(Path, before)
     stem = options.model.parent / options.model.stem
     history_path, record_path = Path(f"{stem}.history.csv"), Path(f"{stem}.training.json")
