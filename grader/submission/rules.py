@@ -7,7 +7,9 @@ A syntax tree shows what is written, not what happens. Code that hides its impor
 import ast
 import functools
 import importlib.metadata
+import io
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -261,11 +263,26 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
         content = path.read_bytes()
         if len(content) > LARGEST_SOURCE:
             return Finding(Kind.SUSPICIOUS, file, 1, f"{len(content) >> 20} MiB of source")
-        return ast.parse(content, file)
+        return undecodable(content, file) or ast.parse(content, file)
     except SyntaxError as error:
         return Finding(Kind.BROKEN, file, error.lineno or 1, f"is not valid Python: {error.msg}")
     except (ValueError, RecursionError, MemoryError) as error:
         return Finding(Kind.BROKEN, file, 1, f"is not valid Python: {error}")
+
+
+def undecodable(content: bytes, file: str) -> Finding | None:
+    """Return a finding on a source that is not in its encoding; the parser overlooks comments."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    except SyntaxError:  # it also looks at the first two lines
+        encoding = "utf-8"
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"is not in {encoding} (byte {content[error.start]:02x}): save it as UTF-8"
+        return Finding(Kind.BROKEN, file, line, found)
+    return None
 
 
 def literal_size(tree: ast.Module) -> int:

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,27 @@ def test_a_data_file_does_not_make_a_forbidden_module_ones_own(submit: Submit) -
     files = {"sklearn.txt": "", "socket.txt": "", "sklearn/notes.py": ""}
     found = check(submit({"vae.py": text, **files}), RULES)
     assert [finding.kind for finding in found] == [Kind.FORBIDDEN, Kind.SUSPICIOUS]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        (b"x = 1\n# Andr\xe9\n", 2, "is not in utf-8 (byte e9): save it as UTF-8"),
+        (b"# Andr\xe9\nx = 1\n", 1, "is not in utf-8 (byte e9)"),
+        (b"# coding: ascii\nx = '\xc3\xa9'\n", 2, "is not in ascii (byte c3)"),
+        (b"# coding: latin-1\n# Andr\xe9\n", 0, ""),
+        (b"\xef\xbb\xbfx = '\xc3\xa9'\n", 0, ""),
+    ],
+)
+def test_a_source_is_read_in_the_encoding_that_python_reads(
+    submit: Submit, text: bytes, line: int, found: str
+) -> None:
+    folder = submit({"vae.py": text})
+    broken = [f for f in check(folder, RULES) if f.kind is Kind.BROKEN]
+    assert [f.line for f in broken] == [line] * bool(line)
+    assert all(found in f.message for f in broken)
+    done = subprocess.run([sys.executable, folder / "vae.py"], capture_output=True, check=False)
+    assert (done.returncode == 0) is not bool(line), done.stderr
 
 
 def test_a_broken_file_that_is_not_run_is_only_remarked_upon(submit: Submit) -> None:
