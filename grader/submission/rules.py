@@ -10,7 +10,7 @@ import importlib.metadata
 import io
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.machinery import ModuleSpec, PathFinder
@@ -127,10 +127,15 @@ def installed(module: str) -> bool:
     return module in STANDARD or package(module) is not None
 
 
+@functools.cache
+def owners() -> Mapping[str, list[str]]:
+    """Return the packages that contain each top-level module; this reads every package's files."""
+    return importlib.metadata.packages_distributions()
+
+
 def versions(modules: list[str]) -> dict[str, str]:
     """Return the installed versions of the packages that contain these modules."""
-    owners = importlib.metadata.packages_distributions()
-    packages = {p for module in modules for p in owners.get(module.split(".")[0], [])}
+    packages = {p for module in modules for p in owners().get(module.split(".")[0], [])}
     return {package: importlib.metadata.version(package) for package in sorted(packages)}
 
 
