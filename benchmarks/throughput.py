@@ -78,7 +78,7 @@ def shares_of_product_rate(dataset: DigitDataset) -> dict[str, float]:
         ),
         "latents": (
             lambda: epoch(model, latents.step, batches["latents"]),
-            operations(model.decoder, input_needs_gradient=True),
+            2 * operations(model.decoder, input_needs_gradient=True),  # each image is drawn twice
         ),
         "encoder": (
             lambda: epoch(model, amortisation.step, batches["encoder"]),
