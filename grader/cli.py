@@ -45,7 +45,7 @@ from .submission.contents import problem_of_address, problem_of_link, read_lines
 from .submission.rules import check as check_rules
 from .submission.unpacking import carried_files, open_submission
 
-SHOWN = 9  # labels in a remark
+SHOWN = 20  # labels in a remark
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {
     "distributed",

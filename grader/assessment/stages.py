@@ -37,8 +37,8 @@ from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Flag, Grade, Step
 
-# The last line of a traceback, or the first of its last message.
-ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Iteration|Warning)(:|$)")
+TRACEBACK = "Traceback (most recent call last):"
+ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # after the places in a traceback
 LINE_SIZE = 200  # characters of a program's last line
 MOST_IMPORTS = 500  # names kept with a step
 MOST_FLAGS = 20  # about imports, of one run
@@ -114,10 +114,12 @@ def last_words(output: str, folder: Path, home: Path, whole: bool) -> SafeText:
     The program ran in `folder`, a copy of the submission in `home`. Unless `whole`, only an error's
     kind is named, and only if it is one of Python's own: the text could contain test images.
     """
-    lines = [line for line in output.splitlines() if line.strip()]
+    whole_traceback = output[max(0, output.rfind(TRACEBACK)) :]
+    lines = [line for line in whole_traceback.splitlines() if line.strip()]
     if not lines:
         return SafeText("nothing was printed")
-    line = next((line for line in reversed(lines) if ERROR_LINE.match(line)), lines[-1]).strip()
+    named = [line for line in lines[1:] if ERROR_LINE.match(line)] if TRACEBACK in output else []
+    line = (named or lines[-1:])[0].strip()
     kind = line.split(":")[0]
     known = isinstance(getattr(builtins, kind, None), type)
     safe = SafeText(kind if known else "an error of its own")

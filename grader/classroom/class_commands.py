@@ -233,7 +233,8 @@ def marks(
             kept[name] = kept.get(name, {}) | points
         write_whole(run.folder / MARKS, json.dumps(kept, indent=2, sort_keys=True) + "\n")
         others = len(kept) - len(given)
-        print(f"read the marks of {len(given)} submissions; those of {others} others stay")
+        rest = f"; those of {others} others stay" if others else ""
+        print(f"read the marks of {len(given)} submissions{rest}")
         return
     template = marks_template(book)
     write_gradebook(template, table)

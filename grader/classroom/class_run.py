@@ -106,12 +106,13 @@ def read_export(folder: Path, problems: list[str]) -> list[Entry]:
     expected = "the metadata of a Gradescope export"
     try:
         table = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError) as error:
+    except Exception as error:  # YAML can fail in the constructors of its types
         raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
-    rows = table if isinstance(table, dict) else {}
+    rows = {str(name): row for name, row in table.items()} if isinstance(table, dict) else {}
+    folders = {path.name for path in folder.iterdir() if path.is_dir()}
     entries = []
-    for name, row in sorted((str(name), row) for name, row in rows.items()):
-        if Path(name).name != name or not (folder / name).is_dir():
+    for name, row in sorted(rows.items(), key=lambda item: item[0]):
+        if name not in folders:
             problems.append(f"{METADATA}: {name}: left out: it has no folder")
             continue
         details = row if isinstance(row, dict) else {}

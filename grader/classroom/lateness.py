@@ -5,7 +5,7 @@ changes nothing.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..assignment import Late
@@ -20,12 +20,13 @@ EXPECTED = "a CSV with the columns 'entry' and 'due', a date and time with its t
 def days_late(submitted: datetime, due: datetime | None) -> int:
     """Return the days since `due`, rounded up; 0 if in time or if there is no due date.
 
-    If clocks were put back by an hour in between, that day has 25 hours.
+    If the local offset fell by an hour in between, clocks were put back, and a day had 25 hours. A
+    time stamp in UTC says nothing about clocks.
     """
     if due is None or submitted <= due:
         return 0
     back = (due.utcoffset() or NONE) - (submitted.utcoffset() or NONE)
-    extra = back if NONE < back <= CLOCK_CHANGE else NONE
+    extra = back if NONE < back <= CLOCK_CHANGE and submitted.tzinfo is not UTC else NONE
     return max(1, -((due + extra - submitted) // DAY))
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ Row = tuple[int, dict[str, str]]
 
 
 def decoded(content: bytes) -> str:
-    """Return the text of a file in UTF-8, in UTF-16 with its mark, or in Windows' Western code."""
+    """Return the text of a file in UTF-8, in UTF-16 with its mark, or in Windows-1252."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")
     try:
@@ -31,7 +32,7 @@ def csv_cells(content: bytes) -> list[tuple[int, list[str]]]:
     text = decoded(content)
     if "\0" in text:
         raise ValueError("not a text")
-    first = text.lstrip("\r\n").partition("\n")[0]
+    first = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
     delimiter = max(DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     return list(enumerate(reader, 1))
@@ -60,6 +61,8 @@ def read_table(path: Path, columns: set[str], expected: str) -> list[Row]:
     header = filled[0][1] if filled else []
     if missing := columns - set(header):
         raise UserError(path, f"no column '{min(missing)}'", expected)
+    if twice := [column for column in sorted(columns) if header.count(column) > 1]:
+        raise UserError(path, f"the column '{twice[0]}' twice", expected)
     rows = []
     for number, row in filled[1:]:
         if len(row) > len(header) and any(row[len(header) :]):

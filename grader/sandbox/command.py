@@ -68,7 +68,7 @@ class Command:
 
     In addition to the system it may read `readable`, which are the grader's own files, and this
     Python if it `needs_python`. If there are namespaces, folders and files in `hidden` look
-    empty to it. If it is a program in Python and `recorded`, its imports are.
+    empty to it. The imports of a Python program are recorded if it is `recorded`.
     """
 
     words: tuple[str, ...]
@@ -84,7 +84,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Imports:
-    """The modules that a program imported, and those that the libraries did which it uses.
+    """The modules that a program imported, and those that its libraries imported.
 
     They are `complete` if its interpreter reported from its beginning to its end.
     """

@@ -18,6 +18,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -169,10 +170,11 @@ def open_filter(level: Level) -> Iterator[int]:
         os.close(descriptor)
 
 
-def recording(temporary: Path, uid: int | None, pipe: int) -> dict[str, str]:
+def recording(temporary: Path, uid: int | None, pipe: int, last: str) -> dict[str, str]:
     """Return the environment in which the user's Python writes to a pipe what it imports.
 
-    The copy of the recorder that it needs is made in `temporary`.
+    `last` is the word with which it ends. The copy of the recorder that it needs is made in
+    `temporary`.
     """
     folder = temporary / "recorder"
     folder.mkdir()
@@ -180,19 +182,19 @@ def recording(temporary: Path, uid: int | None, pipe: int) -> dict[str, str]:
     if uid is not None:
         give(folder, uid)
     status = os.fstat(pipe)
-    identity = f"{pipe}:{status.st_dev}:{status.st_ino}"
+    identity = f"{pipe}:{status.st_dev}:{status.st_ino}:{last}"
     return {"PYTHONPATH": str(folder), recorder.VARIABLE: identity}
 
 
-def read_imports(record: Output) -> Imports:
-    """Return what the recorder wrote, in lines that the program could have added to."""
+def read_imports(record: Output, last: str) -> Imports:
+    """Return what the recorder wrote, up to its `last` word."""
     lines = set(record.text().splitlines())
     words = [line.partition(" ") for line in lines]
     by_program, by_library = (
         frozenset(module for kind, _, module in words if kind == wanted)
         for wanted in (recorder.BY_PROGRAM, recorder.BY_LIBRARY)
     )
-    complete = {recorder.BEGIN, recorder.END} <= lines and not record.left_out
+    complete = {recorder.BEGIN, f"{recorder.END} {last}"} <= lines and not record.left_out
     return Imports(by_program, by_library, complete)
 
 
@@ -237,10 +239,10 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
         calls = stack.enter_context(open_filter(level))
         details = instructions(command, limits, level, uid, temporary, facts_end.fileno(), calls)
         details["control_groups"] = [str(folder) for folder in groups.folders]
-        pipes = [facts_end.fileno()]
+        pipes, last = [facts_end.fileno()], secrets.token_hex(8)
         if command.recorded:
             pipes.append(imports_end.fileno())
-            details["environment"] |= recording(temporary, uid, imports_end.fileno())
+            details["environment"] |= recording(temporary, uid, imports_end.fileno(), last)
         size, entries = usage(command.folder, BOUNDLESS)
         bounds = replace(limits, disk=limits.disk + size, files=limits.files + entries)
         with start(details, pipes) as process:
@@ -280,7 +282,7 @@ def run(command: Command, limits: Limits, level: Level) -> Outcome:
             peak_memory=groups.peak_memory or watch.peak_memory,
             output=text,
             output_bytes=output.size,
-            imports=read_imports(record) if command.recorded else None,
+            imports=read_imports(record, last) if command.recorded else None,
         )
 
 

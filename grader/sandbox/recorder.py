@@ -6,8 +6,8 @@ program. An audit hook (PEP 578) then writes a line to a pipe for each module th
     by-program MODULE      imported by code that is neither Python's own nor installed
     by-library MODULE      imported by other code
 
-The first line is `begin`, and `end` is written when the interpreter ends. The program can add lines
-or close the pipe, but can neither take lines back nor remove the hook.
+The first line is `begin`, and `end` with a word that the program is not told is written when the
+interpreter ends. A program that searches the interpreter's memory can still add or stop lines.
 """
 
 import atexit
@@ -15,7 +15,7 @@ import os
 import sys
 from types import FrameType
 
-VARIABLE = "VAE_GRADER_IMPORTS"  # the descriptor of the pipe, its device and its inode
+VARIABLE = "VAE_GRADER_IMPORTS"  # the pipe's descriptor, device and inode, and the last word
 BEGIN, END = "begin", "end"
 BY_PROGRAM, BY_LIBRARY = "by-program", "by-library"
 STANDARD = os.__file__.rpartition("/")[0]  # without pathlib, which takes long to import
@@ -25,20 +25,22 @@ SUFFIXES = (".py", ".pyc")
 
 def library_folders() -> tuple[str, ...]:
     """Return the folders of Python and installed packages, longest first, each with a slash."""
-    found = {STANDARD, *(path for path in sys.path if path.startswith((sys.prefix, STANDARD)))}
+    own = __file__.rpartition("/")[0]  # the program's folder is not on the path yet
+    found = {STANDARD, *sys.path} - {"", own}
     return tuple(sorted((f"{folder}/" for folder in found), key=len, reverse=True))
 
 
-def record(pipe: int, identity: tuple[int, int]) -> None:
+def record(pipe: int, identity: tuple[int, int], last: str) -> None:
     """Write the imports of this interpreter to a pipe, as long as the descriptor is that pipe."""
+    write, fstat = os.write, os.fstat  # which the program could replace
     libraries = library_folders()
     seen = set()
 
     def say(line: str) -> None:
         try:
-            status = os.fstat(pipe)
+            status = fstat(pipe)
             if (status.st_dev, status.st_ino) == identity:
-                os.write(pipe, f"{line}\n".encode())
+                write(pipe, f"{line}\n".encode())
         except OSError:  # closed, perhaps by a program that becomes a daemon
             pass
 
@@ -72,10 +74,11 @@ def record(pipe: int, identity: tuple[int, int]) -> None:
                 say(line)
 
     say(BEGIN)
-    atexit.register(say, END)
+    atexit.register(say, f"{END} {last}")
     sys.addaudithook(hook)
 
 
 if VARIABLE in os.environ:
-    descriptor, device, inode = map(int, os.environ[VARIABLE].split(":"))
-    record(descriptor, (device, inode))
+    *numbers, word = os.environ.pop(VARIABLE).split(":")
+    descriptor, device, inode = map(int, numbers)
+    record(descriptor, (device, inode), word)

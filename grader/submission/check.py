@@ -129,6 +129,7 @@ def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> li
     try:
         with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            names = [name for name in names if not name.endswith("\\")]
     except (UserError, OSError) as error:
         return [Check("the zip can be opened", False, f"{error}; make the zip again")]
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]

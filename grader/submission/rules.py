@@ -271,7 +271,7 @@ def parse(path: Path, file: str) -> ast.Module | Finding:
         return undecodable(content, file) or ast.parse(content, file)
     except SyntaxError as error:
         return Finding(Kind.BROKEN, file, error.lineno or 1, f"is not valid Python: {error.msg}")
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (ValueError, LookupError, RecursionError, MemoryError) as error:
         return Finding(Kind.BROKEN, file, 1, f"is not valid Python: {error}")
 
 
@@ -281,6 +281,8 @@ def undecodable(content: bytes, file: str) -> Finding | None:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     except SyntaxError:  # it also looks at the first two lines
         encoding = "utf-8"
+    if encoding == "utf-8-sig":  # after a mark, Python overlooks comments as well
+        return None
     try:
         content.decode(encoding)
     except UnicodeDecodeError as error:

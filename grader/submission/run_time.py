@@ -23,7 +23,7 @@ def undeclared(
     """Yield what is wrong with the imports of a program, unless its code shows them.
 
     `findings` are those on its code, and `own` its own modules. A library that is allowed may load
-    what it needs; a forbidden module that none needs was loaded for the program.
+    what it needs. A forbidden module that no allowed library needs was loaded for the program.
     """
     around = {name[:dot] for name in rules.allowed for dot, c in enumerate(name) if c == "."}
     for module in sorted(imports.by_program - around):  # packages with allowed modules
@@ -32,6 +32,7 @@ def undeclared(
         if problem and not is_shown(module, findings):
             yield printable(f"{problem[1]}: seen when it ran, but not in its code")
     forbidden = {module for module in imports.by_library if decide(module, rules) is False}
+    forbidden = {module for module in forbidden if installed(module.split(".")[0])}
     needed = loaded(tuple(rules.allowed)) if forbidden else frozenset()
     for module in sorted(forbidden - needed - imports.by_program):
         if not is_shown(module, findings):

@@ -47,11 +47,11 @@ def ignored(path: PurePosixPath) -> bool:
 
 
 def safe_path(archive: Path, name: str) -> PurePosixPath:
-    """Return the path of an archive's entry; some tools write backslashes between its folders.
+    """Return the path of a submission's file.
 
     Raises UserError if it could lead elsewhere, is too long or deep, or has control characters.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(name)
     expected = "paths within the submission, with / between folders"
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise UserError(archive, f"the entry '{name}', which leads outside", expected)
@@ -69,7 +69,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
         raise UserError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
     spelled: dict[str, str] = {}
     for entry in archive.infolist():
-        name = safe_path(path, entry.filename)
+        name = safe_path(path, entry.filename.replace("\\", "/"))  # as some tools write
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UserError(path, f"'{name}', a link or a device", "plain files and folders")
@@ -78,7 +78,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
             raise UserError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
             raise UserError(path, f"'{name}', which is encrypted", "no password")
-        if entry.is_dir() or ignored(name):
+        if entry.is_dir() or entry.filename.endswith("\\") or ignored(name):
             continue
         other = spelled.setdefault(str(name).casefold(), str(name))
         if name in entries or other != str(name):
@@ -120,7 +120,7 @@ def copy_folder(path: Path, destination: Path) -> None:
     """Copy the plain files of a folder, except hidden ones and builds. Raises UserError."""
     left = MOST_BYTES
     for entries, source in enumerate(plain_files(path), 1):
-        name = safe_path(path, source.relative_to(path).as_posix())
+        name = safe_path(path, source.relative_to(path).as_posix())  # a backslash is part of a name
         left -= source.stat().st_size
         if left < 0 or entries > MOST_ENTRIES:
             found = f"more than {MOST_BYTES >> 20} MiB or {MOST_ENTRIES} files"

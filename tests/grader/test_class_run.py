@@ -30,7 +30,7 @@ submission_2:
 """
 
 
-def test_zips_and_folders_are_submissions_and_other_files_are_not(tmp_path: Path) -> None:
+def test_zips_and_folders_are_submissions_and_notes_are_not(tmp_path: Path) -> None:
     folder = make_class(tmp_path / "class", 2)
     for name in ("notes.txt", "Thumbs.db", "desktop.ini"):
         (folder / name).write_text("x")
@@ -117,7 +117,9 @@ YAML = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from([":submitters", ":created_at", ":sid", "submission_1", "x"]),
+            st.sampled_from(
+                [":submitters", ":created_at", ":sid", "submission_1", "x", "..", "", "5", 5]
+            ),
             inner,
             max_size=4,
         )

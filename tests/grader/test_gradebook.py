@@ -164,6 +164,7 @@ def test_a_filled_template_is_read_whatever_submissions_are_called(
         ("submission,Report\none,nan\n", "row 2: 'nan' for 'Report'"),
         ("submission,Report\none,good\n", "row 2: 'good' for 'Report'"),
         ("submission\none\n", "no column 'Report'"),
+        ("submission,Report,Report\none,5,\n", "the column 'Report' twice"),
         ("", "an empty file"),
         ("submission,Report\none,1,2\n", "3 cells in row 2, under 2 columns"),
     ],

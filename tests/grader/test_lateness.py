@@ -44,6 +44,8 @@ def test_a_day_ends_at_the_same_hour_after_the_clocks_were_put_back() -> None:
     forward = read_time("2024-03-09T20:00:00-05:00")
     assert days_late(read_time("2024-03-10T20:30:00-04:00"), forward) == 1
     assert days_late(read_time("2024-11-03T00:00:00Z"), due) == 0
+    winter = read_time("2024-12-01T18:00:00+01:00")
+    assert days_late(read_time("2024-12-02T17:30:00Z"), winter) == 2
     assert days_late(read_time("2024-11-04T00:30:00Z"), due) == 2
 
 

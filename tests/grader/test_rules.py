@@ -148,6 +148,8 @@ def test_a_data_file_does_not_make_a_forbidden_module_ones_own(submit: Submit) -
         (b"x = 1\n# Andr\xe9\n", 2, "is not in utf-8 (byte e9): save it as UTF-8"),
         (b"# Andr\xe9\nx = 1\n", 1, "is not in utf-8 (byte e9)"),
         (b"# coding: ascii\nx = '\xc3\xa9'\n", 2, "is not in ascii (byte c3)"),
+        (b"\xef\xbb\xbfx = 1\n# Andr\xe9\n", 0, ""),
+        (b"# coding: rot13\nx = 1\n", 1, "not a text encoding"),
         (b"# coding: latin-1\n# Andr\xe9\n", 0, ""),
         (b"\xef\xbb\xbfx = '\xc3\xa9'\n", 0, ""),
     ],
