@@ -12,7 +12,7 @@ import sys
 
 PACKAGES = ("numpy", "torch")
 # Spins of a waiting thread before it sleeps. With OpenMP's default of 300,000, the waiting threads
-# of one program take the cores from another's: two trainings at once took 3.6 times as long.
+# of one program, such as a study, take the cores from another's.
 SPINS = "1000"
 
 

@@ -31,8 +31,11 @@ def undeclared(
         problem = judge(module, rules) if top not in own and installed(top) else None
         if problem and not is_shown(module, findings):
             yield printable(f"{problem[1]}: seen when it ran, but not in its code")
-    forbidden = {module for module in imports.by_library if decide(module, rules) is False}
-    forbidden = {module for module in forbidden if installed(module.split(".")[0])}
+    forbidden = {
+        module
+        for module in imports.by_library
+        if decide(module, rules) is False and installed(module.split(".")[0])
+    }
     needed = loaded(tuple(rules.allowed)) if forbidden else frozenset()
     for module in sorted(forbidden - needed - imports.by_program):
         if not is_shown(module, findings):
