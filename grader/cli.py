@@ -23,7 +23,7 @@ from .artifacts import (
     read_truth_labels,
 )
 from .assessment.copies import data_files
-from .assessment.pipeline import assess, weights_in
+from .assessment.pipeline import assess
 from .assessment.stages import Settings
 from .assignment import read_assignment
 from .classroom import class_commands
@@ -41,9 +41,9 @@ from .shipping import gradescope
 from .shipping.bundle import ROOT, bundle, require_repository
 from .shipping.package import Authors, package
 from .submission.check import check_submission
-from .submission.contents import problem_of_address, problem_of_link, read_lines
+from .submission.contents import problem_of_address, problems_of_links
 from .submission.rules import check as check_rules
-from .submission.unpacking import carried_files, open_submission
+from .submission.unpacking import carried_files, open_submission, weights_in
 
 SHOWN = 20  # labels in a remark
 LOCK = HOME / "requirements.lock"
@@ -212,8 +212,9 @@ def dry_run(
         files, _ = carried_files(opened.folder, set(task.artefact))
         found = check_rules(opened.folder, files, task.program, task.rules)
         findings = [str(finding) for finding in found]
-        included = weights_in(opened.folder, task.trained_artefacts())
-    print(results.preview_text(task, bool(included), opened.remarks + findings))
+        names = task.trained_artefacts()
+        included = len(weights_in(opened.folder, names)) == len(names)
+    print(results.preview_text(task, included, opened.remarks + findings))
 
 
 def advice(level: Level) -> str:
@@ -313,8 +314,9 @@ def write_package(
     if required.zip_name and out.name != required.zip_name:
         raise typer.BadParameter(f"--out {out}; the course asks for {required.zip_name}")
     if model_link is None:
-        problem = problem_of_link(ROOT / "model_path.txt")
-        model_link = "" if problem else read_lines(ROOT / "model_path.txt")[0]
+        links: list[str] = []
+        problem = next(problems_of_links(ROOT / "model_path.txt", links), None)
+        model_link = next(iter(links), "")
     else:
         problem = problem_of_address(model_link, "--model-link")
     if problem:

@@ -19,7 +19,7 @@ from ..sandbox.resources import temporary_folder
 from ..submission import rules
 from ..submission.check import check_report
 from ..submission.size import measure_size
-from ..submission.unpacking import carried_files, open_submission
+from ..submission.unpacking import carried_files, open_submission, weights_in
 from ..verdicts import Verdict
 from .copies import read_data_sets, write_copy
 from .grade import Flag, Grade, Step, empty_grade, failed
@@ -28,25 +28,40 @@ from .probes import run_probes
 from .stages import Bench, Settings, limits_of, run_stage
 
 
-def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
-    """Return the files called `names` in a folder if all are there, otherwise nothing."""
-    found = {name: folder / name for name in names if (folder / name).is_file()}
-    return found if len(found) == len(names) else {}
-
-
 def find_weights(bench: Bench) -> None:
-    """Use the weights from the first place, in the assignment's order, that has them."""
-    names = bench.assignment.trained_artefacts()
-    places = {"included": bench.submission.folder, "fetched": bench.settings.weights_folder}
-    for place in () if bench.settings.train else bench.assignment.weights:
-        folder = places.get(place)
-        if place == "trained":
-            break
-        if folder is not None and (found := weights_in(folder, names)):
-            bench.made |= found
-            bench.grade.weights = place
-            return
-    bench.grade.weights = "trained"
+    """Use the weights from the first place, in the assignment's order, that has all of them.
+
+    If no place has all, put together what the places have. What is then still missing is trained if
+    the assignment permits that, and then nothing else is used.
+    """
+    assignment, settings = bench.assignment, bench.settings
+    names, places = assignment.trained_artefacts(), assignment.weights
+    may_train = "trained" in places
+    if may_train:
+        places = places[: 0 if settings.train else places.index("trained")]
+    folders = {"included": bench.submission.folder, "fetched": settings.weights_folder}
+    found = {place: weights_in(f, names) for place in places if (f := folders[place]) is not None}
+    whole = [place for place in found if len(found[place]) == len(names)]
+    origins = {name: place for place in reversed(whole[:1] or [*found]) for name in found[place]}
+    if may_train and len(origins) < len(names):
+        bench.grade.weights = "trained"
+        return
+    bench.made |= {name: found[place][name] for name, place in origins.items()}
+    used = set(origins.values())
+    if len(used) < 2:
+        bench.grade.weights = next(iter(used), "none")
+        return
+    bench.grade.weights = ", ".join(f"{name} {origins[name]}" for name in names if name in origins)
+    bench.grade.remarks.append(SafeText(f"the weights are put together: {bench.grade.weights}"))
+
+
+def without_training(bench: Bench) -> SafeText:
+    """Say why nothing is trained."""
+    missing = [n for n in bench.assignment.trained_artefacts() if n not in bench.made]
+    if not missing:
+        return SafeText(f"the weights are graded as they came ({bench.grade.weights})")
+    found = f"has no {' and no '.join(missing)}" if bench.made else "has none"
+    return SafeText(f"the assignment requires weights; the submission {found}")
 
 
 def check_size(bench: Bench) -> Step | None:
@@ -118,16 +133,7 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
         if only and stage.name not in only:
             done(Step(stage.name, Verdict.SKIPPED, SafeText("not requested")))
         elif stage.trains and bench.grade.weights != "trained":
-            message = SafeText(f"the {bench.grade.weights} weights are graded")
-            done(Step(stage.name, Verdict.SKIPPED, message))
-        elif stage.trains and "trained" not in bench.assignment.weights:
-            done(
-                Step(
-                    stage.name,
-                    Verdict.SKIPPED,
-                    SafeText("the assignment requires weights; the submission has none"),
-                )
-            )
+            done(Step(stage.name, Verdict.SKIPPED, without_training(bench)))
         else:
             try:
                 step = run_stage(bench, stage)

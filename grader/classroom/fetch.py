@@ -13,65 +13,102 @@ from pathlib import Path
 from typing import Any
 
 from ..assignment import Assignment
-from ..errors import UserError, printable
+from ..errors import UserError, printable, reason
 from ..files import write_whole
 from ..sandbox.resources import temporary_folder
-from ..submission.contents import problem_of_link, read_lines
-from ..submission.unpacking import open_submission, unpack
+from ..submission.contents import problems_of_links
+from ..submission.unpacking import open_submission, unpack, weights_in
 from .class_run import ClassRun, Entry, hash_submission
-from .download import EXPECTED, download
+from .download import download
 
 RECORD = "fetch.json"
 
 
-def link_of(entry: Entry, task: Assignment) -> str:
-    """Return the link of a submission. Raises UserError if it has none."""
+def read_needs(entry: Entry, task: Assignment) -> tuple[list[str], list[str]]:
+    """Return the links of a submission, and the names of the weights that it does not include.
+
+    Raises UserError if it has no link.
+    """
     with temporary_folder() as folder:
         submission = open_submission(entry.path.absolute(), task, folder)
-        path = submission.folder / (task.submission.link_file or "")
-        problem = problem_of_link(path)
-        if problem:
-            raise UserError(entry.path, problem, "a link")
-        return read_lines(path)[0]
+        included = weights_in(submission.folder, task.trained_artefacts())
+        missing = [name for name in task.trained_artefacts() if name not in included]
+        links, name = submission.contents.links, task.submission.link_file
+        if not links and name:
+            problems = problems_of_links(submission.folder / name, links)
+            raise UserError(entry.path, next(problems), "a link")
+        return links, missing
 
 
-def take_weights(folder: Path, names: list[str], target: Path) -> None:
-    """Copy the files called `names` from a download, or from the archive in it, to `target`."""
+def take_weights(link: str, folder: Path, names: list[str], target: Path) -> list[str]:
+    """Copy the files called `names` from a download, or from the archive in it, to `target`.
+
+    Return the names that were found. Raises UserError if a name is there twice.
+    """
     files = [path for path in folder.iterdir() if path.is_file() and path.name not in names]
     archives = [path for path in files if zipfile.is_zipfile(path)]
     if len(archives) == 1:
         unpack(archives[0], folder)
+    taken = []
     for name in names:
         found = sorted(p for p in folder.rglob(name) if p.is_file() and not p.is_symlink())
-        if len(found) != 1:
-            raise UserError(folder, f"{len(found)} files called {name}", EXPECTED)
-        shutil.copyfile(found[0], target / name)
+        if len(found) > 1:
+            raise UserError(link, f"{len(found)} files called {name}", "one")
+        if found:
+            shutil.copyfile(found[0], target / name)
+            taken.append(name)
+    return taken
+
+
+def fetch_link(
+    link: str, names: list[str], target: Path, private: bool
+) -> tuple[list[str], str | None]:
+    """Download what a link leads to; return the names that were found there, and what failed."""
+    try:
+        with temporary_folder() as folder:
+            download(link, folder, private)
+            return take_weights(link, folder, names, target), None
+    except UserError as error:
+        return [], str(error)
+    except Exception as error:  # networks and drives fail in many ways
+        return [], printable(f"{link}: {type(error).__name__}: {reason(error)}")
 
 
 def fetch(entry: Entry, task: Assignment, target: Path, private: bool = False) -> dict[str, Any]:
     """Fetch a submission's weights into the empty folder `target`, and return a record of it.
 
-    Problems are part of the record, because one student's link must not stop the others. Links to
-    addresses that are not public are followed only if `private`.
+    What one link lacks may be included in the submission, or come from its next link. Problems are
+    part of the record, because one student's link must not stop the others. Links to addresses that
+    are not public are followed only if `private`.
     """
     record: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
-        record["link"] = link_of(entry, task)
-        with temporary_folder() as folder:
-            download(record["link"], folder, private)
-            take_weights(folder, task.trained_artefacts(), target)
-        record["sha256"] = hash_submission(target)
+        links, needed = read_needs(entry, task)
     except UserError as error:
-        record["problem"] = str(error)
-    except Exception as error:  # networks and drives fail in many ways
-        record["problem"] = printable(f"{type(error).__name__}: {error}")
+        return record | {"problem": str(error)}
+    record |= {"links": links, "found": {}}
+    wanted, problems = task.trained_artefacts(), []
+    for link in links:
+        found, problem = fetch_link(link, wanted, target, private)
+        record["found"][link] = found
+        problems += [problem] if problem else []
+        wanted = [name for name in wanted if name not in found]
+        needed = [name for name in needed if name not in found]
+        if not needed:
+            break
+    if needed:
+        problems.append(f"{entry.path}: no {' and no '.join(needed)} in it or behind its link")
+    if problems:
+        record["problem"] = "; ".join(problems)
+    record["sha256"] = hash_submission(target)
     return record
 
 
-def same_link(record_path: Path, entry: Entry, task: Assignment) -> bool:
-    """Check whether the fetched weights are from the link that the submission has now."""
+def same_links(record_path: Path, entry: Entry, task: Assignment) -> bool:
+    """Check whether the fetched weights are from the links that the submission has now."""
     try:
-        return bool(json.loads(record_path.read_text())["link"] == link_of(entry, task))
+        record = json.loads(record_path.read_text())
+        return "problem" not in record and record["links"] == read_needs(entry, task)[0]
     except (OSError, ValueError, KeyError, UserError):
         return False
 
@@ -84,7 +121,7 @@ def fetch_all(
     for entry in entries:
         home = run.fetched(entry.id)
         record_path = home.with_name(f"{entry.id}.{RECORD}")
-        if home.is_dir() and same_link(record_path, entry, task):
+        if home.is_dir() and same_links(record_path, entry, task):
             records[entry.id] = dict(json.loads(record_path.read_text()))
             continue
         shutil.rmtree(home, ignore_errors=True)
@@ -92,7 +129,7 @@ def fetch_all(
         with temporary_folder() as folder:
             records[entry.id] = fetch(entry, task, folder, private)
             write_whole(record_path, json.dumps(records[entry.id], indent=2) + "\n")
-            if "problem" not in records[entry.id]:
+            if any(folder.iterdir()):
                 partial = home.with_name(f".{entry.id}.part")
                 shutil.rmtree(partial, ignore_errors=True)
                 shutil.copytree(folder, partial)

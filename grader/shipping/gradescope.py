@@ -18,7 +18,7 @@ from typing import Any
 from .. import HOME
 from ..assessment.copies import data_files
 from ..assessment.grade import FAILED, Grade, rounded
-from ..assessment.pipeline import assess, weights_in
+from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
 from ..assignment import FOLDER, Assignment, read_assignment
 from ..classroom.class_run import Entry
@@ -31,7 +31,7 @@ from ..safe_text import SafeText
 from ..sandbox.command import Level
 from ..sandbox.isolation import best_level
 from ..sandbox.resources import temporary_folder
-from ..submission.unpacking import open_submission
+from ..submission.unpacking import open_submission, weights_in
 
 TEMPLATES = HOME / "templates"
 PROGRAMS = ("setup.sh", "run_autograder")
@@ -155,9 +155,10 @@ def fetch_weights(root: Path, task: Assignment, folder: Path) -> dict[str, Any]:
     """
     if "fetched" not in task.weights:
         return {}
+    names = task.trained_artefacts()
     with temporary_folder() as scratch, suppress(UserError):
         submission = open_submission(root / "submission", task, scratch)
-        if weights_in(submission.folder, task.trained_artefacts()):
+        if len(weights_in(submission.folder, names)) == len(names):
             return {}
     return fetch(Entry("upload", root / "submission"), task, folder)
 
@@ -205,8 +206,8 @@ def grade_upload(root: Path) -> None:
             record = fetch_weights(root, task, folder)
             settings = Settings(root / "source" / "data", level, weights_folder=folder)
             grade = assess(root / "submission", task, settings, progress)
-        if "problem" in record and grade.weights != "included":
-            text = SafeText("the submission has no weights, and the link gave none")
+        if "problem" in record and grade.weights in ("none", "trained"):
+            text = SafeText("weights are missing, and the link did not give them")
             grade.remarks.append(text)
         final = content(grade)
         final["extra_data"]["fetched"] = record

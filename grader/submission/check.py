@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..sandbox.command import Level
 from ..sandbox.resources import temporary_folder
 from . import rules
-from .contents import Check, Contents, problem_of_link
+from .contents import Check, Contents, problems_of_links
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
@@ -37,8 +37,8 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     if not path.exists():
         raise UserError(path, "no such file or folder", "a submission's zip")
     if path.name == required.link_file:
-        problem = problem_of_link(path)
-        return [Check(f"{path.name} begins with a link", problem is None, problem or "")]
+        problems = list(problems_of_links(path, []))
+        return [Check(f"{path.name} has a link on each line", not problems, "; ".join(problems))]
     if path.is_dir():
         reason = "this is a folder, not a zip"
         checks = [Check(rule, None, reason) for rule in ZIP_RULES]

@@ -16,6 +16,8 @@ from ..errors import UserError, printable
 TEXT_SIZE = 64 << 10
 EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them
 MOST_MEMBERS = 10  # of a group
+MOST_LINKS = 5
+SHOWN = 5  # problems of one file
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Check:
 
 @dataclass
 class Contents:
-    """The entry numbers and the report of a submission, and a check for each rule."""
+    """The entry numbers, links and report of a submission, and a check for each rule."""
 
     members: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     report: Path | None = None
     checks: list[Check] = field(default_factory=list)
 
@@ -49,13 +52,22 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 
-def problem_of_link(path: Path) -> str | None:
-    """Return what is wrong with the link on the first line of a file, or None if nothing is."""
+def problems_of_links(path: Path, links: list[str]) -> Iterator[str]:
+    """Yield what is wrong with a file of links; add the valid ones to `links`."""
     try:
         lines = read_lines(path)
     except UserError as error:
-        return str(error).replace(f"{path.parent}/", "")
-    return problem_of_address(lines[0] if lines else "", path.name)
+        yield str(error).replace(f"{path.parent}/", "")
+        return
+    for line in lines or [""]:
+        problem = problem_of_address(line, path.name)
+        if len(links) == MOST_LINKS:
+            yield f"{path.name} has more than {MOST_LINKS} links; the rest are not read"
+            return
+        if problem:
+            yield problem
+        elif line not in links:
+            links.append(line)
 
 
 def problem_of_address(link: str, place: str) -> str | None:
@@ -100,8 +112,9 @@ def check_contents(home: Path, required: SubmissionFormat) -> Contents:
         missing = None if (home / name).is_file() else f"{name} is missing"
         contents.ask(f"{name} is there", missing)
     if required.link_file and (home / required.link_file).is_file():
-        problem = problem_of_link(home / required.link_file)
-        contents.ask(f"{required.link_file} begins with a link", problem)
+        path = home / required.link_file
+        problems = list(problems_of_links(path, contents.links))
+        contents.ask(f"{path.name} has a link on each line", "; ".join(problems[:SHOWN]) or None)
     if required.group_file and (home / required.group_file).is_file():
         path, pattern = home / required.group_file, required.entry_number or ".+"
         problems = list(problems_of_group(path, pattern, contents.members))

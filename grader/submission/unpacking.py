@@ -193,6 +193,11 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     return Submission(path.name, home, digest(destination), contents, remarks)
 
 
+def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
+    """Return those of the files called `names` that are in a folder."""
+    return {name: folder / name for name in names if (folder / name).is_file()}
+
+
 def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
     """Return the files of a submission that its runs get, small ones first, and the rest.
 

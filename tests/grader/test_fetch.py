@@ -97,22 +97,23 @@ def test_weights_are_fetched_once_and_changes_show(
         assert records[name]["sha256"] == records["good"]["sha256"]
         assert records[name]["time"].endswith("+00:00")
     for name, message in {
-        "half": "0 files called gmm_params.pkl",
+        "half": "half: no gmm_params.pkl in it or behind its link",
         "climbs": "leads outside",
         "large": "more than 2 MiB",
         "absent": "404",
-        "page": "0 files called vae.pth",
+        "page": "page: no vae.pth and no gmm_params.pkl in it or behind its link",
         "none": "expected a link such as",
         "closed": "refused",
     }.items():
         assert message in records[name]["problem"], name
-        assert not run.fetched(name).exists()
+        assert str(run.folder) not in records[name]["problem"], name
+        assert run.fetched(name).exists() == (name == "half"), "half of them may be graded"
     assert not list((tmp_path / "run" / "fetched").glob(".*"))
 
     archive(folder / "bare", WEIGHTS | {"vae.pth": b"new"})
     (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/bare?id=5\n")
     again = fetch_all(entries, A3, run, private=True)["deep"]
-    assert again["link"].endswith("bare?id=5"), "another link, whose archive has no ending"
+    assert again["links"][0].endswith("bare?id=5"), "another link, whose archive has no ending"
     assert (run.fetched("deep") / "vae.pth").read_bytes() == b"new"
     (tmp_path / "class" / "deep" / "model_path.txt").write_text(f"{address}/deep.zip\n")
     fetch_all(entries, A3, run, private=True)
@@ -126,6 +127,42 @@ def test_weights_are_fetched_once_and_changes_show(
     assert changed["good"].startswith("other weights (fetched at ")
     assert "404" in changed["deep"]
     assert set(changed) == {"good", "deep"}, "a link that never worked has not changed"
+
+
+def test_links_and_the_submission_are_put_together(site: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = site
+    for name, content in WEIGHTS.items():
+        (folder / name).write_bytes(content)
+    archive(folder / "all.zip", WEIGHTS)
+    archive(folder / "twice.zip", WEIGHTS | {"old/vae.pth": b"before"})
+    entries = submissions(
+        tmp_path / "class",
+        {
+            "included": f"{address}/vae.pth",
+            "lines": f"{address}/vae.pth\n{address}/gmm_params.pkl",
+            "broken": f"{address}/none.zip\nby mail\n{address}/all.zip",
+            "unused": f"{address}/all.zip\n{address}/none.zip",
+            "twice": f"{address}/twice.zip",
+            "many": "\n".join(f"{address}/{number}" for number in range(9)),
+        },
+    )
+    (tmp_path / "class" / "included" / "gmm_params.pkl").write_bytes(b"own")
+    run = ClassRun(tmp_path / "run")
+    records = fetch_all(entries, A3, run, private=True)
+    assert [path.name for path in run.fetched("included").iterdir()] == ["vae.pth"]
+    assert "problem" not in records["included"]
+    for name in ("lines", "broken", "unused"):
+        found = {path.name: path.read_bytes() for path in run.fetched(name).iterdir()}
+        assert found == WEIGHTS, name
+    assert records["lines"]["found"] == {
+        f"{address}/vae.pth": ["vae.pth"],
+        f"{address}/gmm_params.pkl": ["gmm_params.pkl"],
+    }
+    assert "404" in records["broken"]["problem"]
+    assert "no vae.pth" not in records["broken"]["problem"]
+    assert list(records["unused"]["found"]) == [f"{address}/all.zip"], "the rest is not needed"
+    assert f"{address}/twice.zip: 2 files called vae.pth" in records["twice"]["problem"]
+    assert len(records["many"]["found"]) == contents.MOST_LINKS
 
 
 @pytest.mark.parametrize(
@@ -236,7 +273,7 @@ def test_a_killed_fetch_begins_anew(site: tuple[Path, str], tmp_path: Path) -> N
     fetch_all(entries, A3, run, private=True)
     assert (run.fetched("one") / "vae.pth").read_bytes() == b"weights"
     record = json.loads((tmp_path / "run" / "fetched" / "one.fetch.json").read_text())
-    assert record["link"] == f"{address}/good.zip"
+    assert record["links"] == [f"{address}/good.zip"]
 
 
 def test_a_drive_s_links_go_through_gdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

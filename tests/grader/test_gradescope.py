@@ -152,7 +152,7 @@ def test_weights_behind_the_link_are_fetched_where_none_came_along(
     found = results(root)
     assert asked == ["https://drive.google.com/file/d/1"]
     assert found["extra_data"]["weights"] == "fetched"
-    assert found["extra_data"]["fetched"]["link"] == asked[0]
+    assert found["extra_data"]["fetched"]["links"] == asked
     assert found["extra_data"]["verdicts"]["classify"] == "OK"
 
     def fail(link: str, folder: Path, private: bool) -> None:
@@ -160,7 +160,7 @@ def test_weights_behind_the_link_are_fetched_where_none_came_along(
 
     monkeypatch.setattr(fetching, "download", fail)
     grade_upload(root)
-    assert "the link gave none" in results(root)["output"]
+    assert "the link did not give them" in results(root)["output"]
     assert "no network" in results(root)["extra_data"]["fetched"]["problem"]
 
 

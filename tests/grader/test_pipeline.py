@@ -199,6 +199,28 @@ def test_weights_are_taken_from_the_first_place_that_has_them(
     assert assess(half, a3, Settings(data_folder, level)).weights == "trained"
 
 
+def test_weights_in_two_places_are_put_together(
+    submit: Submit, data_folder: Path, a3: Assignment, level: Level, tmp_path: Path
+) -> None:
+    home = submit({"vae.py": program()})
+    sets = [str(data_folder / f"mnist_1_4_8_{name}.npz") for name in ("train", "val")]
+    command = [sys.executable, "vae.py", *sets, "train", "vae.pth", "gmm_params.pkl"]
+    subprocess.run(command, cwd=home, check=True, capture_output=True)
+    (tmp_path / "fetched").mkdir()
+    (home / "vae.pth").rename(tmp_path / "fetched" / "vae.pth")
+    settings = Settings(data_folder, level, weights_folder=tmp_path / "fetched")
+    grade = assess(home, a3, settings)
+    assert grade.weights == "vae.pth fetched, gmm_params.pkl included"
+    assert f"the weights are put together: {grade.weights}" in grade.remarks
+    assert all(mark.value for mark in grade.marks)
+    task = a3.without_training()
+    alone = assess(submit({"vae.py": program()}, "alone"), task, settings)
+    assert alone.step("train").message.endswith("the submission has no gmm_params.pkl")
+    assert alone.step("reconstruct").verdict is Verdict.OK
+    assert alone.step("classify").message == "there is no gmm_params.pkl to go on with"
+    assert alone.mark("reconstruction").value
+
+
 def test_a_failed_stage_leaves_the_marks_of_the_others(
     submit: Submit, data_folder: Path, a3: Assignment, level: Level
 ) -> None:
