@@ -13,12 +13,12 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from grader.errors import UserError
+from grader.values import check_labels, grey_scale
 from storage import read_bytes
 
 IMAGES = "an .npz file whose 'data' holds images, (N, 28, 28), 0..255"
 LABELS = "an .npz file whose 'labels' holds one whole number for each image"
 SHARP_ROWS = 512  # images at a time; their sampling grids fit in the cache
-ROUNDING = 1e-5  # how far resizing and arithmetic may push a float past its range
 
 
 def read_array(path: Path, name: str, expected: str) -> np.ndarray:
@@ -54,14 +54,7 @@ def load_images(path: Path) -> np.ndarray:
         raise UserError(path, f"'data' of type {data.dtype}", IMAGES)
     if data.size == 0 or data.shape[1:] not in {(28, 28), (1, 28, 28), (784,)}:
         raise UserError(path, f"'data' of shape {data.shape}", IMAGES)
-    low, high = data.min(), data.max()
-    unit = data.dtype.kind == "f" and high <= 1 + ROUNDING
-    # A float array that only just exceeds 1 could be in either range.
-    ambiguous = data.dtype.kind == "f" and 1 + ROUNDING < high < 2
-    if not (low >= -ROUNDING and high <= 255) or ambiguous:  # NaN satisfies neither
-        raise UserError(path, f"values from {low:g} to {high:g}", IMAGES + " or floats in 0..1")
-    pixels = data.astype(np.float32)
-    return np.clip(pixels if unit else pixels / 255, 0, 1)
+    return np.clip(data.astype(np.float32) / np.float32(grey_scale(path, data)), 0, 1)
 
 
 def has_array(path: Path, name: str) -> bool:
@@ -80,9 +73,9 @@ def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Load images as `load_images` does, and their labels as int64, (N,)."""
     images = load_images(path)
     labels = read_array(path, "labels", LABELS)
-    if labels.dtype.kind not in "ui" or labels.shape != images.shape[:1]:
-        found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
-        raise UserError(path, found, f"{LABELS}: {len(images)}")
+    check_labels(path, labels, LABELS)
+    if len(labels) != len(images):
+        raise UserError(path, f"'labels' of shape {labels.shape}", f"{LABELS}: {len(images)}")
     return images, labels.astype(np.int64)
 
 

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from .errors import UserError, printable
 from .safe_text import FormatError, SafeText
+from .texts import csv_rows, decoded, delimiter_of, is_utf8
+from .values import check_labels, grey_scale
 
 LARGEST_FILE = 1 << 30  # bytes; a gibibyte holds 340,000 float32 images of 28 x 28
 SMALL_CSV = 1 << 20  # bytes; allowed however few rows are expected
@@ -248,11 +250,7 @@ def images_in(
 
 def unit_range(path: Path, images: np.ndarray) -> NDArray[np.float64]:
     """Return the images of a data set on the scale 0..1. Raises UserError for other values."""
-    low, high = images.min(), images.max()
-    if low < 0 or high > 255 or (images.dtype.kind == "f" and 1 < high < 2):
-        found = f"values from {low:g} to {high:g}"
-        raise UserError(path, found, "numbers in 0..255 or floats in 0..1")
-    return images / 255 if images.dtype.kind != "f" or high > 1 else images.astype(np.float64)
+    return np.clip(images / grey_scale(path, images), 0, 1)
 
 
 def read_truth_images(path: Path) -> NDArray[np.float64]:
@@ -309,10 +307,7 @@ def labels_in(archive: zipfile.ZipFile, path: Path) -> np.ndarray | None:
     if "labels.npy" not in array_names(archive):
         return None
     labels = read_array(path, archive, "labels.npy", LABELLED)
-    if labels.ndim != 1 or labels.dtype.kind not in "ui" or len(labels) == 0:
-        raise UserError(path, f"'labels' of type {labels.dtype}, shape {labels.shape}", LABELLED)
-    if labels.max() > np.iinfo(np.int64).max:
-        raise UserError(path, f"the label {labels.max()}", LABELLED)
+    check_labels(path, labels, LABELLED)
     return labels
 
 
@@ -324,21 +319,53 @@ def read_truth_labels(path: Path) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
+def take_header(
+    path: Path, rows: list[list[str]], header: str, count: int, deviations: Deviations
+) -> int:
+    """Remove the header of `count` labels from the rows, if there is one; return their column.
+
+    Raises UserError if it is not certain which column that is.
+    """
+    first = rows[0]
+    spelled = [re.sub("[^a-z]", "", name.lower()) for name in first]
+    wanted = re.sub("[^a-z]", "", header.lower())
+    # pandas calls a column that has no name 0, and leaves the name of its index empty.
+    pandas = first in (["0"], ["", "0"]) and len(rows) == count + 1
+    if spelled.count(wanted) == 1:
+        column = spelled.index(wanted)
+    elif pandas or len(first) == 1:
+        column = len(first) - 1
+    else:
+        kind = SafeText("two columns with other headers")
+        raise FormatError(path, f"the header {','.join(first)[:80]!r}", f"'{header}'", kind)
+    if not spelled[column] and not pandas:
+        deviations.add("no header", f"'{header}'", SafeText("no header"))
+        return column
+    if pandas:
+        found = "the header 0, which pandas writes for a column without a name"
+        deviations.add(found, f"'{header}'", SafeText("the header 0"))
+    elif first[column] != header:
+        found, kind = f"the header {first[column][:40]!r}", SafeText("another header")
+        deviations.add(found, f"'{header}'", kind)
+    del rows[0]
+    return column
+
+
 def read_predictions(
     path: Path, deviations: Deviations, count: int, header: str = COLUMN
 ) -> NDArray[np.int64]:
     """Read a submission's `count` predicted labels, (count,).
 
-    The required format is one column under the header `header`. A header with another spelling,
-    no header, an index column next to the labels, and whole numbers written as 4.0 leave a remark.
+    The required format is one column under the header `header`, in UTF-8. A header with another
+    spelling or of pandas' making, no header, an index column next to the labels, another separator
+    or encoding, and whole numbers written as 4.0 leave a remark.
     Raises UserError if it is not certain which numbers are the labels.
     """
     expected = f"a CSV with the header '{header}' and {count} labels"
     content = read_file(path, expected, max(SMALL_CSV, ROW_SIZE * count))
     try:
-        text = content.decode("utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = [row for _, row in csv_rows(content)]
+    except (ValueError, csv.Error) as error:
         kind = SafeText("not a CSV")
         raise FormatError(path, f"{kind} ({error})", expected, kind) from error
     width = len(rows[0]) if rows else 0
@@ -350,25 +377,16 @@ def read_predictions(
         kind = SafeText("nothing" if width == 0 else "more than two columns")
         raise FormatError(path, f"{width} columns", expected, kind)
 
-    spelled = [re.sub("[^a-z]", "", name.lower()) for name in rows[0]]
-    wanted = re.sub("[^a-z]", "", header.lower())
-    if spelled.count(wanted) == 1:
-        column = spelled.index(wanted)
-    elif width == 1:
-        column = 0
-    else:
-        kind = SafeText("two columns with other headers")
-        raise FormatError(path, f"the header {','.join(rows[0])[:80]!r}", expected, kind)
-    if not spelled[column]:
-        deviations.add("no header", f"'{header}'", SafeText("no header"))
-    else:
-        if rows[0][column] != header:
-            found, kind = f"the header {rows[0][column][:40]!r}", SafeText("another header")
-            deviations.add(found, f"'{header}'", kind)
-        del rows[0]
+    column = take_header(path, rows, header, count, deviations)
     if width > 1:
         kind = SafeText("a second column, which was not read")
         deviations.add(kind, "one column", kind)
+        if (delimiter := delimiter_of(decoded(content))) != ",":
+            kind = SafeText("another separator")
+            deviations.add(f"{delimiter!r} between columns", "a comma", kind)
+    if not is_utf8(content):
+        kind = SafeText("another encoding")
+        deviations.add(kind, "UTF-8", kind)
     labels = whole_numbers(path, [row[column] for row in rows])
     if len(labels) != count:
         kind = SafeText(f"{len(labels)} labels")

@@ -306,7 +306,7 @@ def read_assignment(name: str) -> Assignment:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise UserError(path, "no such file", f"the path of a TOML file, or one of: {known}")
     try:
-        return Assignment.model_validate(tomllib.loads(path.read_text()))
+        return Assignment.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(path, f"not TOML ({error})", "a file in the TOML format") from error
     except ValidationError as error:

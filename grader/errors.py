@@ -1,9 +1,12 @@
 """The error type for a user's mistake, which every command line prints as one line."""
 
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, lone surrogates, line separators
+
+SHOWN = 5  # names in a message
 
 
 def has_control(text: str) -> bool:
@@ -14,6 +17,13 @@ def has_control(text: str) -> bool:
 def printable(text: str) -> str:
     """Escape line breaks and terminal control codes in `text`: names in a file may contain them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def listed(names: Iterable[object], between: str = ", ") -> str:
+    """Join the first few names, and say how many more there are."""
+    kept = [*map(str, names)]
+    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    return between.join(kept[:SHOWN]) + more
 
 
 class UserError(Exception):

@@ -28,10 +28,11 @@ import yaml
 from .. import HOME
 from ..assessment.copies import data_files
 from ..assignment import Assignment
-from ..errors import UserError, printable, reason
+from ..errors import UserError, listed, printable, reason
 from ..files import write_whole
+from ..leftovers import is_leftover
 from ..sandbox.resources import lock
-from ..submission.unpacking import ARCHIVES, DOCUMENTS, ignored
+from ..submission.unpacking import ARCHIVES, DOCUMENTS
 from .lateness import read_time
 
 METADATA = "submission_metadata.yml"
@@ -59,7 +60,7 @@ def find_submissions(folder: Path, problems: list[str] | None = None) -> list[En
     problems = [] if problems is None else problems
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "a folder of zips or folders")
-    paths = [path for path in sorted(folder.iterdir()) if not is_junk(path)]
+    paths = split_leftovers(folder, problems)
     if (folder / METADATA).is_file():
         entries = read_export(folder, problems)
         known = {METADATA, *(entry.id for entry in entries)}
@@ -80,9 +81,16 @@ def find_submissions(folder: Path, problems: list[str] | None = None) -> list[En
     return list(found.values())
 
 
-def is_junk(path: Path) -> bool:
-    """Check whether a system or a tool left a file, or it is hidden."""
-    return path.name.startswith(".") or ignored(PurePosixPath(path.name))
+def split_leftovers(folder: Path, problems: list[str]) -> list[Path]:
+    """Return the content of a folder in order, without hidden files and what systems leave.
+
+    If there is any, a line about it is added to `problems`.
+    """
+    paths = sorted(folder.iterdir())
+    left = [path.name for path in paths if is_leftover(PurePosixPath(path.name))]
+    if left:
+        problems.append(f"{listed(left)}: left out: hidden, or left by a system or tool")
+    return [path for path in paths if path.name not in left]
 
 
 def lone_zip(path: Path) -> Path:
@@ -90,7 +98,7 @@ def lone_zip(path: Path) -> Path:
 
     Learning platforms export such folders.
     """
-    inside = [p for p in path.iterdir() if not is_junk(p)] if path.is_dir() else []
+    inside = split_leftovers(path, []) if path.is_dir() else []
     work = [p for p in inside if p.is_dir() or p.suffix.lower() not in DOCUMENTS]
     alone = len(work) == 1 and work[0].suffix.lower() == ".zip"
     # A link could lead to another student's work.

@@ -18,6 +18,7 @@ from ..errors import UserError
 ROOT = HOME.parent
 CORE = (
     "grader.errors",
+    "grader.values",
     "storage",
     "data",
     "models",
@@ -148,7 +149,8 @@ def outer_imports(modules: list[Module]) -> set[tuple[str, str, str]]:
     found = set()
     for node in (node for module in modules for node in module.imports):
         outer = "" if isinstance(node, ast.Import) else node.module or ""
-        if outer in CORE:
+        inside = isinstance(node, ast.ImportFrom) and node.level > 0  # from the grader to the core
+        if inside or outer in CORE:
             continue
         for alias in node.names:
             text = alias.name + (f" as {alias.asname}" if alias.asname else "")

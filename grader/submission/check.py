@@ -1,12 +1,13 @@
 """Check before an upload whether a zip keeps every rule, without running any of its code."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..artifacts import open_archive, without_folder
 from ..assignment import Assignment, SubmissionFormat
-from ..errors import UserError
+from ..errors import UserError, listed
+from ..leftovers import is_leftover
 from ..sandbox.command import Level
 from ..sandbox.resources import temporary_folder
 from . import rules
@@ -14,15 +15,7 @@ from .contents import Check, Contents, problems_of_links
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
-from .unpacking import (
-    ARCHIVES,
-    BACKSLASHES,
-    SHOWN,
-    Submission,
-    carried_files,
-    ignored,
-    open_submission,
-)
+from .unpacking import ARCHIVES, BACKSLASHES, Submission, carried_files, open_submission, slashed
 
 DATA = {".npz", ".npy", ".csv", ".mat", ".h5", ".idx"}
 
@@ -110,7 +103,7 @@ def left_files(archive: Zip) -> str | None:
 
 def unexpected_files(archive: Zip) -> str | None:
     extra = [path for path in archive.files if not asked_for(path, archive)]
-    return "; ".join(describe(path) for path in extra[:SHOWN]) or None
+    return listed(map(describe, extra), "; ") or None
 
 
 # Each function returns what is wrong, or None.
@@ -132,19 +125,12 @@ def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> li
             names = [name for name in names if not name.endswith("\\")]
     except (UserError, OSError) as error:
         return [Check("the zip can be opened", False, f"{error}; make the zip again")]
-    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
-    files = [path for path in paths if not ignored(path)]
-    left = [path for path in paths if ignored(path)]
+    paths = [PurePosixPath(slashed(name)) for name in names]
+    files = [path for path in paths if not is_leftover(path)]
+    left = [path for path in paths if is_leftover(path)]
     content = Zip(path, required, artefacts, names, files, left)
     problems = {rule: problem(content) for rule, problem in ZIP_RULES.items()}
     return [Check(rule, problem is None, problem or "") for rule, problem in problems.items()]
-
-
-def listed(names: Iterable[object], between: str = ", ") -> str:
-    """Join the first few names, and say how many more there are."""
-    kept = [*map(str, names)]
-    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
-    return between.join(kept[:SHOWN]) + more
 
 
 def asked_for(path: PurePosixPath, archive: Zip) -> bool:

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from ..artifacts import read_file
 from ..assignment import SubmissionFormat
-from ..errors import UserError, printable
+from ..errors import UserError, listed, printable
+from ..texts import decoded
 
 TEXT_SIZE = 64 << 10
 EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them
 MOST_MEMBERS = 10  # of a group
 MOST_LINKS = 5
-SHOWN = 5  # problems of one file
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,9 @@ class Contents:
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a small text file that are not empty. Raises UserError."""
     try:
-        content = read_file(path, "a short text", TEXT_SIZE).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        found = f"no UTF-8 text ({error.reason} at byte {error.start})"
-        raise UserError(path, found, "one saved as UTF-8") from error
+        content = decoded(read_file(path, "a short text", TEXT_SIZE))
+    except ValueError as error:
+        raise UserError(path, "not a text", "one saved as UTF-8") from error
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 
@@ -114,7 +113,7 @@ def check_contents(home: Path, required: SubmissionFormat) -> Contents:
     if required.link_file and (home / required.link_file).is_file():
         path = home / required.link_file
         problems = list(problems_of_links(path, contents.links))
-        contents.ask(f"{path.name} has a link on each line", "; ".join(problems[:SHOWN]) or None)
+        contents.ask(f"{path.name} has a link on each line", listed(problems, "; ") or None)
     if required.group_file and (home / required.group_file).is_file():
         path, pattern = home / required.group_file, required.entry_number or ".+"
         problems = list(problems_of_group(path, pattern, contents.members))

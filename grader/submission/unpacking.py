@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from ..artifacts import open_archive
 from ..assignment import Assignment
-from ..errors import UserError, has_control
+from ..errors import UserError, has_control, listed
+from ..leftovers import is_leftover
 from .contents import Contents, check_contents
 
 MOST_ENTRIES = 2_000
@@ -25,9 +26,8 @@ DEEPEST = 20  # folders
 DOCUMENTS = {".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ipynb", ".md", ".docx"}
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
-SHOWN = 5  # names in a message
+BUILD = "build"  # in a folder, what this project's own commands make
 BACKSLASHES = "the zip has backslashes between folders; expected /"
-IGNORED = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"}
 
 
 @dataclass
@@ -41,9 +41,17 @@ class Submission:
     remarks: list[str]
 
 
-def ignored(path: PurePosixPath) -> bool:
-    """Check whether a file was left by a system or a tool and is not part of the work."""
-    return bool(set(path.parts) & IGNORED) or path.name.startswith("._")
+def leftover(path: PurePosixPath) -> str | None:
+    """Return the part of a path that ends in a leftover's name, or None if there is none."""
+    for place in (*reversed(path.parents), path):
+        if is_leftover(PurePosixPath(place.name)):
+            return str(place)
+    return None
+
+
+def slashed(name: str) -> str:
+    """Return the name of a zip's entry with / between folders; some tools write backslashes."""
+    return name.replace("\\", "/")
 
 
 def safe_path(archive: Path, name: str) -> PurePosixPath:
@@ -69,7 +77,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
         raise UserError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
     spelled: dict[str, str] = {}
     for entry in archive.infolist():
-        name = safe_path(path, entry.filename.replace("\\", "/"))  # as some tools write
+        name = safe_path(path, slashed(entry.filename))
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UserError(path, f"'{name}', a link or a device", "plain files and folders")
@@ -78,7 +86,7 @@ def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath,
             raise UserError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
             raise UserError(path, f"'{name}', which is encrypted", "no password")
-        if entry.is_dir() or entry.filename.endswith("\\") or ignored(name):
+        if entry.is_dir() or entry.filename.endswith("\\") or leftover(name):
             continue
         other = spelled.setdefault(str(name).casefold(), str(name))
         if name in entries or other != str(name):
@@ -98,7 +106,7 @@ def unpack(path: Path, destination: Path) -> list[str]:
     left = MOST_BYTES
     try:
         with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
-            backslashes = any("\\" in entry.filename for entry in archive.infolist())
+            names = [entry.filename for entry in archive.infolist() if entry.filename]
             for name, entry in checked_entries(path, archive).items():
                 target = destination / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +121,23 @@ def unpack(path: Path, destination: Path) -> list[str]:
         raise
     except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more
         raise UserError(path, f"not a sound zip archive ({error})", "a .zip file") from error
-    return [BACKSLASHES] if backslashes else []
+    left_out = [part for name in names if (part := leftover(PurePosixPath(slashed(name))))]
+    return [BACKSLASHES] * any("\\" in name for name in names) + remarks_on(left_out)
 
 
-def copy_folder(path: Path, destination: Path) -> None:
-    """Copy the plain files of a folder, except hidden ones and builds. Raises UserError."""
-    left = MOST_BYTES
-    for entries, source in enumerate(plain_files(path), 1):
+def remarks_on(left_out: list[str]) -> list[str]:
+    """Return a remark on files that were left out, if there are any."""
+    names = listed(sorted(set(left_out)))
+    return [f"left out, because hidden or no part of the work: {names}"] if left_out else []
+
+
+def copy_folder(path: Path, destination: Path) -> list[str]:
+    """Copy the plain files of a folder, except leftovers and a build; return remarks on these.
+
+    Raises UserError if there is a link among the files, or if they are too much.
+    """
+    left, left_out = MOST_BYTES, list[str]()
+    for entries, source in enumerate(plain_files(path, left_out), 1):
         name = safe_path(path, source.relative_to(path).as_posix())  # a backslash is part of a name
         left -= source.stat().st_size
         if left < 0 or entries > MOST_ENTRIES:
@@ -128,19 +146,25 @@ def copy_folder(path: Path, destination: Path) -> None:
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target, follow_symlinks=False)
+    return remarks_on(left_out)
 
 
-def plain_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yield the files below `folder` in order of their names. Raises UserError for a link."""
-    if depth > DEEPEST:
+def plain_files(folder: Path, left_out: list[str], inside: str = "") -> Iterator[Path]:
+    """Yield the files in a folder, in order of their names, but add leftovers to `left_out`.
+
+    `inside`: the path of the folder in the submission, with a / at the end. Raises UserError for a
+    link.
+    """
+    if inside.count("/") > DEEPEST:
         raise UserError(folder, "folders deep beyond use", f"at most {DEEPEST}")
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or ignored(PurePosixPath(path.name)) or path.name == "build":
+        if is_leftover(PurePosixPath(path.name)) or inside + path.name == BUILD:
+            left_out.append(inside + path.name)
             continue
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise UserError(path, "a link or a device", "plain files and folders")
         if path.is_dir():
-            yield from plain_files(path, depth + 1)
+            yield from plain_files(path, left_out, f"{inside}{path.name}/")
         else:
             yield path
 
@@ -160,7 +184,7 @@ def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> 
     found = sorted(programs, key=lambda p: len(p.parts))
     if not found:
         archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in ARCHIVES)
-        instead = f", but the archives {', '.join(archives[:SHOWN])}" if archives else ""
+        instead = f", but the archives {listed(archives)}" if archives else ""
         raise UserError(path, f"no {program}{instead}", f"one folder with {program} in it")
     if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
         raise UserError(path, f"{len(found)} files called {program}", "one")
@@ -180,7 +204,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     remarks: list[str] = []
     required = assignment.submission
     if path.is_dir():
-        copy_folder(path, destination)
+        remarks += copy_folder(path, destination)
     elif path.is_file():
         if required.zip_name and path.name != required.zip_name:
             remarks.append(f"the zip is called {path.name}; expected {required.zip_name}")
@@ -190,7 +214,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     home = find_program(path, destination, assignment.program, remarks)
     contents = check_contents(home, required)
     remarks += [check.message for check in contents.checks if check.passed is False]
-    return Submission(path.name, home, digest(destination), contents, remarks)
+    return Submission(path.name, home, digest(home), contents, remarks)
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:

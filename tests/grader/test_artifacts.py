@@ -224,9 +224,14 @@ def test_a_damaged_npz_is_read_or_refused(tmp_path: Path, content: bytes) -> Non
         ("Predicted_Label\n1.0\n4.0\n8.0\n", 1),
         ('"Predicted_Label"\n"1"\n"4"\n"8"\n', 0),
         ("Predicted_Label\n 1\n 4 \n8\n", 0),
+        ("0\n1\n4\n8\n", 1),  # pandas, from an array
+        (",0\n0,1\n1,4\n2,8\n", 2),
+        (";Predicted_Label\n0;1\n1;4\n2;8\n;\n", 2),
+        ("Predicted_Label\n1\n4\n8\n".encode("utf-16"), 1),
+        ("Prédicted_Label\n1\n4\n8\n".encode("cp1252"), 2),
     ],
 )
-def test_predictions_are_found(tmp_path: Path, text: str, remarks: int) -> None:
+def test_predictions_are_found(tmp_path: Path, text: str | bytes, remarks: int) -> None:
     labels, texts = read_csv(tmp_path / "vae.csv", text)
     assert labels == [1, 4, 8]
     assert len(texts) == remarks, texts
@@ -243,6 +248,8 @@ def test_predictions_are_found(tmp_path: Path, text: str, remarks: int) -> None:
         "Predicted_Label\n1\n1e400\n8\n",
         "a,b\n1,1\n4,4\n8,8\n",
         "1,1\n4,4\n8,8\n",
+        "0\n1\n4\n8\n1\n",
+        ",0\n0,1\n1,4\n",
         "Predicted_Label,Predicted_label\n1,1\n4,4\n8,8\n",
         "Predicted_Label,a,b\n1,1,1\n",
         "Predicted_Label\n1\n4,4\n8\n",
@@ -292,6 +299,9 @@ def test_the_truth_is_divided_by_255_if_whole(tmp_path: Path) -> None:
     assert artifacts.read_truth_images(path).max() == 0.2
     path.write_bytes(npz(data=images.astype(float)))
     assert artifacts.read_truth_images(path).max() == 0.2
+    path.write_bytes(npz(data=images // 51))
+    with pytest.raises(UserError, match="values from 1 to 1"):
+        artifacts.read_truth_images(path)
     path.write_bytes(npz(data=images / 40))
     with pytest.raises(UserError, match="values from"):
         artifacts.read_truth_images(path)

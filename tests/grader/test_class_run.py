@@ -44,7 +44,10 @@ def test_zips_and_folders_are_submissions_and_notes_are_not(tmp_path: Path) -> N
     problems: list[str] = []
     found = {entry.id: entry.path.name for entry in find_submissions(folder, problems)}
     assert found == {"moodle": "submission.zip", "s01": "s01", "s01.zip": "s01.zip", "tree": "tree"}
-    assert problems == ["notes.txt: left out: neither a folder nor an archive nor a program"]
+    assert problems == [
+        ".hidden, Thumbs.db, __MACOSX, desktop.ini: left out: hidden, or left by a system or tool",
+        "notes.txt: left out: neither a folder nor an archive nor a program",
+    ]
 
 
 def test_what_was_handed_in_instead_of_a_zip_gets_a_row(tmp_path: Path) -> None:

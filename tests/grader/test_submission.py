@@ -52,10 +52,12 @@ def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path)
         ({"work/group.txt": "Ann\n" + GROUP}, "'Ann' is not an entry number"),
         ({"work/group.txt": GROUP.replace("\n", "\r\n")}, None),
         ({"work/group.txt": "\ufeff" + GROUP}, None),
-        ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt: no UTF-8 text"),
+        ({"work/group.txt": GROUP.encode("utf-16")}, None),
+        ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt: not a text"),
         ({"work/group.txt": "2020CSZ1234"}, "expected 2020CSZ1234.pdf"),
         ({"work/2020CSZ1234_2020CSZ5678.pdf": None}, "the report is missing"),
-        ({"__MACOSX/._work": "x", ".DS_Store": "x"}, None),
+        ({"__MACOSX/work/._vae.py": "x"}, "no part of the work: __MACOSX"),
+        ({"work/.git/a": "x", "work/.git/b": "x", "work/Thumbs.db": ""}, "work/.git, work/Thumbs"),
     ],
 )
 def test_what_deviates_becomes_a_remark(
@@ -173,6 +175,7 @@ def test_a_folder_is_copied_without_hidden_files_and_links_are_refused(
     found = open_submission(folder, A3, tmp_path / "tree")
     copied = sorted(p.relative_to(found.folder).as_posix() for p in found.folder.rglob("*"))
     assert copied == ["inner", "inner/data.json", "vae.py"]
+    assert any(remark.endswith("no part of the work: .git") for remark in found.remarks)
     (folder / "link").symlink_to("/etc/passwd")
     with pytest.raises(UserError, match="a link"):
         open_submission(folder, A3, tmp_path / "tree2")
@@ -184,10 +187,18 @@ def test_the_same_content_has_the_same_digest_however_packed(tmp_path: Path) -> 
     other.mkdir()
     backwards = dict(reversed(GOOD.items()))
     assert open_zip(other, zipped(backwards)).sha256 == first
-    for place in ("work/build/net.py", "work/.hidden/net.py", "work/.profile"):
-        elsewhere = tmp_path / place.replace("/", "-")
-        elsewhere.mkdir()
-        assert open_zip(elsewhere, zipped(GOOD | {place: "print(3)"})).sha256 != first
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    hidden = {"work/.hidden/net.py": "print(3)", "work/.profile": "", "__MACOSX/work/._vae.py": ""}
+    found = open_zip(elsewhere, zipped(GOOD | hidden))
+    assert found.sha256 == first, "what is left out is no part of it"
+    assert not list(found.folder.glob(".*"))
+    (remark,) = found.remarks
+    assert remark.endswith("__MACOSX, work/.hidden, work/.profile")
+    unpacked = tmp_path / "as_a_folder"
+    with zipfile.ZipFile(elsewhere / "submission.zip") as archive:
+        archive.extractall(unpacked)
+    assert open_submission(unpacked, A3, tmp_path / "copy").sha256 == first
     third = tmp_path / "third"
     third.mkdir()
     assert open_zip(third, zipped(GOOD | {"work/vae.py": "print(2)"})).sha256 != first

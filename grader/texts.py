@@ -1,0 +1,46 @@
+"""Texts that people and their programs write: any usual encoding, any usual dialect of CSV."""
+
+import csv
+import io
+import re
+
+DELIMITERS = ",;\t"  # Excel writes the list separator of the user's country
+
+
+def is_utf8(content: bytes) -> bool:
+    """Check whether a text is in UTF-8."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, in UTF-16 with its mark, or in Windows-1252.
+
+    Raises ValueError if it is in none of them, or has a null character.
+    """
+    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    rest = "utf-8-sig" if is_utf8(content) else "cp1252"
+    text = content.decode("utf-16" if marked else rest)
+    if "\0" in text:
+        raise ValueError("not a text")
+    return text
+
+
+def delimiter_of(text: str) -> str:
+    """Return the character between the columns of a CSV, which its first row shows."""
+    first = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
+    return max(DELIMITERS, key=first.count)
+
+
+def csv_rows(content: bytes) -> list[tuple[int, list[str]]]:
+    """Return the cells of each row of a CSV that is not blank, and the row's number from 1.
+
+    Excel leaves rows of empty cells. Raises ValueError or csv.Error if it is not a CSV.
+    """
+    text = decoded(content)
+    source = io.StringIO(text, newline="")
+    reader = csv.reader(source, strict=True, delimiter=delimiter_of(text))
+    return [(number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row))]
