@@ -36,8 +36,9 @@ from studies.celeba.networks import VAE
 from studies.demo_data.drawings import EXPRESSIONS, Person, face
 from studies.demo_data.writers import PORTRAIT_SIZE
 from studies.shared.devices import Recorded, autocast
-from studies.shared.image_cache import ImageFeed, cached, open_source
+from studies.shared.image_cache import ImageFeed, cached
 from studies.shared.networks import named_losses
+from studies.shared.pictures import open_source
 
 ROUNDS = 3
 IMAGES = 1500
@@ -215,7 +216,7 @@ def main() -> None:
         folder.mkdir()
         write_images(folder)
         with contextlib.redirect_stdout(io.StringIO()), open_source(folder) as source:
-            images = np.load(cached(source, source.names, SIZE, out), mmap_mode="r")
+            images = np.load(cached(source, source.names, SIZE, out)[0], mmap_mode="r")
         fed = feeds(folder, images)
         for title, value in fed.items():
             ratio = fed["cache, bytes" if "bytes" in title else "cache, floats"] / value

@@ -31,6 +31,7 @@ class UserError(Exception):
 
     def __init__(self, path: Path | str, found: str, expected: str) -> None:
         super().__init__(printable(f"{path}: {found}; expected {expected}"))
+        self.found = printable(found)
 
 
 def reason(error: Exception) -> str:

@@ -251,7 +251,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            near = f"{path.parent.name}." if node.level else ""  # a module of the same folder
+            module = near + node.module
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return names
 
 

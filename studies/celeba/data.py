@@ -1,18 +1,21 @@
 """Portraits: read them, for training and held out, as CelebA's own list divides them."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grader.errors import UserError
+from grader.errors import UserError, listed
+from grader.texts import decoded
 from storage import read_bytes
 from studies.celeba.options import Options
-from studies.shared.image_cache import cached, open_source
+from studies.shared.image_cache import cached
+from studies.shared.pictures import divided, open_source, report
 
-OFFICIAL = ("img_align_celeba", "img_align_celeba.zip")
-PARTITION = "list_eval_partition.txt"
+FOLDERS = ("", "Img")  # of the pictures, in a copy of CelebA
+PLACES = ("img_align_celeba", "img_align_celeba.zip")
+PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")  # CelebA's own; Kaggle's
 HELD_OUT = 0.1  # share of the images, at most, if there is no partition
 SHOWN = 32  # faces in a grid, and the fewest to train on
 COLUMNS = 8  # faces that are shown with their reconstructions, and the fewest held out
@@ -30,46 +33,77 @@ class Faces:
 def read_faces(options: Options, path: Path, folder: Path) -> Faces:
     """Choose images of the data set at `path`, and decode them to a file in `folder`.
 
-    Raises UserError if there are too few.
+    One line says how they were divided. Raises UserError if there are too few.
     """
-    place = next(filter(Path.exists, (path / name for name in OFFICIAL)), path)
-    generator = np.random.default_rng(options.seed)
+    places = (path / inner / name for inner in FOLDERS for name in PLACES)
+    place = next(filter(Path.exists, places), path)
     with open_source(place) as source:
-        names = np.array(source.names)
-        order = generator.permutation(len(names))
-        parts = read_partition(place, path, source.names)
-        if parts is None:
-            count = min(options.held_out, max(COLUMNS, round(HELD_OUT * len(names))))
-            held_out, train = order[:count], order[count:]
-        else:
-            train, held_out = order[parts[order] == 0], order[parts[order] != 0]
-        chosen = names[train[: options.images]], names[held_out[: options.held_out]]
-        count = len(chosen[0])
-        if count < SHOWN or len(chosen[1]) < COLUMNS:
-            found = f"{count} images to train on, {len(chosen[1])} held out"
-            raise UserError(path, found, f"at least {SHOWN} and {COLUMNS}")
-        file = cached(source, [*chosen[0], *chosen[1]], options.size, folder)
+        train, held_out, origin = divide(options, path, place, source.names)
+        names = [*train[: options.images], *held_out[: options.held_out]]
+        check_number(path, len(train), len(held_out))
+        file, kept = cached(source, names, options.size, folder)
+        count = len(set(train) & set(kept))
+        check_number(path, count, len(kept) - count)
+    report(place, source.left_out)
+    print(f"{place}: {count:,} images to train on; {len(kept) - count:,} held out, {origin}")
     images = np.load(file, mmap_mode="r")
     return Faces(images[:count], images[count:], file.stem)
 
 
-def read_partition(place: Path, path: Path, names: list[str]) -> NDArray[np.int64] | None:
-    """Return the part to which each image belongs, by CelebA's own list: 0 is training.
+def check_number(path: Path, train: int, held_out: int) -> None:
+    """Raise UserError if there are too few images to train on, or too few held out."""
+    if train < SHOWN or held_out < COLUMNS:
+        found = f"{train} images to train on, {held_out} held out"
+        raise UserError(path, found, f"at least {SHOWN} and {COLUMNS}")
 
-    Returns None if there is no such list next to the images, or if it lists other images.
+
+def divide(
+    options: Options, path: Path, place: Path, names: list[str]
+) -> tuple[list[str], list[str], str]:
+    """Return the images to train on and those held out, in random order, and who says so."""
+    order = np.random.default_rng(options.seed).permutation(len(names))
+    shuffled = [names[index] for index in order]
+    if (file := find_partition(path, place)) and (parts := read_partition(file, names)):
+        train = [name for name in shuffled if parts[name] == 0]
+        return train, [name for name in shuffled if parts[name] != 0], f"by {file}"
+    folders = divided(path, shuffled, classes=False)
+    if "" not in folders:
+        judge = "test" if "test" in folders else "val"
+        return folders["train"], folders[judge], f"the part {judge}"
+    count = min(options.held_out, max(COLUMNS, round(HELD_OUT * len(names))))
+    return shuffled[count:], shuffled[:count], f"drawn with seed {options.seed}"
+
+
+def find_partition(path: Path, place: Path) -> Path | None:
+    """Return the file with CelebA's own division of the images at `place`, if there is one.
+
+    It is in the data set at `path`, next to the images, or in a folder Eval next to these or above.
     """
-    files = [folder / PARTITION for folder in (path, place.parent)]
-    file = next(filter(Path.is_file, files), None)
-    if file is None:
-        return None
-    try:
-        lines = read_bytes(file, "CelebA's partition").decode().splitlines()
-        parts = {name: int(part) for name, part in map(str.split, lines)}
-    except ValueError as error:
-        raise UserError(file, str(error), "a name and a number on each line") from error
-    missing = [name for name in names if Path(name).name not in parts]
+    folders = [path, place, place.parent, place.parent.parent]
+    homes = [folder / inner for folder in folders for inner in ("", "Eval")]
+    files = (home / name for home in homes for name in PARTITIONS)
+    return next(filter(Path.is_file, files), None)
+
+
+def read_partition(file: Path, names: list[str]) -> dict[str, int]:
+    """Return the part to which each image belongs, 0 for training, 1 and 2 for others.
+
+    Each line of the file has a name and a number; Kaggle's has a header. Return {} if it lists
+    other images. Raises UserError if it cannot be read, or lacks some of the images.
+    """
+    expected = "a name and 0, 1 or 2 on each line"
+    parts: dict[str, int] = {}
+    for number, line in enumerate(decoded(read_bytes(file, expected)).splitlines(), 1):
+        words = line.replace(",", " ").split()
+        if not words or (number == 1 and words[-1] == "partition"):
+            continue
+        if len(words) != 2 or words[1] not in ("0", "1", "2"):
+            raise UserError(file, f"line {number}: {line[:40]!r}", expected)
+        parts[words[0]] = int(words[1])
+    missing = [name for name in names if PurePosixPath(name).name not in parts]
     if len(missing) == len(names):
-        return None  # a list of other images
+        return {}
     if missing:
-        raise UserError(file, f"no line for {missing[0]}", "a line for each image")
-    return np.array([parts[Path(name).name] for name in names])
+        found = f"no line for {len(missing)} images: {listed(missing)}"
+        raise UserError(file, found, "a line for each image")
+    return {name: parts[PurePosixPath(name).name] for name in names}

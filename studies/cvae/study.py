@@ -5,7 +5,7 @@ Models" (NeurIPS 2015).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,8 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.shared.datasets import ImageSet, as_images, idx_files, read_split
+from studies.shared.datasets import ImageSet, as_images, read_split
+from studies.shared.idx import idx_files
 from studies.shared.measures import class_probabilities, pca_mse, sharpness, train_classifier
 from studies.shared.networks import Vae, labels_to_one_hots, named_losses
 from studies.shared.options import (
@@ -77,9 +78,10 @@ class Options:
         ),
     ] = 3
     epochs: Epochs = 100
-    classes: Annotated[list[int], Option(help="classes whose samples are shown")] = field(
-        default_factory=lambda: [0, 1, 3, 7, 8, 9]
-    )
+    classes: Annotated[
+        list[int],
+        Option(help="classes whose samples are shown; by default 0 1 3 7 8 9, or all of up to six"),
+    ] = field(default_factory=list)
     z_dim: Annotated[int, units(help="latent units")] = 10
     hidden_size: Annotated[int, units(help="units of the hidden layers")] = 256
     batch_size: BatchSize = 128
@@ -108,7 +110,8 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)
-    if not {*options.classes} <= set(range(count)) or not options.classes:
+    options = replace(options, classes=options.classes or classes_to_show(count))
+    if not {*options.classes} <= set(range(count)):
         found = f"--classes {', '.join(map(str, options.classes))}"
         raise UserError("command line", found, f"some of 0 to {count - 1}, as {path} has them")
     names = class_names(train, path)
@@ -122,12 +125,17 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     return Findings(summary, pictures | {"losses": figures.curves(losses)}, ANSWERS)
 
 
+def classes_to_show(count: int) -> list[int]:
+    """Return the assignment's six classes if there are ten, otherwise the first six."""
+    return [0, 1, 3, 7, 8, 9] if count >= 10 else list(range(min(count, 6)))
+
+
 def class_names(images: ImageSet, path: Path) -> tuple[str, ...]:
     """Return the names of the classes: those of garments if the data at `path` are Fashion-MNIST.
 
     Fashion-MNIST's files contain only numbers, so a path that contains "fashion" decides.
     """
-    folders = [file.parent.parent.name for file in idx_files(path)]
+    folders = [file.parent.parent.name for file in idx_files(path).values()]
     fashion = "fashion" in f"{path.name} {folders}".lower()
     return GARMENTS if fashion and len(images.names) == len(GARMENTS) else images.names
 

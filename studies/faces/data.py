@@ -1,7 +1,7 @@
 """Pictures of faces: read them, with expressions and people, and hold some of them out."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from data import has_array, read_array
 from grader.errors import UserError
 from studies.faces.networks import SIDE
 from studies.faces.options import Options
-from studies.shared.image_cache import Source, cached, open_source
+from studies.shared.image_cache import cached
+from studies.shared.pictures import PARTS, Source, divided, open_source, part_of, report
 
 COLUMNS = 8  # faces whose reconstructions show the course of training
 FEWEST = 4  # pictures of each of the two expressions, at least
@@ -34,24 +35,43 @@ class Faces:
 
 
 def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces, Faces]:
-    """Return all faces, those to train on, and those held out.
+    """Return all faces, those to train on, and those held out; one line says how they were divided.
 
     The files are PERSON/EXPRESSION/picture or EXPRESSION/picture, in a folder or zip, or there is
-    an .npz with labels and their names. `folder`: where the decoded images are kept.
+    fer2013.csv, or an .npz with labels and their names. If they are in parts, the test part is held
+    out. `folder`: where the decoded images are kept.
     """
     with open_source(path) as source:
-        expressions, people = map(np.array, describe_source(source))
-        kept, held_out = split(expressions, people, options, path)
-        file = cached(source, source.names, (SIDE, SIDE), folder)
+        expressions, people, parts = map(np.array, describe_source(source))
+        split(expressions, people, parts, options, path)  # decoding takes longer than a mistake
+        file, names = cached(source, source.names, (SIDE, SIDE), folder)
+        readable = np.isin(source.names, names)
+    expressions, people, parts = expressions[readable], people[readable], parts[readable]
+    kept, held_out = split(expressions, people, parts, options, path)
+    report(path, source.left_out)
+    origin = "from the test part" if (parts != "").any() else f"drawn with seed {options.seed}"
+    print(f"{path}: {len(kept):,} pictures to train on; {len(held_out):,} held out, {origin}")
     faces = Faces(np.load(file, mmap_mode="r"), expressions, people, file.stem)
     return faces, faces.part(kept), faces.part(held_out)
 
 
-def describe_source(source: Source) -> tuple[list[str], list[str]]:
-    """Return the expression and the person of each image."""
-    if source.path.suffix != ".npz":
-        places = [Path(name).parent for name in source.names]
-        return [place.name for place in places], [str(place.parent) for place in places]
+def describe_source(source: Source) -> tuple[list[str], list[str], list[str]]:
+    """Return the expression, the person and the part of each image; "" for one that is unknown."""
+    if source.path.suffix == ".npz":
+        return *describe_arrays(source), [""] * len(source.names)
+    expressions, people, parts = [], [], []
+    in_parts = "" not in divided(source.path, source.names, classes=True)
+    for name in source.names:
+        part = part_of(name, classes=True) if in_parts else None
+        *person, expression = PurePosixPath(name).parent.parts or [""]
+        expressions.append(expression)
+        people.append("/".join(f for f in person if not in_parts or f.casefold() not in PARTS))
+        parts.append(part or "")
+    return expressions, people, parts
+
+
+def describe_arrays(source: Source) -> tuple[list[str], list[str]]:
+    """Return the expression and the person of each image in an .npz."""
     expected = "'labels' (N,), indices of 'label_names', and optionally 'subjects' (N,)"
     labels = read_array(source.path, "labels", expected)
     names = read_array(source.path, "label_names", expected)
@@ -70,12 +90,17 @@ def describe_source(source: Source) -> tuple[list[str], list[str]]:
 
 
 def split(
-    expressions: NDArray[np.str_], people: NDArray[np.str_], options: Options, path: Path
+    expressions: NDArray[np.str_],
+    people: NDArray[np.str_],
+    parts: NDArray[np.str_],
+    options: Options,
+    path: Path,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices to train on, and those of held-out pictures of the two expressions.
 
-    If there are several people, no picture of a held-out person is trained on. `path`: the data,
-    for a UserError.
+    If the pictures are in parts, those of test, or else val, are held out, and those of train are
+    trained on. Otherwise, if there are several people, no picture of a held-out person is trained
+    on. `path`: the data, for a UserError.
     """
     counts = {name: int((expressions == name).sum()) for name in options.expressions}
     if len(counts) < 2 or min(counts.values()) < FEWEST:
@@ -85,25 +110,29 @@ def split(
         raise UserError(path, found, expected)
     generator = np.random.default_rng(options.seed)
     wanted = {name: min(options.held_out, count // 2) for name, count in counts.items()}
-    pool = everything = np.arange(len(expressions))
     order = generator.permutation(np.unique(people))
-    if len(order) > 1:
+    if (parts == "train").any():
+        judge = "test" if (parts == "test").any() else "val"
+        train, pool = np.flatnonzero(parts == "train"), np.flatnonzero(parts == judge)
+    elif len(order) > 1:
         away = np.zeros(len(expressions), bool)
         for person in order:
             if all((away & (expressions == name)).sum() >= wanted[name] for name in wanted):
                 break
             away |= people == person
-        pool = np.flatnonzero(away)
+        train, pool = np.flatnonzero(~away), np.flatnonzero(away)
+    else:
+        train = pool = np.arange(len(expressions))
     chosen = np.concatenate(
         [
             generator.permutation(pool[expressions[pool] == name])[: wanted[name]]
             for name in options.expressions
         ]
     )
-    kept = np.setdiff1d(everything, pool if len(order) > 1 else chosen)
-    if len(kept) < COLUMNS:
-        found = f"{len(kept)} pictures to train on"
-        raise UserError(path, found, f"at least {COLUMNS}, without those held out")
+    kept = np.setdiff1d(train, chosen)
+    if len(kept) < COLUMNS or len(chosen) < len(wanted):
+        found = f"{len(kept)} pictures to train on, {len(chosen)} held out"
+        raise UserError(path, found, f"at least {COLUMNS} and {len(wanted)}")
     return kept, chosen
 
 

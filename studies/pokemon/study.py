@@ -30,6 +30,7 @@ from studies.pokemon.networks import VaeCnn
 from studies.shared.measures import active_units, pca_mse, sharpness
 from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, units, weight
+from studies.shared.pictures import report
 from studies.shared.resume import fit_or_resume
 from studies.shared.runner import Findings, fingerprint, run_study
 from training import History
@@ -140,6 +141,7 @@ def study(
     options: Options, dataset: PokemonDataset, network: Callable[[], Model], name: str, out: Path
 ) -> Findings:
     """Train with and without augmentation, then save, measure and draw."""
+    report(Path("pokemon.csv"), dataset.left_out)
     check_types(options, dataset)
     torch.manual_seed(options.seed)
     model = network()

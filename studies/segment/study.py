@@ -5,7 +5,6 @@ stronger is their edge: Shi and Malik, "Normalized Cuts and Image Segmentation" 
 """
 
 import time
-import warnings
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,15 +19,15 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, laplacian
 from scipy.sparse.linalg import eigsh
 from skimage.measure import label as label_regions
-from sklearn.cluster import KMeans, spectral_clustering
+from sklearn.cluster import KMeans
 from sklearn.feature_extraction.image import img_to_graph
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from typer import Option
 
 import figures
 from grader.errors import UserError
-from studies.shared.datasets import open_on_white
 from studies.shared.options import Preset
+from studies.shared.pictures import read_image
 from studies.shared.runner import Findings, run_study
 
 ANSWERS = Path(__file__).with_name("answers.md")
@@ -37,6 +36,9 @@ SEEDS = (0, 1, 2)
 LARGEST = 100_000  # pixels in the graph; with more, the eigenvectors take minutes
 SILHOUETTE_PIXELS = 3000  # the matrix of their distances grows with the square
 EIGENVALUES = 30
+SMALL_PART = 1000  # pixels; up to this, all eigenvectors are found at once
+ZERO = 1e-9  # below it, an eigenvalue is 0
+STARTS = 3  # of k-means on eigenvectors
 PATCH = 5  # pixels per side of the part whose graph is shown
 SMALLEST = 100  # pixels of a subject, at least
 
@@ -122,7 +124,7 @@ def read_picture(path: Path) -> Picture:
 
     Raises UserError if it is not an image, or if it is only background.
     """
-    image = open_on_white(path, path)
+    image = read_image(path, path, "white")
     factor = (LARGEST / (image.width * image.height)) ** 0.5
     if factor < 1:
         size = max(1, int(factor * image.width)), max(1, int(factor * image.height))
@@ -182,17 +184,46 @@ def one_kmeans(clusters: int, options: Options, seed: int) -> KMeans:
 def spectral(picture: Picture, clusters: int, options: Options) -> Segmentation:
     """Run spectral clustering, which ends in k-means on eigenvectors, three times."""
     runs, seconds = [], []
-    for seed in SEEDS:
+    for number, seed in enumerate(SEEDS, 1):
         started = time.perf_counter()
-        graph = pixel_graph(picture, options.seed + seed)
-        with warnings.catch_warnings():  # parts that do not touch are no problem here
-            warnings.filterwarnings("ignore", message="Graph is not fully connected")
-            labels = spectral_clustering(
-                graph, n_clusters=clusters, eigen_solver="arpack", random_state=options.seed + seed
-            )
+        _, vectors = eigenvectors(pixel_graph(picture, options.seed + seed), clusters)
+        model = KMeans(clusters, n_init=STARTS, random_state=options.seed + seed)
+        labels = model.fit_predict(vectors)
         seconds.append(time.perf_counter() - started)
         runs.append(in_place(picture, labels))
+        progress = f"run {number} of {len(SEEDS)}, {seconds[-1]:.1f} s"
+        print(f"spectral clustering, {clusters} clusters: {progress}", flush=True)
     return Segmentation("spectral", clusters, runs, seconds)
+
+
+def eigenvectors(graph: csr_matrix, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the `count` smallest eigenvalues of a graph's normalised Laplacian, and their vectors.
+
+    The eigenvalues are (count,), ascending, and 0 for each connected part; of these, the largest
+    parts come first. The vectors, (N, count), are divided by the square root of the degree. Each
+    part is solved by itself: together they have the eigenvalue 0 many times, and ARPACK does not
+    converge.
+    """
+    _, parts = connected_components(graph)
+    order = np.argsort(-np.bincount(parts), kind="stable")
+    values, columns = [], []
+    for part in order:
+        nodes = np.flatnonzero(parts == part)
+        matrix, roots = laplacian(graph[nodes][:, nodes], normed=True, return_diag=True)
+        if len(nodes) <= SMALL_PART:
+            found, vectors = np.linalg.eigh(matrix.toarray())
+        else:
+            start = np.random.default_rng(0).random(len(nodes))  # ARPACK's own start is random
+            found, vectors = eigsh(matrix, k=count, sigma=-1e-4, v0=start)
+        values.append(found[:count])
+        columns += [(nodes, vector / roots) for vector in vectors.T[:count]]
+    every = np.concatenate(values)
+    smallest = np.argsort(np.where(every < ZERO, 0, every), kind="stable")[:count]
+    placed = np.zeros((graph.shape[0], len(smallest)))
+    for column, index in enumerate(smallest):
+        nodes, vector = columns[index]
+        placed[nodes, column] = vector
+    return every[smallest], placed
 
 
 def measure_candidates(
@@ -216,17 +247,6 @@ def measure_candidates(
     return found
 
 
-def smallest_eigenvalues(graph: csr_matrix) -> NDArray[np.float64]:
-    """Return the smallest eigenvalues of the graph's normalised Laplacian, ascending.
-
-    As many of them are 0 as the graph has parts.
-    """
-    matrix = laplacian(graph, normed=True)
-    count = min(EIGENVALUES, matrix.shape[0] - 2)
-    start = np.random.default_rng(0).random(matrix.shape[0])  # ARPACK's own start is random
-    return np.sort(eigsh(matrix, k=count, sigma=-1e-4, v0=start, return_eigenvectors=False))
-
-
 def segment(before: list[str], after: list[str], usage: str) -> None:
     """Segment an image, and answer the assignment's questions about it."""
     run_study(
@@ -243,7 +263,7 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
         raise UserError(path, found, "as many different pixels as clusters")
     graph = pixel_graph(picture, options.seed)
     candidates = measure_candidates(picture, options, different)
-    eigenvalues = smallest_eigenvalues(graph)
+    eigenvalues, _ = eigenvectors(graph, EIGENVALUES)
     results: list[Segmentation] = []
     if options.method in ("kmeans", "both"):
         results += [kmeans(picture, k, options) for k in options.clusters or [best_of(candidates)]]

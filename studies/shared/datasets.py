@@ -1,35 +1,32 @@
-"""Readers of users' data sets, which return uint8 images in memory, with labels if there are any.
+"""Data sets of labelled grey images, in the forms that users have, to train on and held out.
 
-They read our own .npz; the IDX files of MNIST and Fashion-MNIST, compressed or not, as one file or
-a folder of them (including torchvision's); and folders and zips of images, whose subfolders name
-the classes.
+They are our own .npz or Keras' mnist.npz; IDX files (`idx`); tables of grey values
+(`digit_tables`); and pictures (`pictures`), whose folders name the classes.
 """
 
-import contextlib
-import gzip
-import io
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from data import load_labelled_images
-from grader.errors import UserError
-from storage import read_bytes
+from data import has_array, load_labelled_images, read_array
+from grader.errors import UserError, listed
+from grader.values import check_labels, grey_scale
+from studies.shared.digit_tables import has_labels, read_digits, tables_in
+from studies.shared.idx import idx_files, read_idx_pair
+from studies.shared.pictures import divided, open_source, report, resized
 
 SIDE = 28  # pixels per side, in studies of labelled grey images
-EXPECTED = "an .npz of images, IDX files, or a folder or zip of images"
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+EXPECTED = "an .npz of images, IDX files, a CSV of grey values, or a folder or zip of images"
 HELD_OUT = 0.1  # share of the images, if a data set has no test part of its own
-IDX_BYTES = 0x08  # the type code of unsigned bytes; no other is used for images
+KERAS = "Keras' mnist.npz: x_train and x_test (N, 28, 28), y_train and y_test (N,)"
+UNPACK = {".mat": "EMNIST's IDX files, or its CSV files", ".gz": "the files in it, unpacked"}
+
+Labelled = tuple[NDArray[np.uint8], NDArray]
+"""Images, (N, H, W), and a label of any type for each."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +69,32 @@ def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
 def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, ImageSet]:
     """Read labelled grey images of SIDE x SIDE to train on, and held-out ones of the same classes.
 
-    The held-out images are those of `test`, or the test part of a folder of IDX files, or a random
-    tenth. Raises UserError if `path` or `test` is none of the data sets that this module reads.
+    The held-out images are those of `test`, or the data set's own test part, or a random tenth; one
+    line says which. Raises UserError if `path` or `test` is none of the data sets that this module
+    reads.
     """
-    train = read_labelled(path, "train")
+    parts = read_parts(path)
+    train = as_set(parts[""] if "" in parts else parts["train"], path)
     check_usable(train, path)
-    if test is None and path.is_dir() and any(is_idx(file, "t10k") for file in idx_files(path)):
-        held_out = read_labelled(path, "t10k")
-    elif test is not None:
+    judge = next((part for part in ("test", "val") if part in parts), None)
+    if test is not None:
         if test.resolve() == path.resolve():
             raise UserError(test, "the training images themselves", "other, held-out images")
-        held_out = read_labelled(test, "t10k")
+        others = read_parts(test)
+        part = next(part for part in ("", "test", "val", "train") if part in others)
+        held_out = as_set(others[part], test)
+        origin = f"from {test}" + (f", part {part}" if part else "")
+    elif judge is not None:
+        held_out, origin = as_set(parts[judge], path), f"the part {judge}"
     else:
-        return split(train, seed)
+        train, held_out = split(train, seed)
+        origin = f"a tenth of each class, drawn with seed {seed}"
     if held_out.names != train.names:
         found = f"classes {', '.join(held_out.names)}"
         raise UserError(test or path, found, f"those of {path}: {', '.join(train.names)}")
+    unused = {*parts} - {"", "train"} - ({judge} if test is None else set())
+    left = "".join(f"; the part {part} is not used" for part in sorted(unused))
+    print(f"{path}: {len(train):,} images to train on; {len(held_out):,} held out, {origin}{left}")
     return train, held_out
 
 
@@ -101,143 +108,68 @@ def check_usable(images: ImageSet, path: Path) -> None:
         raise UserError(path, "images of one shade", "images that show something")
 
 
-def read_labelled(path: Path, part: str) -> ImageSet:
-    """Read images and labels; in a folder of IDX files, those of `part` (train or t10k)."""
-    if path.suffix == ".npz":
-        images, labels = read_npz(path)
-    elif files := idx_files(path):
-        images, labels = read_idx_pair(files, path, part)
-    elif path.is_dir() or path.suffix == ".zip":
-        return read_pictures(path)
-    else:
-        raise UserError(path, "no data set" if path.exists() else "nothing there", EXPECTED)
+def as_set(labelled: Labelled, path: Path) -> ImageSet:
+    """Number the classes of images. Raises UserError if these are not SIDE x SIDE."""
+    images, labels = labelled
     if images.shape[1:] != (SIDE, SIDE):
         raise UserError(path, f"images of shape {images.shape[1:]}", f"({SIDE}, {SIDE})")
     names, indices = np.unique(labels, return_inverse=True)
     return ImageSet(images, indices.astype(np.int64), tuple(map(str, names)))
 
 
-def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray]:
-    """Read `data` and `labels` from an .npz in the course's format."""
-    images, labels = load_labelled_images(path)
-    return (255 * images).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels
+def read_parts(path: Path) -> dict[str, Labelled]:
+    """Read the parts of a data set: train, and test or val; or all of it, as "", if it has none."""
+    if path.suffix == ".npz":
+        return read_npz(path)
+    if files := idx_files(path):
+        if path.is_dir() and "train" not in files:
+            raise UserError(path, "no train-images-idx3-ubyte", "MNIST's files, .gz or not")
+        return {part: read_idx_pair(file) for part, file in files.items()}
+    if path.is_dir() and (tables := tables_in(path)):
+        if "test" in tables and not has_labels(tables["test"]):
+            print(f"{tables.pop('test')}: not used, because it has no labels")
+        return {part: read_digits(table) for part, table in tables.items()}
+    if path.suffix == ".csv" and path.is_file() and has_labels(path):
+        return {"": read_digits(path)}
+    if path.is_dir() or path.suffix in (".zip", ".csv"):
+        return read_pictures(path)
+    expected = UNPACK.get(path.suffix, EXPECTED)
+    raise UserError(path, "no data set" if path.exists() else "nothing there", expected)
 
 
-def idx_files(path: Path) -> list[Path]:
-    """Return the IDX files at a path: itself, or those in the folder or in a `raw` inside it."""
-    if path.is_file():
-        return [path] if is_idx(path) else []
-    named = [path / name / "raw" for name in ("MNIST", "FashionMNIST")]
-    if all(folder.is_dir() for folder in named):
-        raise UserError(path, "both MNIST and FashionMNIST", "one of the two folders in it")
-    folders = [path, path / "raw", *named]
-    found = [
-        sorted(file for file in folder.glob("*ubyte*") if is_idx(file, "")) for folder in folders
-    ]
-    return next(filter(None, found), [])
+def read_npz(path: Path) -> dict[str, Labelled]:
+    """Read the images and labels in an .npz in the course's format, or in Keras' mnist.npz."""
+    if not has_array(path, "x_train"):
+        images, labels = load_labelled_images(path)
+        return {"": ((255 * images).round().astype(np.uint8).reshape(-1, SIDE, SIDE), labels)}
+    parts: dict[str, Labelled] = {}
+    for part in ("train", "test"):
+        images, labels = (read_array(path, f"{kind}_{part}", KERAS) for kind in "xy")
+        check_labels(path, labels, KERAS)
+        if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(labels):
+            found = f"'x_{part}' of {images.dtype} and shape {images.shape}"
+            raise UserError(path, found, f"{KERAS}, of uint8")
+        grey_scale(path, images)
+        parts[part] = images, labels
+    return parts
 
 
-def is_idx(file: Path, part: str = "") -> bool:
-    """Check whether a file is, by name, IDX images of `part` (train, t10k), or of any part."""
-    fits = file.name.startswith(part) and "images" in file.name and "idx3-ubyte" in file.name
-    return fits and file.is_file()
-
-
-def read_idx_pair(files: list[Path], path: Path, part: str) -> tuple[NDArray[np.uint8], NDArray]:
-    """Read the images of `part` and the labels next to them."""
-    chosen = files[0] if path.is_file() else next((f for f in files if is_idx(f, part)), None)
-    if chosen is None:
-        raise UserError(path, f"no {part}-images-idx3-ubyte", "MNIST's files, .gz or not")
-    images = read_idx(chosen, 3)
-    stem = chosen.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    likely = [chosen.with_name(stem), chosen.with_name(stem + ".gz")]
-    labels = read_idx(next((file for file in likely if file.exists()), likely[0]), 1)
-    if len(labels) != len(images):
-        raise UserError(chosen, f"{len(images)} images for {len(labels)} labels", "one for each")
-    return images, labels
-
-
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read an array of bytes in the IDX format: LeCun, Cortes and Burges, "The MNIST database"."""
-    expected = f"an IDX file of bytes with {dimensions} dimensions"
-    content = read_bytes(path, expected)
-    try:
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        start = 4 + 4 * dimensions
-        if content[:4] != bytes([0, 0, IDX_BYTES, dimensions]):
-            raise ValueError(f"it starts with {content[:4].hex(' ')}")
-        shape = np.frombuffer(content[4:start], ">u4").astype(int)
-        return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(path, f"a damaged file ({error})", expected) from error
-
-
-def read_pictures(path: Path) -> ImageSet:
-    """Read grey images of SIDE x SIDE from a folder or zip with a subfolder for each class."""
-    images, classes = [], []
-    with open_pictures(path) as (files, read):
-        for name in files:
-            classes.append(PurePosixPath(name).parent.name)
-            image = open_on_white(io.BytesIO(read(name)), f"{path}/{name}")
-            images.append(np.asarray(resized(image.convert("L"), SIDE)))
-    if not images:
-        raise UserError(path, "no images in it", EXPECTED)
-    names, indices = np.unique(classes, return_inverse=True)
-    return ImageSet(np.stack(images), indices.astype(np.int64), tuple(map(str, names)))
-
-
-def is_picture(name: str) -> bool:
-    """Check whether a file's name is an image's.
-
-    The files that macOS puts next to images are not images.
-    """
-    place = PurePosixPath(name)
-    return place.suffix.lower() in PICTURES and not place.name.startswith("._")
-
-
-@contextlib.contextmanager
-def open_pictures(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """Yield the sorted names of the images in a folder or zip, and a function to read one."""
-    if path.is_dir():
-        files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        yield sorted(filter(is_picture, files)), lambda name: (path / name).read_bytes()
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # a damaged zip can fail in zipfile, struct and more
-        raise UserError(path, f"not a zip that can be read ({error})", EXPECTED) from error
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        except Exception as error:  # a damaged zip can fail in zlib, struct and more
-            raise UserError(path, f"'{name}' is damaged ({error})", EXPECTED) from error
-
-    with archive:
-        yield sorted(filter(is_picture, archive.namelist())), read
-
-
-def in_8_bits(image: Image.Image) -> Image.Image:
-    """Return an image of grey levels of 16 bits in 8 bits, which `convert` would cut off at 255."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-
-
-def open_on_white(source: Path | BinaryIO, name: Path | str) -> Image.Image:
-    """Return an image of any kind as RGB, with transparent parts white. `name`: for a UserError."""
-    try:
-        with Image.open(source) as file:
-            # Phones store in the file which way is up.
-            image = in_8_bits(ImageOps.exif_transpose(file)).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        found = f"not an image ({type(error).__name__})"
-        raise UserError(name, found, "an image file") from error
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
-def resized(image: Image.Image, size: int) -> Image.Image:
-    """Resize an image to size x size, by the mean of the pixels if it becomes smaller."""
-    smaller = min(image.size) >= size
-    return image.resize((size, size), Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
+def read_pictures(path: Path) -> dict[str, Labelled]:
+    """Read pictures as grey images of SIDE x SIDE; those that are damaged are left out."""
+    parts: dict[str, Labelled] = {}
+    with open_source(path) as source:
+        for part, names in divided(path, source.names, classes=True).items():
+            images, classes = [], []
+            for name in names:
+                try:
+                    images.append(np.asarray(resized(source.read(name).convert("L"), SIDE)))
+                    classes.append(PurePosixPath(name).parent.name)
+                except UserError as error:
+                    source.left_out[name] = error.found
+            if images:
+                parts[part] = np.stack(images), np.array(classes)
+        if not {"", "train"} & {*parts}:
+            files = listed(f"{name} ({why})" for name, why in source.left_out.items())
+            raise UserError(path, f"no image that can be read: {files}", EXPECTED)
+        report(path, source.left_out)
+    return parts

@@ -3,17 +3,17 @@
 They need not fit into memory: the system's file cache keeps what is used.
 """
 
-import contextlib
 import functools
 import hashlib
-import io
 import itertools
+import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -25,45 +25,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from data import ShuffledBatches, read_array
+from data import ShuffledBatches
 from grader.errors import UserError
 from storage import check_writable, replacing
-from studies.shared.datasets import open_on_white, open_pictures
+from studies.shared.pictures import Source
 from studies.shared.processes import process, processes
 
-EXPECTED = "a folder or zip of images, or an .npz whose 'data' is (N, H, W, 3) uint8"
 AT_A_TIME = 256  # images decoded between two writes to the file
 ROWS = 128  # images per batch when a network is only evaluated
 AHEAD = 2  # batches prepared while the training works on another
-
-
-@dataclass(frozen=True)
-class Source:
-    """Images by their names; `read` returns one of them, in RGB."""
-
-    path: Path
-    names: list[str]
-    read: Callable[[str], Image.Image]
-
-
-@contextlib.contextmanager
-def open_source(path: Path) -> Iterator[Source]:
-    """Open the images in a folder, a zip or an .npz. Raises UserError if there are none."""
-    if not path.exists():
-        raise UserError(path, "nothing there", EXPECTED)
-    if path.suffix == ".npz":
-        data = read_array(path, "data", EXPECTED)
-        if data.dtype != np.uint8 or data.ndim != 4 or data.shape[3] != 3 or not data.size:
-            raise UserError(path, f"'data' of {data.dtype} and shape {data.shape}", EXPECTED)
-        names = [str(number) for number in range(len(data))]
-        yield Source(path, names, lambda name: Image.fromarray(data[int(name)]))
-        return
-    if not path.is_dir() and path.suffix != ".zip":
-        raise UserError(path, "no data set", EXPECTED)
-    with open_pictures(path) as (names, read):
-        if not names:
-            raise UserError(path, "no images in it", EXPECTED)
-        yield Source(path, names, lambda n: open_on_white(io.BytesIO(read(n)), f"{path}/{n}"))
 
 
 def decode(source: Source, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -74,21 +44,33 @@ def decode(source: Source, name: str, size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(image)
 
 
-def cached(source: Source, names: Sequence[str], size: tuple[int, int], folder: Path) -> Path:
-    """Return an .npy file in `folder` with the named images, (N, H, W, 3); make it if needed.
+def cached(
+    source: Source, names: Sequence[str], size: tuple[int, int], folder: Path
+) -> tuple[Path, list[str]]:
+    """Return an .npy file in `folder` with the named images, (N, H, W, 3), and the names of these.
 
-    Its name identifies the images, their size, and when they were last changed.
+    Images that are damaged are not in it; they are added to what the source leaves out. The file is
+    made if needed. Its name identifies the images, their size, and when they were last changed.
     """
     path = folder / f"images_{size[0]}x{size[1]}_{version(source, names)}.npy"
+    note = path.with_suffix(".json")
     check_writable({path: 1})
     lock = path.with_suffix(".lock")
     try:
         with FileLock(lock):  # torchrun starts all its processes at once
             if not path.exists():
-                write_cache(source, names, size, path)
+                damaged = write_cache(source, names, size, path)
+                if damaged:
+                    with replacing(note) as file:
+                        file.write(json.dumps(damaged, indent=2).encode())
     finally:
         lock.unlink(missing_ok=True)
-    return path
+    damaged = dict(json.loads(note.read_bytes())) if note.exists() else {}
+    source.left_out.update(damaged)
+    if len(damaged) == len(names):
+        path.unlink()
+        raise UserError(source.path, f"{len(names)} damaged images", "images that can be read")
+    return path, [name for name in names if name not in damaged]
 
 
 def version(source: Source, names: Sequence[str]) -> str:
@@ -99,18 +81,39 @@ def version(source: Source, names: Sequence[str]) -> str:
     return hashlib.sha256(repr((list(names), stamps)).encode()).hexdigest()[:16]
 
 
-def write_cache(source: Source, names: Sequence[str], size: tuple[int, int], path: Path) -> None:
-    """Write the images to an .npy file, decoded on all CPU cores, and show a progress bar."""
+def write_cache(
+    source: Source, names: Sequence[str], size: tuple[int, int], path: Path
+) -> dict[str, str]:
+    """Write the images to an .npy file, decoded on all CPU cores, and show a progress bar.
+
+    Return what is wrong with those that cannot be read, by name.
+    """
     console = Console()
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *size, 3)}
+    damaged: dict[str, str] = {}
+
+    def content(name: str) -> bytes:
+        try:
+            return decode(source, name, size).tobytes()
+        except UserError as error:
+            damaged[name] = error.found
+            return b""
+
+    def write_header(file: BinaryIO) -> None:
+        shape = (len(names) - len(damaged), *size, 3)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        write_array_header_1_0(file, header)
+
     parts = [names[i : i + AT_A_TIME] for i in range(0, len(names), AT_A_TIME)]
     bar = track(
         parts, f"decoding {len(names):,} images", console=console, disable=not console.is_terminal
     )
     with ThreadPoolExecutor(os.cpu_count()) as pool, replacing(path) as file:
-        write_array_header_1_0(file, header)
+        write_header(file)
         for part in bar:
-            file.writelines(pool.map(lambda name: decode(source, name, size).tobytes(), part))
+            file.writelines(pool.map(content, part))
+        file.seek(0)
+        write_header(file)  # of the same length, because NumPy leaves room for the number of images
+    return {name: damaged[name] for name in names if name in damaged}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import nn
 
 import vae
 from losses import kl_divergence
-from studies.celeba.data import read_partition
+from studies.celeba.data import find_partition, read_faces, read_partition
 from studies.celeba.networks import VAE
+from studies.celeba.options import Options
 from studies.celeba.sampling import prior_gap
 from studies.celeba.study import ANSWERS
 from tests.mistakes import refusal
@@ -91,19 +93,43 @@ def test_the_derived_kl_is_that_of_draws(mu: float, logvar: float) -> None:
     assert exact == pytest.approx(difference.mean(), abs=6 * error + 1e-6)
 
 
-def test_the_partition_says_who_trains(tmp_path: Path) -> None:
-    images = tmp_path / "img_align_celeba"
-    images.mkdir()
+LISTS = {
+    "list_eval_partition.txt": "{} {}",
+    "Eval/list_eval_partition.txt": "{} {}",
+    "list_eval_partition.csv": "{},{}",
+    "img_align_celeba/list_eval_partition.csv": "{},{}",
+}
+
+
+@pytest.mark.parametrize("place", LISTS)
+@pytest.mark.parametrize("inner", ["img_align_celeba", "Img/img_align_celeba"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_partition_says_who_trains(tmp_path: Path, place: str, inner: str, end: str) -> None:
+    images = tmp_path / inner
+    images.mkdir(parents=True)
     names = [f"{number:06}.jpg" for number in range(1, 7)]
-    lines = [f"{name} {part}" for name, part in zip(names, (0, 0, 1, 2, 0, 1), strict=True)]
-    (tmp_path / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    file = tmp_path / (place if "img" not in place else f"{inner}/{Path(place).name}")
+    file.parent.mkdir(exist_ok=True)
+    header = ["image_id,partition"] * place.endswith("csv")
+    lines = [LISTS[place].format(name, part) for name, part in zip(names, "001201", strict=True)]
+    file.write_bytes(end.join([*header, *lines, ""]).encode())
     for path in (tmp_path, images):
-        found = read_partition(images, path, names)
-        assert found is not None
-        assert found.tolist() == [0, 0, 1, 2, 0, 1]
-    assert read_partition(images, images / "elsewhere", names) is not None
-    assert read_partition(tmp_path / "a" / "b", tmp_path / "a", names) is None
-    assert read_partition(images, tmp_path, ["0", "1"]) is None, "a list of other images"
+        assert find_partition(path, images) == file
+        parts = read_partition(file, [f"img_align_celeba/{name}" for name in names])
+        assert [*parts.values()] == [0, 0, 1, 2, 0, 1]
+        assert read_partition(file, ["0", "1"]) == {}, "a list of other images"
+
+
+def test_folders_of_parts_divide_as_well_as_a_list(portraits: Path, tmp_path: Path) -> None:
+    files = sorted((portraits / "img_align_celeba").glob("*.jpg"))
+    for number, file in enumerate(files):
+        target = tmp_path / "faces" / ("test" if number % 5 == 0 else "Training") / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    (tmp_path / "faces" / "test" / "x.heic").write_bytes(b"x")
+    faces = read_faces(Options(size=(32, 24)), tmp_path / "faces", tmp_path / "cache")
+    assert len(faces.held_out) == -(-len(files) // 5)
+    assert len(faces.train) + len(faces.held_out) == len(files)
 
 
 def a_summary() -> dict[str, Any]:
@@ -381,7 +407,7 @@ def test_a_list_that_does_not_fit_is_a_mistake(
 ) -> None:
     Image.new("RGB", (24, 32)).save(tmp_path / "a.png")
     Image.new("RGB", (24, 32)).save(tmp_path / "b.png")
-    for text, message in (("a.png x", "invalid literal"), ("b.png 0", "no line for a.png")):
+    for text, message in (("a.png x", "line 1: 'a.png x'"), ("b.png 0", "1 images: a.png")):
         (tmp_path / "list_eval_partition.txt").write_text(text)
         assert run(f"{tmp_path} celeba {tmp_path}/out") == 2
         assert message in capsys.readouterr().err

@@ -1,7 +1,9 @@
 import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from PIL import Image
 
 from grader.errors import UserError
 from studies.demo_data.writers import write_idx, write_mnist
-from studies.shared.datasets import ImageSet, open_on_white, read_idx, read_split, resized, split
+from studies.shared.datasets import ImageSet, read_split, split
+from studies.shared.idx import read_idx
+from studies.shared.pictures import resized
 from tests.mutations import damaged
 
 GENERATOR = np.random.default_rng(0)
@@ -206,20 +210,111 @@ def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path) -> None:
     assert len(read_split(tmp_path / "pets", None, 0)[0]) == 18
 
 
-def test_a_photograph_is_the_way_up_that_its_phone_says(tmp_path: Path) -> None:
-    image = Image.new("RGB", (40, 20), "white")
-    image.paste("black", (0, 0, 10, 20))
-    exif = image.getexif()
-    exif[0x0112] = 6  # turned clockwise by 90 degrees
-    image.save(tmp_path / "photo.jpg", exif=exif)
-    upright = open_on_white(tmp_path / "photo.jpg", "photo.jpg")
-    assert upright.size == (20, 40)
-    assert np.asarray(upright)[2].mean() < 20, "what was left is above"
+def test_keras_file_has_its_own_test_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays: dict[str, Any] = {"x_train": IMAGES, "y_train": LABELS}
+    arrays |= {"x_test": IMAGES[:8], "y_test": LABELS[:8]}
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    train, held_out = read_split(tmp_path / "mnist.npz", None, 0)
+    assert same(train, IMAGES, LABELS)
+    assert same(held_out, IMAGES[:8], LABELS[:8])
+    assert "40 images to train on; 8 held out, the part test" in capsys.readouterr().out
+    for wrong in ({"x_test": IMAGES / 255}, {"y_train": LABELS[:9]}, {"x_train": IMAGES // 255}):
+        np.savez(tmp_path / "mnist.npz", **{**arrays, **wrong})
+        with pytest.raises(UserError, match=r"mnist\.npz: "):
+            read_split(tmp_path / "mnist.npz", None, 0)
 
 
-@pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "deep.png"), (np.int32, "deep.tif")])
-def test_grey_levels_of_16_bits_are_scaled(tmp_path: Path, dtype: type, name: str) -> None:
-    levels: np.ndarray = np.array([[0, 255, 257, 100 * 257, 65535]], dtype)
-    Image.fromarray(levels).save(tmp_path / name)
-    shown = np.asarray(open_on_white(tmp_path / name, name))
-    assert shown[0, :, 0].tolist() == [0, 1, 1, 100, 255]
+def table(images: np.ndarray, labels: np.ndarray, header: str) -> str:
+    """Return a CSV with a row for each image; its labels are "first", "last" or without header."""
+    names = [f"pixel{number}" for number in range(784)]
+    rows = [list(map(str, image.ravel())) for image in images]
+    column = 784 if header == "last" else 0
+    for row, label in zip(rows, labels, strict=True):
+        row.insert(column, str(label))
+    names.insert(column, "label")
+    return "\n".join(",".join(row) for row in [names, *rows][not header :]) + "\n"
+
+
+@pytest.mark.parametrize("header", ["first", "last", ""])
+def test_tables_of_grey_values(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "mnist_train.csv"
+    path.write_text(table(IMAGES, LABELS, header))
+    assert len(read_split(path, None, 0)[0]) == 36
+    (tmp_path / "mnist_test.csv").write_text(table(IMAGES[:8], LABELS[:8], header))
+    train, held_out = read_split(tmp_path, None, 0)
+    assert same(train, IMAGES, LABELS)
+    assert same(held_out, IMAGES[:8], LABELS[:8])
+
+
+def test_a_table_without_labels_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.csv").write_text(table(IMAGES, LABELS, "first"))
+    rows = table(IMAGES, LABELS, "first").splitlines()
+    (tmp_path / "test.csv").write_text("\n".join(row.partition(",")[2] for row in rows))
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
+    train, held_out = read_split(tmp_path, None, 0)
+    assert (len(train), len(held_out)) == (36, 4)
+    assert "test.csv: not used, because it has no labels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",", ";", 3), "columns"),
+        (lambda text: text + "3,x" + ",0" * 783 + "\n", "in 1 rows: 42"),
+        (lambda text: text + "3,999" + ",0" * 783 + "\n", "values from 0 to 999"),
+        (lambda text: text + "3,.5" + ",0" * 783 + "\n", "with a fraction"),
+        (lambda text: text + "3" + ",0" * 999 + "\n", "cannot be read"),
+        (lambda text: text[: text.index("\n") + 1], "0 rows"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(
+    tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(change(table(IMAGES, LABELS, "first")))
+    with pytest.raises(UserError, match=rf"train\.csv: .*{message}"):
+        read_split(path, None, 0)
+
+
+def test_emnist_is_turned_the_right_way_up(tmp_path: Path) -> None:
+    for part, count in (("train", 40), ("test", 8)):
+        for kind, array in (("images-idx3", IMAGES), ("labels-idx1", LABELS)):
+            write_idx(tmp_path / f"emnist-letters-{part}-{kind}-ubyte.gz", array[:count])
+    train, held_out = read_split(tmp_path, None, 0)
+    assert same(train, IMAGES.transpose(0, 2, 1), LABELS)
+    assert len(held_out) == 8
+    write_idx(tmp_path / "emnist-digits-train-images-idx3-ubyte.gz", IMAGES)
+    with pytest.raises(UserError, match="the data sets emnist-digits, emnist-letters"):
+        read_split(tmp_path, None, 0)
+    for name in ("emnist-letters.mat", "gzip.tar.gz"):
+        (tmp_path / name).write_bytes(b"MATLAB 5.0")
+        with pytest.raises(UserError, match=rf"{name}: no data set; expected (EMNIST|the files)"):
+            read_split(tmp_path / name, None, 0)
+
+
+def fer_table(rows: int) -> str:
+    usages = ("Training", "Training", "Training", "PublicTest", "PrivateTest")
+    lines = [
+        f"{3 * (number % 2)},{' '.join([str(number % 200)] * 2304)},{usages[number // 2 % 5]}"
+        for number in range(rows)
+    ]
+    return "\n".join(["emotion,pixels,Usage", *lines, ""])
+
+
+def test_fer2013_is_read_with_its_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "3,1 2 3,Training\n9,1,Training\n3,1,Other\n"
+    (tmp_path / "fer2013.csv").write_text(fer_table(100) + bad)
+    train, held_out = read_split(tmp_path / "fer2013.csv", None, 0)
+    assert train.names == ("angry", "happy")
+    assert (len(train), len(held_out)) == (60, 20)
+    said = capsys.readouterr()
+    assert "held out, the part test; the part val is not used" in said.out
+    for row in ("row 103 (emotion '9'", "row 104", "train/happy/102 (3 grey values)"):
+        assert row in said.err
+    (tmp_path / "fer2013.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"the columns a, b; expected .*emotion, pixels and Usage"):
+        read_split(tmp_path / "fer2013.csv", None, 0)

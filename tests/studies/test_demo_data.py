@@ -6,12 +6,12 @@ from PIL import Image
 
 import vae
 from data import load_labelled_images
-from studies.celeba.data import read_partition
+from studies.celeba.data import find_partition, read_partition
 from studies.demo_data import writers as demo_data
 from studies.faces.data import describe_source
 from studies.pokemon.dataset import PokemonDataset
 from studies.shared.datasets import read_split
-from studies.shared.image_cache import open_source
+from studies.shared.pictures import open_source
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +117,13 @@ def test_faces_are_in_the_folders_that_the_studies_read(
         assert path.read_bytes() == other.read_bytes()
     celeba, faces = tmp_path / "a" / "celeba", tmp_path / "a" / "faces"
     with open_source(celeba / "img_align_celeba") as source:
-        parts = read_partition(source.path, celeba, source.names)
-        assert parts is not None
-        assert np.bincount(parts).tolist() == [32, 4, 4]
+        file = find_partition(celeba, source.path)
+        assert file is not None
+        parts = read_partition(file, source.names)
+        assert np.bincount([*parts.values()]).tolist() == [32, 4, 4]
         assert source.read(source.names[0]).size == (89, 109)
     with open_source(faces) as source:
-        expressions, people = describe_source(source)
+        expressions, people, _ = describe_source(source)
     assert set(expressions) == {"happy", "angry", "sad", "surprise"}
     assert sorted(set(people)) == ["person00", "person01", "person02"]
     assert len(files) == 40 + 1 + 3 * 4 * 4

@@ -30,7 +30,7 @@ from studies.faces.networks import (
 from studies.faces.options import Options
 from studies.faces.study import ANSWERS
 from studies.faces.training import vae_losses
-from studies.shared.image_cache import Source
+from studies.shared.pictures import Source
 from tests.mistakes import refusal
 from tests.studies.sections import sections
 
@@ -173,7 +173,9 @@ def some_faces(people: int, each: int) -> Faces:
 
 
 def parts(faces: Faces, options: Options | None = None) -> tuple[Faces, Faces]:
-    kept, chosen = split(faces.expressions, faces.people, options or Options(), Path("x"))
+    kept, chosen = split(
+        faces.expressions, faces.people, np.full(len(faces), ""), options or Options(), Path("x")
+    )
     return faces.part(kept), faces.part(chosen)
 
 
@@ -207,9 +209,13 @@ def test_expressions_that_are_not_there_are_a_mistake(expressions: tuple[str, st
 def test_folders_say_who_is_on_a_picture_and_how(tmp_path: Path) -> None:
     names = ["ann/happy/1.jpg", "ann/sad/1.jpg", "bob/happy/1.jpg"]
     source = Source(tmp_path, names, lambda _: None)  # type: ignore[arg-type, return-value]
-    assert describe_source(source) == (["happy", "sad", "happy"], ["ann", "ann", "bob"])
+    assert describe_source(source) == (
+        ["happy", "sad", "happy"],
+        ["ann", "ann", "bob"],
+        ["", "", ""],
+    )
     alone = Source(tmp_path, ["happy/1.jpg", "sad/1.jpg"], source.read)
-    expressions, people = describe_source(alone)
+    expressions, people, _ = describe_source(alone)
     assert expressions == ["happy", "sad"]
     assert len(set(people)) == 1
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from grader.errors import UserError
 from studies.shared import image_cache
-from studies.shared.image_cache import ImageFeed, cached, open_source
+from studies.shared.image_cache import ImageFeed, cached
+from studies.shared.pictures import open_source
 
 CPU = torch.device("cpu")
 
@@ -49,10 +50,11 @@ def test_the_cache_holds_the_images_and_is_made_once(
     folder = tmp_path / "cache"
     with open_source(place) as source:
         chosen = source.names[3:]
-        path = cached(source, chosen, (20, 16), folder)
+        path, names = cached(source, chosen, (20, 16), folder)
+        assert names == chosen
         assert (np.load(path, mmap_mode="r") == pixels[3:]).all()
         monkeypatch.setattr(image_cache, "decode", None)  # would fail if anything were decoded
-        assert cached(source, chosen, (20, 16), folder) == path
+        assert cached(source, chosen, (20, 16), folder) == (path, chosen)
         with pytest.raises(TypeError):
             cached(source, source.names, (20, 16), folder)
     assert [file.name for file in folder.iterdir()] == [path.name]
@@ -63,7 +65,7 @@ def test_images_of_other_proportions_lose_their_border(tmp_path: Path) -> None:
     wide[:, 20:40] = 200
     np.savez(tmp_path / "wide.npz", data=wide[None])
     with open_source(tmp_path / "wide.npz") as source:
-        image = np.load(cached(source, source.names, (10, 10), tmp_path))[0]
+        image = np.load(cached(source, source.names, (10, 10), tmp_path)[0])[0]
     assert image.shape == (10, 10, 3)
     assert (np.abs(image[:, 2:-2].astype(int) - 200) < 5).all()
 
@@ -75,7 +77,7 @@ def test_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     for shade in (10, 200):
         Image.new("RGB", (8, 8), (shade,) * 3).save(folder / "a.png")
         with open_source(folder) as source:
-            paths.append(cached(source, source.names, (8, 8), tmp_path))
+            paths.append(cached(source, source.names, (8, 8), tmp_path)[0])
     assert paths[0] != paths[1]
     assert [int(np.load(path).mean()) for path in paths] == [10, 200]
 
@@ -105,13 +107,25 @@ def test_an_npz_of_other_arrays_is_refused(data: np.ndarray, tmp_path: Path) -> 
         pass
 
 
-def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+def test_damaged_images_are_left_out_and_named(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "bad.jpg").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"bad\.jpg: not an image"), open_source(folder) as source:
+    with open_source(folder) as source, pytest.raises(UserError, match="1 damaged images"):
         cached(source, source.names, (8, 8), tmp_path)
     assert not list(tmp_path.glob("*.npy"))
+    for shade in range(300):
+        Image.new("L", (8, 8), shade % 256).save(folder / f"{shade:03}.png")
+    whole = (folder / "200.png").read_bytes()
+    (folder / "200.png").write_bytes(whole[:-20])
+    for _ in range(2):  # made, and then found
+        with open_source(folder) as source:
+            path, names = cached(source, source.names, (8, 8), tmp_path)
+        assert list(source.left_out) == ["200.png", "bad.jpg"]
+        assert len(names) == 299
+        images = np.load(path, mmap_mode="r")
+        assert images.shape == (299, 8, 8, 3)
+        assert images[:, 0, 0, 0].tolist() == [int(Path(name).stem) % 256 for name in names]
 
 
 def numbered(count: int) -> NDArray[np.uint8]:

@@ -54,9 +54,9 @@ def test_sprites_of_every_kind_of_file(folder: Path, rgb: bool) -> None:
     ("text", "message"),
     [
         ("Name,Kind\na_cat,Fire\n", "the columns Name, Kind"),
-        ("Name,Type1\na_cat,Cute\n", "the type 'Cute'; expected one of Bug"),
+        ("Name,Type1\na_cat,Cute\n", r"pokemon.csv: a_cat \(the type 'Cute'\)"),
         ("Name,Type1\nnobody,Fire\n", "none of the 1 images"),
-        ("", "cannot be read"),
+        ("", "an empty file"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(folder: Path, text: str, message: str) -> None:

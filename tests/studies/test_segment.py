@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse.csgraph import laplacian
 
 import vae
+from studies.segment import study
 from studies.segment.study import (
     ANSWERS,
     Options,
@@ -196,3 +198,32 @@ def test_it_runs_on_what_demo_data_writes(tmp_path: Path) -> None:
     assert segment(f"{tmp_path}/image.png segment {tmp_path}/out {SMALL}") == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["pixels"] == summary["height"] * summary["width"]
+
+
+@pytest.mark.parametrize("small_part", [1, 1000])
+def test_eigenvectors_are_those_of_the_whole_graph(
+    small_part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "SMALL_PART", small_part)
+    grey = np.random.default_rng(0).random((12, 20))
+    mask = np.ones((12, 20), bool)
+    mask[:, 7] = mask[3:, 14] = mask[2, 14:] = False  # three parts
+    graph = study.pixel_graph(study.Picture(grey, np.dstack([grey] * 3), mask), 0)
+    values, vectors = study.eigenvectors(graph, 8)
+    matrix, roots = laplacian(graph, normed=True, return_diag=True)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix.toarray())[:8], atol=1e-9)
+    assert (values[:3] < study.ZERO).all()
+    assert values[3] > study.ZERO
+    scaled = vectors * roots[:, None]
+    np.testing.assert_allclose(matrix @ scaled, scaled * values, atol=1e-8)
+    np.testing.assert_allclose(scaled.T @ scaled, np.eye(8), atol=1e-8)
+
+
+def test_an_image_of_one_bit_in_many_pieces_is_divided(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).random((60, 80)) < 0.5
+    bits[10:50, 10:70] = False
+    Image.fromarray(bits).save(tmp_path / "scan.png")
+    found = study.read_picture(tmp_path / "scan.png")
+    result = study.spectral(found, 6, study.Options())
+    assert np.unique(result.runs[0]).tolist() == [-1, 0, 1, 2, 3, 4, 5]
+    assert result.agreement() > 0.9
