@@ -73,9 +73,7 @@ def load_labelled_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Load images as `load_images` does, and their labels as int64, (N,)."""
     images = load_images(path)
     labels = read_array(path, "labels", LABELS)
-    check_labels(path, labels, LABELS)
-    if len(labels) != len(images):
-        raise UserError(path, f"'labels' of shape {labels.shape}", f"{LABELS}: {len(images)}")
+    check_labels(path, labels, f"{LABELS}: {len(images)}", len(images))
     return images, labels.astype(np.int64)
 
 

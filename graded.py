@@ -1,5 +1,6 @@
 """The three graded modes: train, test_reconstruction, test_classifier."""
 
+import functools
 import json
 import math
 import os
@@ -15,8 +16,9 @@ from command_line import CommandLine, check_outputs
 from data import load_images, load_labelled_images
 from grader.errors import UserError
 from inference import encode, reconstruct
+from interruption import SavedTraining, identity
 from models import VAE
-from recipe import EPOCHS, MOST_COMPONENTS, train_vae
+from recipe import EPOCHS, MOST_COMPONENTS, Run, run_stage, train_vae
 from storage import STATE_DICT, replacing, save_state_dict, state_dict_size
 
 MATCH = 0.9  # least share of the validation images that should be in their class's component
@@ -56,8 +58,15 @@ def train(before: list[str], after: list[str], usage: str) -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.use_deterministic_algorithms(True)
-    deadline = started + 60 * options.budget
-    model, history = train_vae(images, len(classes), options.device, options.epochs, deadline)
+    run: Run = run_stage
+    saved = SavedTraining(
+        Path(f"{stem}.state"),
+        identity(images, len(classes), options.epochs, torch.initial_seed(), options.device),
+    )
+    run, started = saved.run, started - saved.seconds
+    run = functools.partial(run, deadline=started + 60 * options.budget)
+    model, history = train_vae(images, len(classes), options.device, options.epochs, run)
+    saved.make_room(options.model, model_size)
     save_state_dict(model, options.model)
     write_history(history, history_path)
     val_z = encode(model, val_images)
@@ -76,6 +85,7 @@ def train(before: list[str], after: list[str], usage: str) -> None:
     record = {"epochs": epochs, "seconds": seconds, "device": str(options.device)}
     with replacing(record_path) as file:
         file.write(json.dumps(record).encode())
+    saved.remove()
     print(f"wrote {', '.join(map(str, outputs))} in {seconds:.0f} s")
 
 

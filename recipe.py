@@ -13,20 +13,21 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from clusters import cluster
 from data import DigitDataset, ShuffledBatches, distorted
 from inference import decode_points, gauss_newton, low_frequencies, squared_distances
 from losses import SSIM_WEIGHT, distortion, gaussian_kl, kl_divergence, kl_to_mixture, mse, ssim
 from models import PIXELS, REACH, VAE, GaussianVAE, mlp_vae, plane
-from training import Batches, History, Model, fit
+from training import Batches, History, fit
 
 EPOCHS = 72
 SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, without the layout
@@ -34,6 +35,8 @@ SHARES = {"latents": 0.5, "encoder": 0.42, "elbo": 0.08}  # of the epochs, witho
 BATCH_SIZES = {"layout": 128, "latents": 64, "encoder": 128, "elbo": 128}
 DISTANCE_ROWS = 512  # rows of a distance matrix at a time
 
+# What follows each stage, in multiples of its own time; only for the time left that is shown.
+AHEAD = {"layout": 200.0, "latents": 1.2, "encoder": 0.2, "elbo": 0.0}
 # Shares of the time that is left when a stage starts.
 TIME_SHARES = {"layout": 0.2, "latents": 0.65, "encoder": 0.65, "elbo": 0.9}
 # Peaks of one-cycle schedules.
@@ -88,6 +91,7 @@ class Prior:
         return (BETA * energy).masked_fill(outside, math.inf)
 
 
+Run = Callable[..., History]  # `run_stage`, or what takes its place
 LayoutResult = tuple[Tensor, Prior, Tensor]
 
 
@@ -288,16 +292,57 @@ def reconstruction_terms(recon: Tensor, x: Tensor) -> dict[str, Tensor]:
     return {"loss": loss, "reconstruction": squared_error, "ssim": similarity}
 
 
+def run_stage(
+    name: str,
+    model: nn.Module,
+    stage: Any,
+    batches: Mapping[str, Batches[Tensor]],
+    lengths: Mapping[str, int],
+    deadline: float = math.inf,
+    after_epoch: Callable[[History], None] | None = None,
+    begin: Callable[[Optimizer, LRScheduler], History] | None = None,
+) -> History:
+    """Train `model` by the steps of `stage`, but no longer than its share of the time left.
+
+    It stops early, and prints that it did, if it would otherwise leave too little time before
+    `deadline`, in `time.monotonic` seconds. `batches` and `lengths`, in epochs, are those of all
+    stages. `begin` restores the optimizer and
+    the scheduler, and returns the epochs that an earlier attempt made.
+    """
+    started = time.monotonic()
+    deadline = started + TIME_SHARES[name] * (deadline - started)
+    epochs, rate = lengths[name], LEARNING_RATES[name]
+    steps = epochs * len(batches[name])
+    optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
+    scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+    history = fit(
+        model,
+        stage.step,
+        batches[name],
+        optimizer,
+        scheduler,
+        epochs=epochs,
+        deadline=deadline,
+        history=begin(optimizer, scheduler) if begin else None,
+        after_epoch=after_epoch,
+        ahead=AHEAD[name],
+    )
+    cut = scheduler.last_epoch < steps
+    end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
+    length = f"{steps} steps" if name == "layout" else f"{epochs} epochs"
+    print(f"{name}: {length}, {time.monotonic() - started:.0f} s{end}", flush=True)
+    return history
+
+
 def train_vae(
-    images: np.ndarray, components: int, device: torch.device, epochs: int, deadline: float
+    images: np.ndarray, components: int, device: torch.device, epochs: int, run: Run = run_stage
 ) -> tuple[VAE, History]:
     """Train a VAE on (N, ...) images: the layout, then `epochs` passes over the images.
 
     `components` is the number of clusters to divide the images into. The seed that torch was last
-    given determines every random number, except in clustering, where the seed is fixed. Each stage
-    stops early if it would otherwise leave too little time before `deadline`, in `time.monotonic`
-    seconds, and prints that it did. From then on, this process uses one thread of the CPU: batches
-    are so small that two threads are hardly faster, and they add numbers in another order.
+    given determines every random number, except in clustering, where the seed is fixed. `run` runs
+    the stages. From then on, this process uses one thread of the CPU: batches are so small that two
+    threads are hardly faster, and they add numbers in another order.
     """
     torch.set_num_threads(1)
     generator = Generator(device).manual_seed(torch.initial_seed())
@@ -312,52 +357,15 @@ def train_vae(
 
     scout = mlp_vae(LAYOUT_SIDE**2, LAYOUT_WIDTH).to(device)
     layout = Layout(dataset, components, generator)
-    run = functools.partial(run_stage, batches=batches, lengths=lengths, deadline=deadline)
-    history = run("layout", scout, layout.step)
+    run = functools.partial(run, batches=batches, lengths=lengths)
+    history = run("layout", scout, layout)
     latents = FreeLatents(model, dataset, generator, layout.result(scout))
 
     def search_between_epochs(passed: History) -> None:
         if len(passed) < lengths["latents"]:
             latents.search_if_due(len(batches["latents"]))
 
-    history += run("latents", model, latents.step, after_epoch=search_between_epochs)
-    amortisation = Amortisation(model, dataset, latents, generator)
-    history += run("encoder", model, amortisation.step)
-    history += run("elbo", model, EvidenceBound(dataset, generator).step)
+    history += run("latents", model, latents, after_epoch=search_between_epochs)
+    history += run("encoder", model, Amortisation(model, dataset, latents, generator))
+    history += run("elbo", model, EvidenceBound(dataset, generator))
     return model, history
-
-
-def run_stage(
-    name: str,
-    model: Model,
-    step: Callable[[Model, Tensor, float], dict[str, Tensor]],
-    batches: Mapping[str, Batches[Tensor]],
-    lengths: Mapping[str, int],
-    deadline: float,
-    after_epoch: Callable[[History], None] | None = None,
-) -> History:
-    """Train `model` for its length in epochs, but no longer than its share of the time left.
-
-    `batches` and `lengths` are those of all stages.
-    """
-    started = time.monotonic()
-    deadline = started + TIME_SHARES[name] * (deadline - started)
-    epochs, rate = lengths[name], LEARNING_RATES[name]
-    steps = epochs * len(batches[name])
-    optimizer = AdamW(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
-    scheduler = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
-    history = fit(
-        model,
-        step,
-        batches[name],
-        optimizer,
-        scheduler,
-        epochs=epochs,
-        deadline=deadline,
-        after_epoch=after_epoch,
-    )
-    cut = scheduler.last_epoch < steps
-    end = f", stopped by the clock after {scheduler.last_epoch} of {steps} steps" if cut else ""
-    length = f"{steps} steps" if name == "layout" else f"{epochs} epochs"
-    print(f"{name}: {length}, {time.monotonic() - started:.0f} s{end}", flush=True)
-    return history

@@ -16,6 +16,7 @@ Model = TypeVar("Model", bound=nn.Module)
 Batch_co = TypeVar("Batch_co", covariant=True)
 History = list[dict[str, float]]
 """One row per epoch: the mean of every loss that the step named."""
+INTERVALS = {True: 0.2, False: 60.0}  # seconds between two lines of progress, on a terminal or not
 
 
 class Batches(Protocol[Batch_co]):
@@ -36,11 +37,13 @@ def fit(
     deadline: float = math.inf,
     history: History | None = None,
     after_epoch: Callable[[History], None] | None = None,
+    ahead: float = 0.0,
 ) -> History:
     """Train `model` until it has made `epochs` passes over `batches`, or until `deadline`.
 
     `history` holds the rows of the passes already made. `after_epoch` is called with it after each
-    whole pass, and may add to its last row.
+    whole pass, and may add to its last row. `ahead` is what follows after this training, as a
+    multiple of it: the time left that is shown includes it.
 
     `step(model, batch, progress)` returns named scalars, and "loss" is minimised. `progress` is the
     share of the schedule that is done, in [0, 1). `scheduler` counts steps, and so does every other
@@ -51,7 +54,7 @@ def fit(
     """
     total = epochs * len(batches)
     history = history or []
-    line = ProgressLine(len(history) * len(batches), total)
+    line = ProgressLine(len(history) * len(batches), total, ahead)
     for epoch in range(len(history), epochs):
         model.train()
         sums: dict[str, Tensor] = {}
@@ -84,30 +87,31 @@ def fit(
 class ProgressLine:
     """One line on a terminal, rewritten with the mean losses and the time left.
 
-    Nothing is shown elsewhere, or on a terminal that cannot rewrite a line (TERM=dumb).
+    Elsewhere, and on a terminal that cannot rewrite a line (TERM=dumb), a line a minute.
     """
 
-    INTERVAL = 0.2  # seconds
-
-    def __init__(self, resumed_at: int, total: int) -> None:
-        self.resumed_at, self.total = resumed_at, total
+    def __init__(self, resumed_at: int, total: int, ahead: float) -> None:
+        self.resumed_at, self.total, self.ahead = resumed_at, total, ahead
         self.started = self.shown = time.monotonic()
         self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(self, done: int, title: str, sums: dict[str, Tensor], count: int) -> None:
-        """Show the mean losses and the time left, at most once per INTERVAL until the last step.
+        """Show the mean losses and the time left, if it is time to.
 
         `sums`: the losses summed over `count` steps of the epoch. `done`: steps of the whole
         training.
         """
         now = time.monotonic()
-        if not self.live or (now - self.shown < self.INTERVAL and done < self.total):
+        if now - self.shown < INTERVALS[self.live] and not (self.live and done == self.total):
             return
         self.shown = now
-        left = (now - self.started) / (done - self.resumed_at) * (self.total - done)
+        rest = self.total * (1 + self.ahead) - done
+        left = (now - self.started) / (done - self.resumed_at) * rest
         losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
         text = f"{title}  {left // 60:.0f}:{left % 60:02.0f} left  {losses}"
-        print(f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K", end="", flush=True)
+        if self.live:
+            text = f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K"
+        print(text, end="" if self.live else "\n", flush=True)
 
     def close(self) -> None:
         if self.live:

@@ -77,7 +77,7 @@ def measure() -> dict[str, float]:
     rows, class_scores = [], []
     for seed in SEEDS:
         torch.manual_seed(seed)
-        model, _ = recipe.train_vae(images, 3, torch.device("cpu"), recipe.EPOCHS // 6, math.inf)
+        model, _ = recipe.train_vae(images, 3, torch.device("cpu"), recipe.EPOCHS // 6)
         z, test_z = encode(model, images), encode(model, test_images)
         draws = [draw(labels, number) for number in range(DRAWS)]
         class_scores += [score(z, test_z, truth, z[i], labels[i]) for i in draws]

@@ -25,9 +25,9 @@ def grey_scale(path: Path, images: np.ndarray) -> int:
     return 1 if floats and high < 2 else 255
 
 
-def check_labels(path: Path, labels: np.ndarray, expected: str) -> None:
-    """Raise UserError unless labels are (N,) whole numbers that fit into an int64."""
-    if labels.dtype.kind not in "ui" or labels.ndim != 1 or labels.size == 0:
+def check_labels(path: Path, labels: np.ndarray, expected: str, count: int | None = None) -> None:
+    """Raise UserError unless labels are `count` or any whole numbers, (N,), that fit an int64."""
+    if labels.dtype.kind not in "ui" or labels.shape != (count or labels.size or 1,):
         found = f"'labels' of type {labels.dtype} and shape {labels.shape}"
         raise UserError(path, found, expected)
     if labels.max() > np.iinfo(np.int64).max:

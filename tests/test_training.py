@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
+import training
 from training import History, fit
 
 BATCHES = [torch.full((2, 1), float(i)) for i in range(1, 5)]
@@ -68,3 +69,17 @@ def test_progress_shows_on_a_terminal_only(
     run(2)
     assert capsys.readouterr().out == ""
     assert "0:00 left" in shown
+
+
+def test_elsewhere_progress_is_a_line_now_and_then_about_the_whole_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    line = training.ProgressLine(0, 100, 3.0)
+    for done in range(1, 101):
+        line.show(done, "epoch 1/1", {"loss": torch.tensor(2.0)}, 1)
+    line.close()
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 16, "a line a minute of a thousand seconds"
+    assert shown[0] == "epoch 1/1  65:40 left  loss 2.000", "3,940 s: 94 steps, and 300 more"

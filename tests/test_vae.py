@@ -1,6 +1,7 @@
 """The command lines of the assignment, end to end, on small made-up data."""
 
 import json
+import operator
 import os
 import pickle
 import re
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 
 import graded
 import grader
+import interruption
 import recipe
 import vae
 from models import VAE
@@ -326,6 +328,49 @@ def test_killed_training_leaves_the_old_files(folder: Path) -> None:
     with endless_training() as process:
         process.kill()
     assert {name: Path(name).read_bytes() for name in OUTPUTS} == before
+
+
+class Killed(BaseException):
+    """What ends a training in these tests."""
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three epochs are of the free latents, three of the encoder, and one of the whole network."""
+    monkeypatch.setattr(recipe, "SEARCH_INTERVAL", 4)
+    monkeypatch.setattr(interruption, "SAVE_INTERVAL", 0)
+    save = interruption.SavedTraining.save
+    line = "train.npz val.npz train {}.pth {}.pkl --epochs 6"
+    assert main(line.format("whole", "whole")) == 0
+    for epoch, place in (
+        (2, "latents: goes on after 2 of 3"),
+        (4, "encoder: goes on after 1 of 3"),
+        (7, "elbo: goes on after 1 of 1"),
+    ):
+        left = iter(range(epoch))
+
+        def kill(
+            saved: interruption.SavedTraining,
+            state: Callable[[], dict[str, Any]],
+            left: Iterator[int] = left,
+        ) -> None:
+            save(saved, state)
+            next(left)
+            if operator.length_hint(left) == 0:
+                raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(interruption.SavedTraining, "save", kill)
+            with pytest.raises(Killed):
+                main(line.format("killed", "killed"))
+        assert Path("killed.state").exists()
+        capsys.readouterr()
+        assert main(line.format("killed", "killed")) == 0
+        assert place in capsys.readouterr().out
+        for ending in ("pth", "history.csv", "pkl"):
+            assert Path(f"killed.{ending}").read_bytes() == Path(f"whole.{ending}").read_bytes()
+        assert not list(Path().glob("*.state"))
 
 
 def test_an_interrupt_is_no_traceback(folder: Path) -> None:
