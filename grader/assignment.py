@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AwareDatetime,
@@ -187,11 +188,20 @@ class Probe(Table):
 class Late(Table):
     """The share of points lost after one day, two days, ...; after the last of them, all points.
 
-    Without `days`, nothing is lost.
+    Without `days`, nothing is lost. `zone` is the time zone of the course, whose clocks count.
     """
 
     days: list[Share] = []
     due: AwareDatetime | None = None
+    zone: str | None = None
+
+    @check_field("zone")
+    @classmethod
+    def check_zone(cls, zone: str | None) -> str | None:
+        try:
+            return zone if zone is None else ZoneInfo(zone).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("the name of a time zone, such as Asia/Kolkata") from error
 
 
 class Gradescope(Table):

@@ -406,5 +406,8 @@ def main() -> int:
         if error.name not in OPTIONAL:
             raise
         message = f"this command needs {error.name}; python -m pip install {error.name}"
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; every file is whole, old or new", file=sys.stderr)
+        return class_commands.INTERRUPTED
     print(message, file=sys.stderr)
     return 2

@@ -6,7 +6,9 @@ gives its submission to another worker. A result is in the run's folder before i
 
 import contextlib
 import json
+import logging
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -118,12 +120,15 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
         with client:
             yield client
         return
-    no_pages: dict[str, list[str]] = {
+    no_pages: dict[str, Any] = {
         f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
     }
+    # A result says what went wrong on a worker.
+    quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with (
         temporary_folder() as scratch,  # by default, everybody's in one folder of /tmp
-        dask.config.set(no_pages),
+        dask.config.set(no_pages | quiet),
         LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
@@ -137,7 +142,13 @@ def cluster(jobs: int, scheduler: str | None) -> Iterator[Client]:
         ) as local,
         Client(local) as client,
     ):
+        client.run(ignore_interrupts)
         yield client
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C, which reaches the workers as well, to the process that closes them in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def waiting(entries: list[Entry], wanted: dict[str, str], run: ClassRun) -> list[Entry]:

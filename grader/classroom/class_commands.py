@@ -21,6 +21,7 @@ from ..sandbox.command import Level
 from .class_run import ClassRun, Plan, find_submissions
 from .lateness import read_extensions
 
+INTERRUPTED = 130  # the exit code that shells give a command that Ctrl-C ended
 MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
@@ -59,8 +60,14 @@ def grade(run: ClassRun, jobs: int | None, scheduler: str | None) -> None:
     if jobs is not None and jobs > room and scheduler is None:
         raise typer.BadParameter(f"--jobs {jobs}; this machine has memory for {room} at once")
     jobs = jobs or min(room, len(os.sched_getaffinity(0)))
-    with Progress(run, Console(), jobs) as progress:
-        count = grade_class(run.plan(), run, jobs, scheduler, progress.watch)
+    try:
+        with Progress(run, Console(), jobs) as progress:
+            count = grade_class(run.plan(), run, jobs, scheduler, progress.watch)
+    except KeyboardInterrupt:
+        run.index()
+        found = f"{len(list(run.results()))} results in {run.folder}"
+        print(f"interrupted: {found}; the same command grades the rest", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     results = [result for _, result in run.results()]
     print(f"{count} graded, {len(results)} results in {run.folder}")
     if failed := sum(map(bool, map(failed_steps, results))):
@@ -82,6 +89,10 @@ def batch(
     extensions: Annotated[Path | None, typer.Option(help="CSV of entry,due")] = None,
 ) -> None:
     """Grade a class, on this machine or a cluster; submissions with a valid result are skipped."""
+    # If one is missing, nothing has been written yet.
+    import cryptography  # noqa: F401
+    import distributed  # noqa: F401
+
     if train and weights:
         raise typer.BadParameter("--train and --weights exclude each other")
     data_files(read_assignment(assignment), data)

@@ -51,7 +51,7 @@ class Book:
         if submitted is None:
             return 0, 0.0
         due = due_date(self.students(name), self.task.late.due, self.extensions)
-        days = days_late(submitted, due)
+        days = days_late(submitted, due, self.task.late.zone)
         return days, share_lost(days, self.task.late)
 
     def own_flags(self, name: str) -> list[str]:

@@ -7,6 +7,7 @@ changes nothing.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from ..assignment import Late
 from ..errors import UserError
@@ -17,16 +18,22 @@ CLOCK_CHANGE = timedelta(hours=1)  # a greater difference of offsets is that of 
 EXPECTED = "a CSV with the columns 'entry' and 'due', a date and time with its time zone"
 
 
-def days_late(submitted: datetime, due: datetime | None) -> int:
+def days_late(submitted: datetime, due: datetime | None, zone: str | None = None) -> int:
     """Return the days since `due`, rounded up; 0 if in time or if there is no due date.
 
-    If the local offset fell by an hour in between, clocks were put back, and a day had 25 hours. A
-    time stamp in UTC says nothing about clocks.
+    If clocks were put back in between, a day had 25 hours. The time `zone` of the course says so;
+    without it, the local offsets of the two times do, and a time stamp in UTC says nothing.
     """
     if due is None or submitted <= due:
         return 0
-    back = (due.utcoffset() or NONE) - (submitted.utcoffset() or NONE)
-    extra = back if NONE < back <= CLOCK_CHANGE and submitted.tzinfo is not UTC else NONE
+    if zone is None:
+        back = (due.utcoffset() or NONE) - (submitted.utcoffset() or NONE)
+    else:
+        clock = ZoneInfo(zone)
+        offsets = [time.astimezone(clock).utcoffset() or NONE for time in (due, submitted)]
+        back = offsets[0] - offsets[1]
+    known = zone is not None or submitted.tzinfo is not UTC
+    extra = back if NONE < back <= CLOCK_CHANGE and known else NONE
     return max(1, -((due + extra - submitted) // DAY))
 
 

@@ -123,7 +123,7 @@ def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> 
     """Return results.json with the deduction for lateness."""
     if upload.submitted is None or upload.due is None:
         return content
-    days = days_late(upload.submitted, upload.due)
+    days = days_late(upload.submitted, upload.due, task.late.zone)
     share = share_lost(days, task.late)
     content["extra_data"]["late"] = {"days": days, "share_lost": share, "due": str(upload.due)}
     if share:

@@ -189,6 +189,54 @@ def interrupt_and_go_on(folder: Path, data_folder: Path, times: int) -> bytes:
 
 
 @pytest.mark.slow
+def test_an_interrupt_is_one_line_and_the_same_command_goes_on(
+    graded: tuple[Path, str], data_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = command("batch", graded[0] / "class", "--data", data_folder, "--out", run)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the first result
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=120)
+    done = len(list(run.glob("submissions/*/results.json")))
+    total = len(list(graded[0].glob("run/submissions/*/results.json")))
+    assert 0 < done < total
+    expected = f"interrupted: {done} results in {run}; the same command grades the rest"
+    assert said.splitlines()[-1:] == [expected]
+    assert said.count("\n") == 1 + said.count("python -m grader doctor says how")
+    assert process.returncode == 130
+    again = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert f"{total - done} graded, {total} results in {run}" in again.stdout
+    whole = gradebook(graded[0] / "run", tmp_path / "whole.csv")
+    assert gradebook(run, tmp_path / "again.csv") == whole
+
+
+@pytest.mark.parametrize("package", ["distributed", "cryptography"])
+def test_without_a_package_nothing_is_written(
+    graded: tuple[Path, str], data_folder: Path, tmp_path: Path, package: str
+) -> None:
+    words = ["batch", str(graded[0] / "class"), "--data", str(data_folder), "--out", "run"]
+    program = f"import sys; sys.modules[{package!r}] = None; from grader import cli; "
+    program += f"sys.argv[1:] = {words!r}; sys.exit(cli.main())"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"this command needs {package}; python -m pip install {package}\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_gradebook(
     graded: tuple[Path, str], data_folder: Path, tmp_path: Path
 ) -> None:

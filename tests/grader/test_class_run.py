@@ -1,5 +1,7 @@
 import json
 import sqlite3
+import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import read_assignment
+from grader.classroom.class_run import METADATA as METADATA_FILE
 from grader.classroom.class_run import ClassRun, Plan, find_submissions, hash_submission, keys
 from grader.errors import UserError
 from grader.submission.unpacking import open_submission
@@ -28,6 +31,87 @@ submission_2:
   - :name: Bob
   :created_at: 2024-11-12 01:00:00.000000000 Z
 """
+
+
+WORK = {
+    "vae.py": "print(1)",
+    "net.py": "x = 1",
+    "group.txt": "2020CSZ1234\n",
+    "model_path.txt": "https://drive.google.com/file/d/1",
+    "2020CSZ1234.pdf": "%PDF-1.4",
+}
+LEFT = {".DS_Store": "x", "__MACOSX/._work": "x", ".ipynb_checkpoints/vae-checkpoint.py": "x"}
+EXPORT = """---
+submission_1:
+  :submitters:
+  - :name: Ada
+    :sid: 2020CSZ1234
+  :created_at: 2024-11-11 10:00:00 Z
+"""
+
+
+def lay_out(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def pack(path: Path, files: dict[str, str], between: str = "/") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("/", between), text)
+
+
+def in_folder(files: dict[str, str]) -> dict[str, str]:
+    return {f"2020CSZ1234/{name}": text for name, text in files.items()}
+
+
+MOODLE = "Ada Lovelace_12345_assignsubmission_file_"
+
+
+def commented(home: Path) -> None:
+    pack(home / MOODLE / "submission.zip", in_folder(WORK))
+    lay_out(home / MOODLE, {"comments.pdf": "%PDF-1.4"})
+
+
+def zipped_export(home: Path) -> None:
+    pack(home / "submission_1" / "submission.zip", in_folder(WORK))
+    lay_out(home, {METADATA_FILE: EXPORT})
+
+
+LAYOUTS: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda home: lay_out(home / "ada", WORK),
+    "a folder in a folder": lambda home: lay_out(home / "ada", in_folder(WORK)),
+    "a folder with what systems leave": lambda home: lay_out(home / "ada", WORK | LEFT),
+    "a zip": lambda home: pack(home / "ada.zip", in_folder(WORK)),
+    "a zip without a folder": lambda home: pack(home / "ada.zip", WORK),
+    "a zip of macOS": lambda home: pack(home / "ada.zip", in_folder(WORK) | LEFT),
+    "a zip of Windows": lambda home: pack(home / "ada.zip", in_folder(WORK), "\\"),
+    "Moodle": lambda home: pack(home / MOODLE / "submission.zip", in_folder(WORK)),
+    "Moodle, with a comment": commented,
+    "Moodle, unpacked": lambda home: lay_out(home / MOODLE, in_folder(WORK)),
+    "Gradescope": lambda home: lay_out(
+        home, {f"submission_1/{n}": t for n, t in WORK.items()} | {METADATA_FILE: EXPORT}
+    ),
+    "Gradescope, a zip": zipped_export,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_work_is_the_same_submission_in_every_layout(tmp_path: Path, layout: str) -> None:
+    home = tmp_path / "class"
+    LAYOUTS[layout](home)
+    lay_out(tmp_path / "expected", WORK)
+    expected = open_submission(tmp_path / "expected", A3, tmp_path / "copy")
+    (entry,) = find_submissions(home)
+    (tmp_path / "tree").mkdir()
+    found = open_submission(entry.path, A3, tmp_path / "tree")
+    assert found.sha256 == expected.sha256, "so its result is the same"
+    assert found.contents.members == ["2020CSZ1234"]
+    assert [(c.rule, c.passed) for c in found.contents.checks] == [
+        (c.rule, c.passed) for c in expected.contents.checks
+    ]
 
 
 def test_zips_and_folders_are_submissions_and_notes_are_not(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.assignment import read_assignment
+from grader.assignment import FOLDER, read_assignment
 from grader.classroom.lateness import days_late, due_date, read_extensions, read_time, share_lost
 from grader.errors import UserError
 
@@ -47,6 +48,33 @@ def test_a_day_ends_at_the_same_hour_after_the_clocks_were_put_back() -> None:
     winter = read_time("2024-12-01T18:00:00+01:00")
     assert days_late(read_time("2024-12-02T17:30:00Z"), winter) == 2
     assert days_late(read_time("2024-11-04T00:30:00Z"), due) == 2
+
+
+ROME = ZoneInfo("Europe/Rome")
+
+
+@given(st.datetimes(datetime(2024, 10, 20), datetime(2024, 11, 5)), st.integers(1, 8 * 24 * 60 - 1))
+def test_in_the_zone_of_the_course_a_day_ends_at_the_hour_of_the_due_date(
+    local: datetime, minutes: int
+) -> None:
+    """Clocks were put back on 27 October; stamps are in UTC, as platforms write them."""
+    due = local.replace(tzinfo=ROME).astimezone(UTC)
+    submitted = due + timedelta(minutes=minutes)
+    days = days_late(submitted, due, "Europe/Rome")
+
+    def end(day: int) -> datetime:
+        same_hour = (due.astimezone(ROME) + timedelta(days=day)).astimezone(UTC)
+        return max(same_hour, due + timedelta(days=day))
+
+    assert submitted <= end(days)
+    assert days == 1 or submitted > end(days - 1)
+
+
+def test_a_zone_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    text = (FOLDER / "a3.toml").read_text().replace("[late]", '[late]\nzone = "Middle/Earth"')
+    (tmp_path / "a3.toml").write_text(text)
+    with pytest.raises(UserError, match=r"zone = 'Middle/Earth'; expected the name of a time"):
+        read_assignment(str(tmp_path / "a3.toml"))
 
 
 @given(st.datetimes(), st.datetimes())
