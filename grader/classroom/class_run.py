@@ -32,7 +32,7 @@ from ..errors import UserError, listed, printable, reason
 from ..files import write_whole
 from ..leftovers import is_leftover
 from ..sandbox.resources import lock
-from ..submission.unpacking import ARCHIVES, DOCUMENTS
+from ..submission.unpacking import ARCHIVES, DOCUMENTS, is_tar
 from .lateness import read_time
 
 METADATA = "submission_metadata.yml"
@@ -75,7 +75,7 @@ def find_submissions(folder: Path, problems: list[str] | None = None) -> list[En
             continue
         whole = path.is_dir() or path.suffix.lower() != ".zip" or path.stem in found
         name = printable(path.name if whole else path.stem)
-        found[name] = Entry(name, lone_zip(path))
+        found[name] = Entry(name, lone_archive(path))
     if not found:
         raise UserError(folder, "no submission in it", "zips or folders")
     return list(found.values())
@@ -93,14 +93,14 @@ def split_leftovers(folder: Path, problems: list[str]) -> list[Path]:
     return [path for path in paths if path.name not in left]
 
 
-def lone_zip(path: Path) -> Path:
-    """Return the only zip in a folder with nothing else in it but documents, otherwise `path`.
+def lone_archive(path: Path) -> Path:
+    """Return the only archive in a folder with nothing in it but documents, otherwise `path`.
 
     Learning platforms export such folders.
     """
     inside = split_leftovers(path, []) if path.is_dir() else []
     work = [p for p in inside if p.is_dir() or p.suffix.lower() not in DOCUMENTS]
-    alone = len(work) == 1 and work[0].suffix.lower() == ".zip"
+    alone = len(work) == 1 and (work[0].suffix.lower() == ".zip" or is_tar(work[0]))
     # A link could lead to another student's work.
     return work[0] if alone and not work[0].is_symlink() else path
 
@@ -129,7 +129,7 @@ def read_export(folder: Path, problems: list[str]) -> list[Entry]:
             problems.append(f"{METADATA}: {name}: graded, but its row names no student")
         if time is None:
             problems.append(f"{METADATA}: {name}: graded, but its row has no time; it is not late")
-        entries.append(Entry(name, lone_zip(folder / name), time, students))
+        entries.append(Entry(name, lone_archive(folder / name), time, students))
     if not entries:
         raise UserError(path, "no row with a folder", expected)
     return entries

@@ -17,7 +17,7 @@ from ..errors import UserError, printable, reason
 from ..files import write_whole
 from ..sandbox.resources import temporary_folder
 from ..submission.contents import problems_of_links
-from ..submission.unpacking import open_submission, unpack, weights_in
+from ..submission.unpacking import is_tar, open_submission, unpack, weights_in
 from .class_run import ClassRun, Entry, hash_submission
 from .download import download
 
@@ -46,7 +46,7 @@ def take_weights(link: str, folder: Path, names: list[str], target: Path) -> lis
     Return the names that were found. Raises UserError if a name is there twice.
     """
     files = [path for path in folder.iterdir() if path.is_file() and path.name not in names]
-    archives = [path for path in files if zipfile.is_zipfile(path)]
+    archives = [path for path in files if zipfile.is_zipfile(path) or is_tar(path)]
     if len(archives) == 1:
         unpack(archives[0], folder)
     taken = []

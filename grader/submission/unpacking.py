@@ -4,15 +4,19 @@ Nothing in it is run, and no link is followed. An archive is unpacked by this mo
 because the usual tools create whatever links and paths an archive contains.
 """
 
+import gzip
 import hashlib
 import shutil
 import stat
+import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
-from ..artifacts import open_archive
+from ..artifacts import LARGEST_DIRECTORY, GuardedFile, open_archive
 from ..assignment import Assignment
 from ..errors import UserError, has_control, listed
 from ..leftovers import is_leftover
@@ -27,6 +31,9 @@ DOCUMENTS = {".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ipynb", ".md", "
 CARRIED_BYTES = 8 << 20  # of a submission's files without weights; larger ones may hide weights
 ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 BUILD = "build"  # in a folder, what this project's own commands make
+TAR = "the submission is a tar archive; expected a zip"
+LINK, PLAIN = "a link or a device", "plain files and folders"
+GZIP = b"\x1f\x8b"
 BACKSLASHES = "the zip has backslashes between folders; expected /"
 
 
@@ -70,59 +77,125 @@ def safe_path(archive: Path, name: str) -> PurePosixPath:
     return path
 
 
+def check_names(path: Path, names: list[PurePosixPath]) -> None:
+    """Raise UserError if two files of an archive would have one place."""
+    spelled: dict[str, str] = {}
+    every = set(names)
+    for name in names:
+        key = str(name).casefold()
+        if key in spelled:
+            raise UserError(path, f"both '{spelled[key]}' and '{name}'", "each name once")
+        spelled[key] = str(name)
+        if not every.isdisjoint(name.parents):
+            raise UserError(path, f"'{name}' below a file", "each name once")
+
+
 def checked_entries(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Return the files of an archive to unpack. Raises UserError for a suspicious entry."""
-    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    """Return the files of a zip to unpack. Raises UserError for a suspicious entry."""
+    found: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
     if len(archive.infolist()) > MOST_ENTRIES:
         raise UserError(path, f"{len(archive.infolist())} entries", f"at most {MOST_ENTRIES}")
-    spelled: dict[str, str] = {}
     for entry in archive.infolist():
         name = safe_path(path, slashed(entry.filename))
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(path, f"'{name}', a link or a device", "plain files and folders")
+            raise UserError(path, f"'{name}', {LINK}", PLAIN)
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # The others decompress a chunk as a whole, however large it becomes.
             raise UserError(path, f"'{name}', compressed in an unusual way", "a usual zip")
         if entry.flag_bits & 1:
             raise UserError(path, f"'{name}', which is encrypted", "no password")
-        if entry.is_dir() or entry.filename.endswith("\\") or leftover(name):
+        if not (entry.is_dir() or entry.filename.endswith("\\") or leftover(name)):
+            found.append((name, entry))
+    check_names(path, [name for name, _ in found])
+    return dict(found)
+
+
+def checked_members(path: Path, archive: tarfile.TarFile) -> dict[PurePosixPath, tarfile.TarInfo]:
+    """Return the files of a tar archive to unpack. Raises UserError for a suspicious member."""
+    found: list[tuple[PurePosixPath, tarfile.TarInfo]] = []
+    for number, member in enumerate(archive, 1):
+        if number > MOST_ENTRIES:
+            raise UserError(path, f"more than {MOST_ENTRIES} entries", f"at most {MOST_ENTRIES}")
+        if member.name in ("", "."):
             continue
-        other = spelled.setdefault(str(name).casefold(), str(name))
-        if name in entries or other != str(name):
-            raise UserError(path, f"both '{other}' and '{name}'", "each name once")
-        entries[name] = entry
-    for name in entries:
-        if any(parent in entries for parent in name.parents):
-            raise UserError(path, f"'{name}' below a file", "each name once")
-    return entries
+        name = safe_path(path, member.name)
+        if not (member.isreg() or member.isdir()) or member.issparse():
+            raise UserError(path, f"'{name}', {LINK}", PLAIN)
+        if member.isreg() and not leftover(name):
+            found.append((name, member))
+    check_names(path, [name for name, _ in found])
+    return dict(found)
+
+
+def copy_limited(path: Path, source: IO[bytes], copy: IO[bytes], left: int) -> int:
+    """Copy at most `left` bytes, and return how many more are allowed. Raises UserError."""
+    while chunk := source.read(CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            found = f"more than {MOST_BYTES >> 20} MiB when unpacked"
+            raise UserError(path, found, "the code, and weights at most")
+        copy.write(chunk)
+    return left
+
+
+def is_tar(path: Path) -> bool:
+    """Check whether a file is a tar archive by its name, compressed with gzip or not."""
+    return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
 def unpack(path: Path, destination: Path) -> list[str]:
-    """Write the files of the zip archive at `path` below `destination`; return remarks on it.
+    """Write the files of the archive at `path` below `destination`; return remarks on it.
 
     Raises UserError if it is not an archive, leads outside, or unpacks to too much.
     """
-    left = MOST_BYTES
+    kind = "tar" if is_tar(path) else "zip"
     try:
-        with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
-            names = [entry.filename for entry in archive.infolist() if entry.filename]
-            for name, entry in checked_entries(path, archive).items():
-                target = destination / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(entry) as source, target.open("xb") as copy:
-                    while chunk := source.read(CHUNK):
-                        left -= len(chunk)
-                        if left < 0:
-                            found = f"more than {MOST_BYTES >> 20} MiB when unpacked"
-                            raise UserError(path, found, "the code, and weights at most")
-                        copy.write(chunk)
+        return unpack_tar(path, destination) if is_tar(path) else unpack_zip(path, destination)
     except UserError:
         raise
     except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more
-        raise UserError(path, f"not a sound zip archive ({error})", "a .zip file") from error
+        raise UserError(path, f"not a sound {kind} archive ({error})", "a .zip file") from error
+
+
+def unpack_zip(path: Path, destination: Path) -> list[str]:
+    """Write the files of a zip archive below `destination`; return remarks on it."""
+    left = MOST_BYTES
+    with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
+        names = [entry.filename for entry in archive.infolist() if entry.filename]
+        for name, entry in checked_entries(path, archive).items():
+            target = destination / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(entry) as source, target.open("xb") as copy:
+                left = copy_limited(path, source, copy, left)
     left_out = [part for name in names if (part := leftover(PurePosixPath(slashed(name))))]
     return [BACKSLASHES] * any("\\" in name for name in names) + remarks_on(left_out)
+
+
+def unpack_tar(path: Path, destination: Path) -> list[str]:
+    """Write the files of a tar archive below `destination`; return remarks on it.
+
+    It is decompressed first, so that its size is known, and so that no header can claim more than
+    `GuardedFile` permits.
+    """
+    left = MOST_BYTES
+    with path.open("rb") as file, tempfile.TemporaryFile() as plain:
+        compressed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        source = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if compressed else file
+        copy_limited(path, source, plain, MOST_BYTES)
+        plain.seek(0)
+        guarded = cast(IO[bytes], GuardedFile(plain, LARGEST_DIRECTORY))
+        with tarfile.open(fileobj=guarded, mode="r:") as archive:
+            for name, member in checked_members(path, archive).items():
+                target = destination / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(member)
+                assert content is not None
+                with content, target.open("xb") as copy:
+                    left = copy_limited(path, content, copy, left)
+            names = [PurePosixPath(member.name) for member in archive.getmembers()]
+    return [TAR, *remarks_on([part for name in names if (part := leftover(name))])]
 
 
 def remarks_on(left_out: list[str]) -> list[str]:
@@ -162,7 +235,7 @@ def plain_files(folder: Path, left_out: list[str], inside: str = "") -> Iterator
             left_out.append(inside + path.name)
             continue
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise UserError(path, "a link or a device", "plain files and folders")
+            raise UserError(path, LINK, PLAIN)
         if path.is_dir():
             yield from plain_files(path, left_out, f"{inside}{path.name}/")
         else:
@@ -206,7 +279,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     if path.is_dir():
         remarks += copy_folder(path, destination)
     elif path.is_file():
-        if required.zip_name and path.name != required.zip_name:
+        if required.zip_name and path.name != required.zip_name and not is_tar(path):
             remarks.append(f"the zip is called {path.name}; expected {required.zip_name}")
         remarks += unpack(path, destination)
     else:

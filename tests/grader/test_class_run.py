@@ -1,5 +1,7 @@
+import io
 import json
 import sqlite3
+import tarfile
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -63,6 +65,15 @@ def pack(path: Path, files: dict[str, str], between: str = "/") -> None:
             archive.writestr(name.replace("/", between), text)
 
 
+def pack_tar(path: Path, files: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
 def in_folder(files: dict[str, str]) -> dict[str, str]:
     return {f"2020CSZ1234/{name}": text for name, text in files.items()}
 
@@ -88,6 +99,8 @@ LAYOUTS: dict[str, Callable[[Path], object]] = {
     "a zip without a folder": lambda home: pack(home / "ada.zip", WORK),
     "a zip of macOS": lambda home: pack(home / "ada.zip", in_folder(WORK) | LEFT),
     "a zip of Windows": lambda home: pack(home / "ada.zip", in_folder(WORK), "\\"),
+    "a tar archive": lambda home: pack_tar(home / "ada.tar.gz", in_folder(WORK) | LEFT),
+    "Moodle, a tar archive": lambda home: pack_tar(home / MOODLE / "a.tgz", in_folder(WORK)),
     "Moodle": lambda home: pack(home / MOODLE / "submission.zip", in_folder(WORK)),
     "Moodle, with a comment": commented,
     "Moodle, unpacked": lambda home: lay_out(home / MOODLE, in_folder(WORK)),

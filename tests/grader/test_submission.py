@@ -1,8 +1,12 @@
+import contextlib
+import gzip
 import io
 import stat
+import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -160,6 +164,71 @@ def test_a_bomb_is_stopped_while_it_unpacks(
         open_zip(tmp_path, zipped({"work/vae.py": "", "work/zeros": bytes(64 << 20)}))
     size = sum(path.stat().st_size for path in (tmp_path / "tree").rglob("*"))
     assert size <= 5 << 20
+
+
+def tarred(members: Iterable[tarfile.TarInfo], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """Return a compressed tar archive with vae.py and these members, whose content is zeros."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz", format=form) as archive:
+        for member in (member_of("work/vae.py"), *members):
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    return content.getvalue()
+
+
+def member_of(name: str, size: int = 0, **fields: Any) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member
+
+
+def test_a_tar_archive_is_read_with_a_remark(tmp_path: Path) -> None:
+    content = tarred([member_of("work/net.py", 9), member_of("work/.git/x")])
+    for name, packed in (("a.tar.gz", content), ("b.TAR", gzip.decompress(content))):
+        home = tmp_path / name[0]
+        home.mkdir()
+        found = open_zip(home, packed, name)
+        assert found.remarks[:2] == [
+            "the submission is a tar archive; expected a zip",
+            "left out, because hidden or no part of the work: work/.git",
+        ]
+        assert sorted(path.name for path in found.folder.iterdir()) == ["net.py", "vae.py"]
+    (tmp_path / "c").mkdir()
+    with pytest.raises(UserError, match=r"c\.tgz: not a sound tar archive"):
+        open_zip(tmp_path / "c", b"no archive", "c.tgz")
+
+
+@pytest.mark.parametrize(
+    ("member", "found"),
+    [
+        (member_of("../outside"), "leads outside"),
+        (member_of("/etc/outside"), "leads outside"),
+        (member_of("work/vae.py"), "both 'work/vae.py' and 'work/vae.py'"),
+        (member_of("work/VAE.py"), "both 'work/vae.py' and 'work/VAE.py'"),
+        (member_of("work/vae.py/inner"), "below a file"),
+        (member_of("work/link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "a link or"),
+        (member_of("work/hard", type=tarfile.LNKTYPE, linkname="work/vae.py"), "a link or"),
+        (member_of("work/pipe", type=tarfile.FIFOTYPE), "a link or a device"),
+        (member_of("work/zero", 600 << 20), "more than 512 MiB when unpacked"),
+        (member_of("work/x", pax_headers={"comment": "x" * (9 << 20)}), "not a sound tar archive"),
+    ],
+)
+def test_a_tar_archive_that_could_do_harm_is_refused(
+    tmp_path: Path, member: tarfile.TarInfo, found: str
+) -> None:
+    with pytest.raises(UserError, match=found):
+        open_zip(tmp_path, tarred([member]), "a.tar.gz")
+    outside = [path.name for path in tmp_path.iterdir()]
+    assert sorted(outside) == ["a.tar.gz", "tree"]
+
+
+@given(content=damaged(tarred([member_of("work/net.py", 9)])))
+def test_a_damaged_tar_archive_is_read_or_refused(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with contextlib.suppress(UserError):
+        open_zip(tmp_path_factory.mktemp("damaged"), content, "a.tar.gz")
 
 
 def test_too_many_entries_are_refused(tmp_path: Path) -> None:
