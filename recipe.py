@@ -306,8 +306,8 @@ def run_stage(
 
     It stops early, and prints that it did, if it would otherwise leave too little time before
     `deadline`, in `time.monotonic` seconds. `batches` and `lengths`, in epochs, are those of all
-    stages. `begin` restores the optimizer and
-    the scheduler, and returns the epochs that an earlier attempt made.
+    stages. `begin` restores the optimizer and the scheduler, and returns the epochs that an earlier
+    attempt made.
     """
     started = time.monotonic()
     deadline = started + TIME_SHARES[name] * (deadline - started)

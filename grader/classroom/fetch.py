@@ -49,15 +49,17 @@ def take_weights(link: str, folder: Path, names: list[str], target: Path) -> lis
     archives = [path for path in files if zipfile.is_zipfile(path) or is_tar(path)]
     if len(archives) == 1:
         unpack(archives[0], folder)
-    taken = []
-    for name in names:
-        found = sorted(p for p in folder.rglob(name) if p.is_file() and not p.is_symlink())
-        if len(found) > 1:
-            raise UserError(link, f"{len(found)} files called {name}", "one")
-        if found:
-            shutil.copyfile(found[0], target / name)
-            taken.append(name)
-    return taken
+    found = {
+        name: [path for path in folder.rglob(name) if path.is_file() and not path.is_symlink()]
+        for name in names
+    }
+    for name, paths in found.items():
+        if len(paths) > 1:
+            raise UserError(link, f"{len(paths)} files called {name}", "one")
+    for name, paths in found.items():
+        for path in paths:
+            shutil.copyfile(path, target / name)
+    return [name for name in names if found[name]]
 
 
 def fetch_link(
@@ -86,6 +88,8 @@ def fetch(entry: Entry, task: Assignment, target: Path, private: bool = False) -
         links, needed = read_needs(entry, task)
     except UserError as error:
         return record | {"problem": str(error)}
+    except Exception as error:  # whatever is in a submission, the others are fetched
+        return record | {"problem": printable(f"{type(error).__name__}: {reason(error)}")}
     record |= {"links": links, "found": {}}
     wanted, problems = task.trained_artefacts(), []
     for link in links:
