@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import jsonschema
 import numpy as np
@@ -18,8 +20,8 @@ from hypothesis import strategies as st
 from grader import metrics
 from grader.artifacts import Deviations, read_predictions, read_reconstructions
 from grader.assessment.copies import read_data_set, write_copy
-from grader.assessment.grade import Grade, Mark
-from grader.assessment.pipeline import assess
+from grader.assessment.grade import Grade, Mark, empty_grade
+from grader.assessment.pipeline import assess, find_weights
 from grader.assessment.stages import Settings, last_words
 from grader.assignment import Assignment, read_assignment
 from grader.display import result_page, results
@@ -197,6 +199,53 @@ def test_weights_are_taken_from_the_first_place_that_has_them(
     assert again.points > 0
     half = submit({"vae.py": program(), "vae.pth": b"x"}, "half")
     assert assess(half, a3, Settings(data_folder, level)).weights == "trained"
+
+
+NAMES = ["vae.pth", "gmm_params.pkl"]
+HELD = st.sets(st.sampled_from(NAMES))
+
+
+@given(
+    included=HELD,
+    fetched=HELD,
+    places=st.lists(st.sampled_from(["included", "fetched", "trained"]), unique=True),
+)
+def test_what_is_there_is_used_or_all_is_trained(
+    included: set[str],
+    fetched: set[str],
+    places: list[Literal["included", "fetched", "trained"]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("weights")
+    held: dict[str, set[str]] = {"included": included, "fetched": fetched}
+    for place, names in held.items():
+        (home / place).mkdir()
+        for name in names:
+            (home / place / name).touch()
+    task = read_assignment("a3").model_copy(update={"weights": places})
+    grade = empty_grade(task, "x")
+    bench: Any = SimpleNamespace(
+        assignment=task,
+        settings=SimpleNamespace(train=False, weights_folder=home / "fetched"),
+        submission=SimpleNamespace(folder=home / "included"),
+        made={},
+        grade=grade,
+    )
+    find_weights(bench)
+    trained = "trained" in places
+    before = places[: places.index("trained")] if trained else places
+    there = set().union(*(held[place] for place in before))
+    if trained and there != {*NAMES}:
+        assert (grade.weights, bench.made) == ("trained", {})
+        return
+    assert set(bench.made) == there
+    whole = [place for place in before if held[place] == {*NAMES}]
+    if whole:
+        assert grade.weights == whole[0]
+        assert {path.parent.name for path in bench.made.values()} == {whole[0]}
+    for name, path in bench.made.items():
+        assert path == home / path.parent.name / name
+        assert path.parent.name in grade.weights
 
 
 def test_weights_in_two_places_are_put_together(

@@ -99,6 +99,24 @@ def test_a_class_may_be_called_like_a_part() -> None:
     assert divided(Path("p"), names, classes=True) == {"": names}
 
 
+FOLDERS = st.sampled_from(["train", "Test", "val", "cat", "dog", "set", "training"])
+
+
+@given(st.lists(st.lists(FOLDERS, max_size=3), min_size=1), st.booleans())
+def test_every_image_is_in_one_part_or_the_layout_is_refused(
+    places: list[list[str]], classes: bool
+) -> None:
+    names = ["/".join([*folders, f"{number}.png"]) for number, folders in enumerate(places)]
+    try:
+        found = divided(Path("p"), names, classes)
+    except UserError as error:
+        assert str(error).startswith("p: ")
+        return
+    assert sorted(name for part in found.values() for name in part) == sorted(names)
+    assert set(found) == {""} or "train" in found
+    assert "" not in found or len(found) == 1
+
+
 FILES = {
     "{}.png": "",
     "{}.webp": "",
