@@ -15,7 +15,7 @@ from torch import Tensor
 from data import has_array, load_labelled_images, read_array
 from grader.errors import UserError, listed
 from grader.values import check_labels, grey_scale
-from studies.shared.digit_tables import has_labels, read_digits, tables_in
+from studies.shared.digit_tables import first_row, read_digits, tables_in
 from studies.shared.idx import idx_files, read_idx_pair
 from studies.shared.pictures import divided, open_source, report, resized
 
@@ -126,10 +126,11 @@ def read_parts(path: Path) -> dict[str, Labelled]:
             raise UserError(path, "no train-images-idx3-ubyte", "MNIST's files, .gz or not")
         return {part: read_idx_pair(file) for part, file in files.items()}
     if path.is_dir() and (tables := tables_in(path)):
-        if "test" in tables and not has_labels(tables["test"]):
+        # Kaggle keeps the labels of its test images back.
+        if "test" in tables and len(first_row(tables["test"])) == SIDE * SIDE:
             print(f"{tables.pop('test')}: not used, because it has no labels")
         return {part: read_digits(table) for part, table in tables.items()}
-    if path.suffix == ".csv" and path.is_file() and has_labels(path):
+    if path.suffix == ".csv" and path.is_file() and "pixels" not in first_row(path):
         return {"": read_digits(path)}
     if path.is_dir() or path.suffix in (".zip", ".csv"):
         return read_pictures(path)

@@ -31,10 +31,10 @@ def tables_in(folder: Path) -> dict[str, Path]:
     return found if "train" in found else {}
 
 
-def has_labels(path: Path) -> bool:
-    """Check whether a table has a column more than the grey values; Kaggle keeps labels back."""
+def first_row(path: Path) -> list[str]:
+    """Return the cells of a table's first row."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return len(next(csv.reader(file), [])) == SIDE * SIDE + 1
+        return [cell.strip() for cell in next(csv.reader(file), [])]
 
 
 def read_digits(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -316,5 +316,8 @@ def test_fer2013_is_read_with_its_parts(tmp_path: Path, capsys: pytest.CaptureFi
     for row in ("row 103 (emotion '9'", "row 104", "train/happy/102 (3 grey values)"):
         assert row in said.err
     (tmp_path / "fer2013.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"the columns a, b; expected .*emotion, pixels and Usage"):
+    with pytest.raises(UserError, match="1 rows of 2 columns; expected a CSV with a label and 784"):
+        read_split(tmp_path / "fer2013.csv", None, 0)
+    (tmp_path / "fer2013.csv").write_text("pixels,b\n1,2\n")
+    with pytest.raises(UserError, match=r"the columns pixels, b; expected .*emotion, pixels and"):
         read_split(tmp_path / "fer2013.csv", None, 0)
