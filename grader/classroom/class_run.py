@@ -60,7 +60,12 @@ def find_submissions(folder: Path, problems: list[str] | None = None) -> list[En
     problems = [] if problems is None else problems
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "a folder of zips or folders")
-    paths = split_leftovers(folder, problems)
+    paths = []
+    for path in split_leftovers(folder, problems):
+        if problem := problem_of_place(path):
+            problems.append(f"{path.name}: left out: {problem}")
+        else:
+            paths.append(path)
     if (folder / METADATA).is_file():
         entries = read_export(folder, problems)
         known = {METADATA, *(entry.id for entry in entries)}
@@ -79,6 +84,14 @@ def find_submissions(folder: Path, problems: list[str] | None = None) -> list[En
     if not found:
         raise UserError(folder, "no submission in it", "zips or folders")
     return list(found.values())
+
+
+def problem_of_place(path: Path) -> str | None:
+    """Return why what is at a path cannot be a submission, or None if it can."""
+    if path.is_symlink() or not (path.is_dir() or path.is_file()):
+        return "a link or a device"  # a link could lead to another student's work
+    needed = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+    return None if os.access(path, needed) else "no permission to read it"
 
 
 def split_leftovers(folder: Path, problems: list[str]) -> list[Path]:
@@ -117,7 +130,7 @@ def read_export(folder: Path, problems: list[str]) -> list[Entry]:
     except Exception as error:  # YAML can fail in the constructors of its types
         raise UserError(path, f"cannot be read ({reason(error)})", expected) from error
     rows = {str(name): row for name, row in table.items()} if isinstance(table, dict) else {}
-    folders = {path.name for path in folder.iterdir() if path.is_dir()}
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.is_symlink()}
     entries = []
     for name, row in sorted(rows.items(), key=lambda item: item[0]):
         if name not in folders:
@@ -157,7 +170,10 @@ def hash_files(paths: list[Path], root: Path) -> str:
     """Return the SHA-256 of the names and contents of files below `root`; do not follow links."""
     total = hashlib.sha256()
     for path in sorted(paths):
-        content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        try:
+            content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        except OSError as error:  # grading it says so
+            content = reason(error).encode()
         name = os.fsencode(path.relative_to(root))
         total.update(name + b"\0" + hashlib.sha256(content).digest())
     return total.hexdigest()

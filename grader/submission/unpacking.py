@@ -218,7 +218,10 @@ def copy_folder(path: Path, destination: Path) -> list[str]:
             raise UserError(path, found, "the code, and weights at most")
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target, follow_symlinks=False)
+        try:
+            shutil.copyfile(source, target, follow_symlinks=False)
+        except OSError as error:
+            raise UserError(path, f"'{name}' cannot be read ({error.strerror})", PLAIN) from error
     return remarks_on(left_out)
 
 

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import sqlite3
 import tarfile
 import zipfile
@@ -125,6 +126,33 @@ def test_the_same_work_is_the_same_submission_in_every_layout(tmp_path: Path, la
     assert [(c.rule, c.passed) for c in found.contents.checks] == [
         (c.rule, c.passed) for c in expected.contents.checks
     ]
+
+
+def test_a_link_or_a_pipe_stops_nobody(tmp_path: Path) -> None:
+    folder = make_class(tmp_path / "class", 1)
+    (folder / "dangling.zip").symlink_to("/nowhere")
+    (folder / "other.zip").symlink_to(folder / "s00.zip")
+    (folder / "etc").symlink_to("/etc")
+    os.mkfifo(folder / "pipe.zip")
+    (folder / "fifo").mkdir()
+    os.mkfifo(folder / "fifo" / "vae.py")
+    (folder / "loop").mkdir()
+    (folder / "loop" / "up").symlink_to("..")
+    (folder / "dir.zip").mkdir()
+    (folder / "zero.zip").touch()
+    problems: list[str] = []
+    entries = find_submissions(folder, problems)
+    assert [entry.id for entry in entries] == ["dir.zip", "fifo", "loop", "s00", "zero"]
+    assert problems == [
+        f"{name}: left out: a link or a device"
+        for name in ("dangling.zip", "etc", "other.zip", "pipe.zip")
+    ]
+    for entry in entries:
+        assert hash_submission(entry.path)
+        (tmp_path / entry.id).mkdir()
+        if entry.id != "s00":
+            with pytest.raises(UserError):
+                open_submission(entry.path, A3, tmp_path / entry.id)
 
 
 def test_zips_and_folders_are_submissions_and_notes_are_not(tmp_path: Path) -> None:
