@@ -174,7 +174,7 @@ def read_image(
                 found = f"{file.width} x {file.height} pixels"
                 raise UserError(name, found, f"at most {MOST_PIXELS:,}")
             # Phones store in the file which way is up.
-            image = in_8_bits(ImageOps.exif_transpose(file)).convert("RGBA")
+            image = in_8_bits(ImageOps.exif_transpose(file), name).convert("RGBA")
     except UserError:
         raise
     except Exception as error:  # Pillow has no fixed set of errors for a damaged file
@@ -192,11 +192,24 @@ def background_of(image: Image.Image) -> str:
     return "black" if total > LIGHT * alpha.sum() else "white"
 
 
-def in_8_bits(image: Image.Image) -> Image.Image:
-    """Return an image of grey levels of 16 bits in 8 bits, which `convert` would cut off at 255."""
-    if not image.mode.startswith("I"):
+def in_8_bits(image: Image.Image, name: Path | str) -> Image.Image:
+    """Return an image of other grey levels in 8 bits, which `convert` would cut off at 255.
+
+    They have 16 bits, or 32 bits of which 8 or 16 are used, or are floats in 0..1 or 0..255. Raises
+    UserError about `name` for others.
+    """
+    if not image.mode.startswith(("I", "F")):
         return image
-    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+    levels = np.asarray(image, np.float64)
+    most = levels.max()
+    if image.mode == "F":
+        white = 1 if most <= 1 else 255
+    else:
+        white = 255 if image.mode == "I" and most <= 255 else 65535
+    if not (levels.min() >= 0 and most <= white):  # NaN satisfies neither
+        found = f"grey levels from {levels.min():g} to {most:g}"
+        raise UserError(name, found, "8 or 16 bits, or floats in 0..1 or 0..255")
+    return Image.fromarray((255 * levels / white).round().astype(np.uint8))
 
 
 def resized(image: Image.Image, size: int) -> Image.Image:

@@ -24,12 +24,29 @@ def test_a_photograph_is_the_way_up_that_its_phone_says(tmp_path: Path) -> None:
     assert np.asarray(upright)[2].mean() < 20, "what was left is above"
 
 
-@pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "deep.png"), (np.int32, "deep.tif")])
-def test_grey_levels_of_16_bits_are_scaled(tmp_path: Path, dtype: type, name: str) -> None:
-    levels: np.ndarray = np.array([[0, 255, 257, 100 * 257, 65535]], dtype)
-    Image.fromarray(levels).save(tmp_path / name)
+DEEP: dict[str, np.ndarray] = {
+    "16 bits.png": np.array([[0, 255, 257, 100 * 257, 65535]], np.uint16),
+    "dark 16 bits.png": np.array([[0, 128, 129, 255, 255]], np.uint16),
+    "32 bits.tif": np.array([[0, 255, 257, 100 * 257, 65535]], np.int32),
+    "8 of 32 bits.tif": np.array([[0, 1, 1, 100, 255]], np.int32),
+    "unit floats.tif": np.array([[0, 1, 1, 100, 255]], np.float32) / 255,
+    "floats.tif": np.array([[0, 1, 1, 100, 255]], np.float32),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_other_grey_levels_are_scaled(tmp_path: Path, name: str) -> None:
+    Image.fromarray(DEEP[name]).save(tmp_path / name)
     shown = np.asarray(read_image(tmp_path / name, name))
-    assert shown[0, :, 0].tolist() == [0, 1, 1, 100, 255]
+    expected = [0, 0, 1, 1, 1] if name.startswith("dark") else [0, 1, 1, 100, 255]
+    assert shown[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("levels", [[0, 70000], [-1, 3]])
+def test_grey_levels_of_an_unknown_scale_are_refused(tmp_path: Path, levels: list[int]) -> None:
+    Image.fromarray(np.array([levels], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a\.tif: grey levels from"):
+        read_image(tmp_path / "a.tif", "a.tif")
 
 
 def test_ink_on_a_transparent_background_stays_ink(tmp_path: Path) -> None:
