@@ -200,7 +200,14 @@ def test_an_interrupt_is_one_line_and_the_same_command_goes_on(
     words = command("batch", tmp_path / "class", "--data", data_folder, "--out", run, "--jobs", "2")
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        words,
+        cwd=ROOT,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        # A shell disables the signal for its background jobs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()  # the first result
