@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,9 @@ class SavedTraining:
         """Return the state in the file; say so if it is another training's, or damaged."""
         try:
             content = io.BytesIO(read_bytes(self.path, "the state of a training"))
+            if zipfile.ZipFile(content).testzip():  # torch.load checks no checksums
+                raise ValueError("a checksum is wrong")
+            content.seek(0)
             state = dict(torch.load(content, map_location="cpu", weights_only=True))
             if state["name"] == self.name:
                 return state

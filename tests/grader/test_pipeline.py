@@ -87,7 +87,7 @@ def test_the_score_is_that_of_the_files_scored_by_themselves(
     folder.mkdir()
     (folder / "grader").mkdir()
     (folder / "grader" / "__init__.py").touch()
-    for path in map(path_of, (*CORE, "preflight", "vae")):
+    for path in map(path_of, (*CORE, "interruption", "preflight", "vae")):
         shutil.copy(ROOT / path, folder / path)
     for name in ("vae.pth", "gmm_params.pkl"):
         shutil.copy(trained / name, folder)
