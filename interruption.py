@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-import recipe
 from data import ShuffledBatches
 from grader.errors import UserError
 from recipe import AHEAD, FreeLatents, Prior, run_stage
@@ -29,8 +28,8 @@ SAVE_INTERVAL = 20.0  # least seconds between two states; each holds the weights
 
 
 def identity(images: NDArray, *settings: object) -> str:
-    """Return a name for a training: its images and settings, its recipe, and PyTorch's version."""
-    source = Path(recipe.__file__).read_bytes()
+    """Return a name for a training: its images and settings, the code, and PyTorch's version."""
+    source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     text = repr((torch.__version__, *map(str, settings))).encode()
     return hashlib.sha256(images.tobytes() + source + text).hexdigest()
 

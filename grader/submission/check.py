@@ -121,8 +121,8 @@ def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> li
     """Check the rules about the zip itself."""
     try:
         with path.open("rb") as file, open_archive(path, file, "a .zip file") as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-            names = [name for name in names if not name.endswith("\\")]
+            entries = archive.namelist()
+            names = [name for name in entries if name and not name.endswith(("/", "\\"))]
     except (UserError, OSError) as error:
         return [Check("the zip can be opened", False, f"{error}; make the zip again")]
     paths = [PurePosixPath(slashed(name)) for name in names]

@@ -149,9 +149,9 @@ def unpack(path: Path, destination: Path) -> list[str]:
 
     Raises UserError if it is not an archive, leads outside, or unpacks to too much.
     """
-    kind = "tar" if is_tar(path) else "zip"
+    kind, reader = ("tar", unpack_tar) if is_tar(path) else ("zip", unpack_zip)
     try:
-        return unpack_tar(path, destination) if is_tar(path) else unpack_zip(path, destination)
+        return reader(path, destination)
     except UserError:
         raise
     except Exception as error:  # damaged archives fail in zlib, struct, codecs, and more

@@ -39,9 +39,9 @@ def read_faces(options: Options, path: Path, folder: Path) -> Faces:
     place = next(filter(Path.exists, places), path)
     with open_source(place) as source:
         train, held_out, origin = divide(options, path, place, source.names)
-        names = [*train[: options.images], *held_out[: options.held_out]]
+        train, held_out = train[: options.images], held_out[: options.held_out]
         check_number(path, len(train), len(held_out))
-        file, kept = cached(source, names, options.size, folder)
+        file, kept = cached(source, [*train, *held_out], options.size, folder)
         count = len(set(train) & set(kept))
         check_number(path, count, len(kept) - count)
     report(place, source.left_out)

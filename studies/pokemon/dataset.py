@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from grader.errors import UserError, listed
+from grader.errors import UserError
 from grader.texts import csv_rows
 from storage import read_bytes
-from studies.shared.pictures import problem_of_name, read_image, resized
+from studies.shared.pictures import described, problem_of_name, read_image, resized
 
 SIDE = 60  # pixels
 TYPES = (
@@ -54,8 +54,7 @@ class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
             self.names.append(name)
             self.types.append(kind)
         if not images:
-            left_out = listed(f"{name} ({why})" for name, why in self.left_out.items())
-            found = f"none of the {len(rows)} images of pokemon.csv{left_out and f': {left_out}'}"
+            found = f"none of the {len(rows)} images of pokemon.csv: {described(self.left_out)}"
             raise UserError(root, found, EXPECTED)
         self.images = torch.from_numpy(np.stack(images)).float() / 255
         self.labels = torch.tensor([TYPES.index(kind) for kind in self.types])

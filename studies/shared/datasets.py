@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data import has_array, load_labelled_images, read_array
-from grader.errors import UserError, listed
+from grader.errors import UserError
 from grader.values import check_labels, grey_scale
 from studies.shared.digit_tables import first_row, read_digits, tables_in
 from studies.shared.idx import idx_files, read_idx_pair
-from studies.shared.pictures import divided, open_source, report, resized
+from studies.shared.pictures import described, divided, open_source, report, resized
 
 SIDE = 28  # pixels per side, in studies of labelled grey images
 EXPECTED = "an .npz of images, IDX files, a CSV of grey values, or a folder or zip of images"
@@ -74,6 +74,8 @@ def read_split(path: Path, test: Path | None, seed: int) -> tuple[ImageSet, Imag
     reads.
     """
     parts = read_parts(path)
+    if not {"", "train"} & {*parts}:
+        raise UserError(path, f"only the part {', '.join(parts)}", "a part to train on")
     train = as_set(parts[""] if "" in parts else parts["train"], path)
     check_usable(train, path)
     judge = next((part for part in ("test", "val") if part in parts), None)
@@ -122,8 +124,6 @@ def read_parts(path: Path) -> dict[str, Labelled]:
     if path.suffix == ".npz":
         return read_npz(path)
     if files := idx_files(path):
-        if path.is_dir() and "train" not in files:
-            raise UserError(path, "no train-images-idx3-ubyte", "MNIST's files, .gz or not")
         return {part: read_idx_pair(file) for part, file in files.items()}
     if path.is_dir() and (tables := tables_in(path)):
         # Kaggle keeps the labels of its test images back.
@@ -170,7 +170,7 @@ def read_pictures(path: Path) -> dict[str, Labelled]:
             if images:
                 parts[part] = np.stack(images), np.array(classes)
         if not {"", "train"} & {*parts}:
-            files = listed(f"{name} ({why})" for name, why in source.left_out.items())
-            raise UserError(path, f"no image that can be read: {files}", EXPECTED)
+            found = f"no image that can be read: {described(source.left_out)}"
+            raise UserError(path, found, EXPECTED)
         report(path, source.left_out)
     return parts

@@ -17,12 +17,13 @@ LABELS = ("label", "class", "target")  # names of the column of labels; by defau
 
 
 def tables_in(folder: Path) -> dict[str, Path]:
-    """Return the tables in a folder, by the part that their names say: train or test.
+    """Return the tables of images in a folder, by the part that their names say: train or test.
 
     Raises UserError if there are several of one part.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.csv")):
+    wide = (path for path in sorted(folder.glob("*.csv")) if len(first_row(path)) >= SIDE * SIDE)
+    for path in wide:
         part = next((part for part in ("train", "test") if part in path.stem.lower()), None)
         if part is not None and part in found:
             raise UserError(folder, f"both {found[part].name} and {path.name}", "one of each part")

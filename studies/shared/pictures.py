@@ -50,11 +50,15 @@ class Source:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
+def described(left_out: Mapping[str, str]) -> str:
+    """Return the first few names that were left out, and why."""
+    return listed(f"{name} ({why})" for name, why in left_out.items())
+
+
 def report(path: Path, left_out: Mapping[str, str]) -> None:
     """Print on stderr which files of a data set were left out, and why."""
     if left_out:
-        files = listed(f"{name} ({why})" for name, why in left_out.items())
-        print(f"{path}: left out {len(left_out)}: {files}", file=sys.stderr)
+        print(f"{path}: left out {len(left_out)}: {described(left_out)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -99,8 +103,8 @@ def open_files(path: Path) -> Iterator[Source]:
             raise UserError(name, f"damaged ({error})", EXPECTED) from error
 
     with archive:
-        names = (entry.filename for entry in archive.infolist() if not entry.is_dir())
-        yield chosen(path, sorted(set(names)), read)
+        files = {name for name in archive.namelist() if name and not name.endswith("/")}
+        yield chosen(path, sorted(files), read)
 
 
 def chosen(path: Path, files: list[str], read: Callable[[str], bytes]) -> Source:

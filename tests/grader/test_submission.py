@@ -60,7 +60,7 @@ def test_a_submission_as_the_course_asks_for_it_leaves_no_remark(tmp_path: Path)
         ({"work/group.txt": b"\xff\xfe\x00"}, "group.txt: not a text"),
         ({"work/group.txt": "2020CSZ1234"}, "expected 2020CSZ1234.pdf"),
         ({"work/2020CSZ1234_2020CSZ5678.pdf": None}, "the report is missing"),
-        ({"__MACOSX/work/._vae.py": "x"}, "no part of the work: __MACOSX"),
+        ({"__MACOSX/._vae.py": "x"}, "no part of the work: __MACOSX"),
         ({"work/.git/a": "x", "work/.git/b": "x", "work/Thumbs.db": ""}, "work/.git, work/Thumbs"),
     ],
 )
@@ -258,7 +258,7 @@ def test_the_same_content_has_the_same_digest_however_packed(tmp_path: Path) -> 
     assert open_zip(other, zipped(backwards)).sha256 == first
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    hidden = {"work/.hidden/net.py": "print(3)", "work/.profile": "", "__MACOSX/work/._vae.py": ""}
+    hidden = {"work/.hidden/net.py": "print(3)", "work/.profile": "", "__MACOSX/._vae.py": ""}
     found = open_zip(elsewhere, zipped(GOOD | hidden))
     assert found.sha256 == first, "what is left out is no part of it"
     assert not list(found.folder.glob(".*"))

@@ -124,7 +124,7 @@ def test_the_split_is_by_seed_and_leaves_no_image_out() -> None:
         ("names.npz", "'labels' of type"),
         ("short", "40 images for 39 labels"),
         ("lonely", "train-labels-idx1-ubyte: cannot be read"),
-        ("only_test", "no train-images"),
+        ("only_test", "only the part test"),
         ("small", r"images of shape \(14, 14\)"),
         ("broken", "not an image"),
         ("one_class.npz", "at least two classes"),
@@ -184,6 +184,13 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: st.Dat
         assert str(path) in str(error)
 
 
+def test_an_entry_without_a_name_is_no_image(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("\0", b"content")
+    with pytest.raises(UserError, match="no images in it"):
+        read_split(tmp_path / "a.zip", None, 0)
+
+
 def test_a_zip_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a/0.png", b"content")
@@ -204,7 +211,20 @@ def test_held_out_images_are_never_those_to_train_on(tmp_path: Path) -> None:
         read_split(path, path, 0)
 
 
-def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path) -> None:
+def test_a_test_part_alone_may_be_held_out(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "a", {"train": (IMAGES, LABELS)})
+    write_mnist(tmp_path / "b", {"t10k": (IMAGES[:8], LABELS[:8])})
+    _, held_out = read_split(tmp_path / "a", tmp_path / "b", 0)
+    assert same(held_out, IMAGES[:8], LABELS[:8])
+
+
+def test_another_table_next_to_pictures_is_not_read(tmp_path: Path) -> None:
+    pictures(tmp_path / "pets")
+    (tmp_path / "pets" / "train.csv").write_text("id,label\n1,cat\n")
+    assert len(read_split(tmp_path / "pets", None, 0)[0]) == 18
+
+
+def test_what_macos_leaves_next_to_images_is_no_image(tmp_path: Path) -> None:
     pictures(tmp_path / "pets")
     (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"\0")
     assert len(read_split(tmp_path / "pets", None, 0)[0]) == 18
