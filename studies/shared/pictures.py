@@ -103,8 +103,8 @@ def open_files(path: Path) -> Iterator[Source]:
             raise UserError(name, f"damaged ({error})", EXPECTED) from error
 
     with archive:
-        files = {name for name in archive.namelist() if name and not name.endswith("/")}
-        yield chosen(path, sorted(files), read)
+        entries = {name for name in archive.namelist() if name and not name.endswith("/")}
+        yield chosen(path, sorted(entries), read)
 
 
 def chosen(path: Path, files: list[str], read: Callable[[str], bytes]) -> Source:
