@@ -255,23 +255,30 @@ def marks(
 def similarity(
     folder: RunFolder,
     base: Annotated[Path | None, typer.Option(help="known code, such as the starter's")] = None,
+    old: Annotated[
+        list[Path] | None, typer.Option(help="submissions of an earlier year; repeated")
+    ] = None,
 ) -> None:
     """Compare all sources, flag similar pairs, and write a page that shows them."""
-    from .similarity import compare
+    from .similarity import compare, earlier_entries
 
     run = ClassRun(folder.resolve())
     if base is not None and not base.is_dir():
         raise UserError(base, "no such folder", "a folder of known code")
     plan = run.plan()
     task, entries = read_assignment(plan.assignment), find_submissions(plan.submissions)
-    page = run.folder / "similarity.html"
-    pairs, flags = compare(entries, task, base, page)
-    for name, texts in flags.items():
+    page, ids = run.folder / "similarity.html", {entry.id for entry in entries}
+    pairs, left_out = compare(entries, task, base, page, earlier_entries(old or []))
+    for name, texts in left_out.items():
         for text in texts:
             print(f"{name}: {text}", file=sys.stderr)
+    flags = {name: texts for name, texts in left_out.items() if name in ids}
     for pair in pairs:
         for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
-            flags.setdefault(one, []).append(f"similar: {pair.share:.0%} in common with {other}")
+            if one in ids:
+                flags.setdefault(one, []).append(
+                    f"similar: {pair.share:.0%} in common with {other}"
+                )
         print(f"{pair.share:.0%}  {pair.one}  {pair.other}")
     record = {"pairs": [[p.one, p.other, p.share] for p in pairs]}
     write_whole(run.folder / SIMILAR, json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,216 @@
+"""Jupyter notebooks that were handed in: their cells, and the Python in them. Nothing is run.
+
+The format: https://nbformat.readthedocs.io/en/latest/format_description.html, version 4.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from ..artifacts import read_file
+from ..errors import UserError, printable
+
+SUFFIX = ".ipynb"
+LARGEST = 64 << 20  # bytes
+MOST_CELLS = 2_000
+EXPECTED = "a Jupyter notebook in format 4, as Jupyter saves it"
+
+# Magics whose argument, or whose cell, is Python that the kernel runs.
+TIMED = ("time", "timeit", "prun", "capture", "memit", "mprun", "lprun")
+WRITING = ("writefile", "file")
+MODULE_FILE = re.compile(r"(\w[\w-]*/){0,10}\w[\w-]*\.py")
+CELL_MAGIC = re.compile(r"\s*%%(\w+)[ \t]*(.*)")
+LINE_MAGIC = re.compile(r"(\s*)(?:%(\w+)[ \t]*(.*)|(!.*)|(\?.*)|(\S.*\?))$")
+ASSIGNED_MAGIC = re.compile(r"(\s*[\w.,\s\[\]'\"]+=\s*)([%!].*)$")
+
+
+def joined(value: object) -> object:
+    """Join the lines of a text, which a notebook may keep in a list."""
+    return "".join(map(str, value)) if isinstance(value, list) else value
+
+
+def texts_only(value: object) -> object:
+    """Keep what is text in a dictionary of contents by MIME type."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {str(kind): text for kind, part in pairs if isinstance(text := joined(part), str)}
+
+
+def attached(value: object) -> object:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {str(name): texts_only(contents) for name, contents in pairs}
+
+
+Text = Annotated[str, BeforeValidator(joined)]
+Contents = Annotated[dict[str, str], BeforeValidator(texts_only)]
+
+
+class Output(BaseModel):
+    """An output of a code cell: `text` of a stream, or `data` by MIME type, or an error's name."""
+
+    output_type: str
+    text: Text = ""
+    data: Contents = {}
+    ename: str = ""
+
+
+class Cell(BaseModel):
+    """A cell. `number` counts all cells from 1."""
+
+    cell_type: str
+    source: Text = ""
+    execution_count: int | None = None
+    outputs: list[Output] = []
+    attachments: Annotated[dict[str, dict[str, str]], BeforeValidator(attached)] = {}
+    number: int = 0
+
+    @property
+    def is_code(self) -> bool:
+        """Check whether this is a code cell with something in it."""
+        return self.cell_type == "code" and bool(self.source.strip())
+
+
+class Notebook(BaseModel):
+    nbformat: int
+    cells: Annotated[list[Cell], Field(max_length=MOST_CELLS)]
+
+    @property
+    def code(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.is_code]
+
+
+@dataclass(frozen=True)
+class Magic:
+    """A command of the notebook, not of Python, on a line of a cell: `%name ...` or `!...`."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Python from a place in a submission, with the line numbers of that place.
+
+    `place` is a file, or a cell of a notebook. `file` is where Python finds it as a module; None
+    for a cell.
+    """
+
+    place: str
+    text: str | bytes
+    file: str | None
+    magics: tuple[Magic, ...] = ()
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read a notebook. Raises UserError if it is damaged, too large, or in an older format."""
+    content = read_file(path, EXPECTED, LARGEST)
+    try:
+        found: Any = json.loads(content)
+        version = found.get("nbformat") if isinstance(found, dict) else None
+        if isinstance(version, int) and version != 4:
+            raise UserError(path, f"a notebook in format {version}", EXPECTED)
+        notebook = Notebook.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "its content"
+        raise UserError(path, f"{key}: {first['msg']}", EXPECTED) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(path, f"no JSON ({printable(str(error)[:80])})", EXPECTED) from error
+    numbered = [
+        cell.model_copy(update={"number": number}) for number, cell in enumerate(notebook.cells, 1)
+    ]
+    return notebook.model_copy(update={"cells": numbered})
+
+
+def is_python(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def without_magics(text: str) -> tuple[str, tuple[Magic, ...]]:
+    """Replace the magics in a cell by Python on the same lines; return it, and the magics."""
+    if is_python(text):
+        return text, ()
+    lines, magics = text.split("\n"), list[Magic]()
+    for number, line in enumerate(lines):
+        if found := LINE_MAGIC.fullmatch(line):
+            indent, name, argument = found[1], found[2], found[3]
+            lines[number] = indent + (argument if name in TIMED and argument else "pass")
+        elif found := ASSIGNED_MAGIC.fullmatch(line):
+            lines[number] = found[1] + "None"
+        else:
+            continue
+        magics.append(Magic(number + 1, line.strip()))
+    return "\n".join(lines), tuple(magics)
+
+
+def cell_source(cell: Cell, name: str) -> Source:
+    """Return the Python in a code cell of the notebook called `name`.
+
+    A cell that writes a Python file is that file. Of a cell in another language, only the magic
+    that says so is left.
+    """
+    place = f"{name}, cell {cell.number}"
+    first, _, rest = cell.source.lstrip("\n").partition("\n")
+    empty = "\n" * (cell.source.count("\n") - rest.count("\n"))
+    found = CELL_MAGIC.fullmatch(first.rstrip("\r"))
+    if found is None:
+        text, magics = without_magics(cell.source)
+        return Source(place, text, None, magics)
+    magic = (Magic(1, first.strip()),)
+    if found[1] in WRITING:
+        file = found[2].strip().removeprefix("-a").strip(" '\"").removeprefix("./")
+        module = MODULE_FILE.fullmatch(file) is not None
+        return Source(place, empty + rest if module else "", file if module else None, magic)
+    if found[1] in TIMED:
+        text, magics = without_magics(empty + rest)
+        return Source(place, text, None, magic + magics)
+    return Source(place, "", None, magic)
+
+
+def sources(path: Path, name: str) -> Iterator[Source]:
+    """Yield the Python in a file of a submission, which is called `name` there.
+
+    A notebook has one source for each code cell. Raises UserError if it cannot be read.
+    """
+    if path.suffix == SUFFIX:
+        yield from (cell_source(cell, name) for cell in read_notebook(path).code)
+    else:
+        yield Source(name, path.read_bytes(), name)
+
+
+def with_outputs(notebook: Notebook, executed: Notebook) -> Notebook:
+    """Return a notebook with the outputs that the same cells have in an executed copy of it."""
+    cells = [
+        cell.model_copy(update={"outputs": other.outputs, "execution_count": other.execution_count})
+        if cell.cell_type == other.cell_type == "code"
+        else cell
+        for cell, other in zip(notebook.cells, executed.cells, strict=False)
+    ]
+    return notebook.model_copy(update={"cells": cells + notebook.cells[len(cells) :]})
+
+
+def without_outputs(notebook: Notebook) -> str:
+    """Return a notebook of the code cells alone, as if they had never been run."""
+    cells: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"cell-{cell.number}",
+            "metadata": {},
+            "outputs": [],
+            "source": cell.source,
+        }
+        if cell.cell_type == "code"
+        else {"cell_type": "raw", "id": f"cell-{cell.number}", "metadata": {}, "source": ""}
+        for cell in notebook.cells
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
