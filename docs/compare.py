@@ -23,7 +23,7 @@ def faces(folder: Path, latent: int, size: tuple[int, int]) -> np.ndarray:
     """Decode samples from the prior to images, (FACES, H, W, 3)."""
     weights = folder / f"celeba_latent_{latent}.pth"
     width = torch.load(weights, weights_only=True)["encode.blocks.0.0.weight"].shape[0]
-    vae = VAE(3, width, 8 * width, latent, size)
+    vae = VAE(3, width, 8 * width, 8 * width, latent, size)
     load_state_dict(vae, weights)
     z = torch.randn(FACES, latent, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

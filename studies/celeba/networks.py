@@ -9,6 +9,8 @@ from studies.shared.batch_norm import BatchNorm2d
 from studies.shared.networks import reparameterize
 
 HALVINGS = 4
+COLOURS = 3
+SIZE = (218, 178)  # of CelebA's aligned images, height and width
 
 
 def halved(size: tuple[int, int], times: int) -> tuple[int, int]:
@@ -21,7 +23,7 @@ class Encoder(nn.Module):
     """The encoder: (B, in_channels, H, W) -> mu and logvar, (B, latent) each."""
 
     def __init__(
-        self, in_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
+        self, in_channels: int, num_hiddens: int, latent: int, size: tuple[int, int] = SIZE
     ) -> None:
         super().__init__()
         channels = [in_channels, *(num_hiddens * 2**i for i in range(HALVINGS))]
@@ -45,24 +47,24 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The decoder: (B, latent) -> (B, out_channels, H, W) in [0, 1], for any H and W."""
+    """The decoder: (B, latent) -> (B, COLOURS, H, W) in [0, 1], for any H and W."""
 
     def __init__(
-        self, out_channels: int, num_hiddens: int, latent: int, size: tuple[int, int]
+        self, in_channels: int, num_hiddens: int, latent: int, size: tuple[int, int] = SIZE
     ) -> None:
         super().__init__()
         last = max(1, num_hiddens // 8)
-        channels = [num_hiddens, max(1, num_hiddens // 2), max(1, num_hiddens // 4), last, last]
+        channels = [in_channels, max(1, num_hiddens // 2), max(1, num_hiddens // 4), last, last]
         sizes = [halved(size, times) for times in range(HALVINGS, -1, -1)]
-        self.start = num_hiddens, *sizes[0]
-        self.fc_dec = nn.Linear(latent, num_hiddens * sizes[0][0] * sizes[0][1])
+        self.start = in_channels, *sizes[0]
+        self.fc_dec = nn.Linear(latent, in_channels * sizes[0][0] * sizes[0][1])
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(doubling(before, after, target), BatchNorm2d(after), nn.LeakyReLU())
                 for before, after, target in zip(channels, channels[1:], sizes[1:], strict=False)
             )
         )
-        self.image = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
+        self.image = nn.Conv2d(last, COLOURS, kernel_size=3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.image(self.blocks(self.fc_dec(z).unflatten(1, self.start)))
@@ -89,14 +91,15 @@ class VAE(nn.Module):
         self,
         enc_in_chnl: int = 3,
         enc_num_hidden: int = 32,
+        dec_in_chnl: int = 256,
         dec_num_hidden: int = 256,
         latent: int = 3,
-        size: tuple[int, int] = (218, 178),
+        size: tuple[int, int] = SIZE,
     ) -> None:
         super().__init__()
         self.latent = latent
         self.encode = Encoder(enc_in_chnl, enc_num_hidden, latent, size)
-        self.decode = Decoder(enc_in_chnl, dec_num_hidden, latent, size)
+        self.decode = Decoder(dec_in_chnl, dec_num_hidden, latent, size)
 
     @property
     def device(self) -> torch.device:

@@ -31,7 +31,8 @@ def untrained(options: Options, latent: int, std: float) -> VAE:
     `std`: the standard deviation of the convolutions' weights.
     """
     torch.manual_seed(options.seed)
-    vae = VAE(3, options.num_hidden, 8 * options.num_hidden, latent, options.size)
+    wide = 8 * options.num_hidden
+    vae = VAE(3, options.num_hidden, wide, wide, latent, options.size)
     vae.weight_init(0, std)
     return vae
 

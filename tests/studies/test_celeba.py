@@ -32,7 +32,7 @@ def run(line: str) -> int:
 
 @given(height=st.integers(16, 60), width=st.integers(16, 60))
 def test_the_output_has_the_input_s_size_whatever_it_is(height: int, width: int) -> None:
-    model = VAE(3, 2, 8, 3, (height, width))
+    model = VAE(3, 2, 8, 8, 3, (height, width))
     x = torch.rand(2, 3, height, width)
     recon, mu, logvar = model(x)
     assert recon.shape == x.shape
@@ -71,7 +71,7 @@ def test_weights_are_drawn_as_asked() -> None:
 
 
 def test_a_draw_has_the_posterior_s_moments() -> None:
-    model = VAE(3, 2, 8, 2, (16, 16))
+    model = VAE(3, 2, 8, 8, 2, (16, 16))
     mu, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, 1.0]])
     draws = model.reparametrize(mu.expand(40_000, 2), logvar.expand(40_000, 2))
     assert torch.allclose(draws.mean(dim=0), mu[0], atol=0.03)
@@ -368,7 +368,7 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     assert written == template
     found = json.loads((tmp_path / "b" / "summary.json").read_text())
     assert (found["images"], found["held_out"]) == (60, 20)
-    model = VAE(3, 4, 32, 2, (32, 24))
+    model = VAE(3, 4, 32, 32, 2, (32, 24))
     model.load_state_dict(torch.load(tmp_path / "b" / "celeba_latent_2.pth"))
 
 

@@ -62,7 +62,7 @@ def test_two_processes_train_as_one_does(portraits: Path, tmp_path: Path) -> Non
     x = torch.rand(8, 3, 32, 24, generator=torch.Generator().manual_seed(0))
     recon = []
     for name in ("one", "two"):
-        model = VAE(3, 4, 32, 2, (32, 24)).eval()
+        model = VAE(3, 4, 32, 32, 2, (32, 24)).eval()
         model.load_state_dict(torch.load(tmp_path / name / "celeba_latent_2.pth"))
         recon.append(model.decode(model.encode(x)[0]))
     assert torch.allclose(recon[0], recon[1], atol=2e-3)
