@@ -37,6 +37,8 @@ LABELS = 100  # the most distinct labels in a file of predictions
 DATA_SET = "'data' with N images"
 LABELLED = "'labels' with one whole number for each image"
 
+ARRAYS = "an .npz file with arrays of numbers"
+
 # Messages repeat no more of the names in a file: they could carry what a student must not see.
 NAME_SIZE, NAMES = 30, 3
 
@@ -189,6 +191,12 @@ def read_array(path: Path, archive: zipfile.ZipFile, name: str, expected: str) -
     except Exception as error:  # damaged zips and headers fail in zlib, struct, ast, tokenize, ...
         kind = SafeText("a damaged array")
         raise FormatError(path, f"'{name}' that is damaged, or no array", expected, kind) from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of numbers of an .npz file by name. Raises UserError."""
+    archive = open_zip(path, read_file(path, ARRAYS), ARRAYS)
+    return {name[:-4]: read_array(path, archive, name, ARRAYS) for name in array_names(archive)}
 
 
 def array_names(archive: zipfile.ZipFile) -> list[str]:

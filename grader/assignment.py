@@ -1,8 +1,11 @@
-"""An assignment as data, read from TOML: what is run, what it makes, and how that is scored.
+"""An assignment as data, read from TOML: what is run, what it makes, and how that is judged.
 
-`docs/assignment.md` explains the format; `assignments/a3.toml` is the first assignment.
+`docs/assignment.md` explains the format; `assignments/a3.toml` is the first assignment, and
+`judging.py` has the tables about marks.
 """
 
+import hashlib
+import re
 import string
 import tomllib
 from collections.abc import Callable
@@ -13,47 +16,68 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
 )
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
 from .errors import UserError
-from .metrics import IMAGE_METRICS, LABEL_METRICS
+from .judging import (
+    Artefact,
+    FileName,
+    FunctionTest,
+    Input,
+    Judged,
+    Manual,
+    Metric,
+    Name,
+    NotebookCheck,
+    Number,
+    Points,
+    Probe,
+    Table,
+    check_pattern,
+    expect_known,
+)
 
 FOLDER = Path(__file__).parent / "assignments"
+NOTEBOOK = ".ipynb"
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Points = Annotated[float, Field(ge=0)]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Program = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9_][A-Za-z0-9_.-]*)\.(py|ipynb)$")]
+Ending = Annotated[str, Field(pattern=r"^\.[A-Za-z0-9]+$")]
+Place = Annotated[str, Field(pattern=r"^(\w[\w.-]*/)*\w[\w.-]*$")]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 Places = list[Literal["included", "fetched", "trained"]]
-
-
-class Table(BaseModel):
-    """A table of the TOML file; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SubmissionFormat(Table):
     """The parts of a submission.
 
-    `entry_number` is a regular expression that must match the whole entry number.
+    `entry_number` is a regular expression that must match the whole entry number. `program_name` is
+    one for the name of the program, whose groups are entry numbers; the zip and the report are then
+    named after the program.
     """
 
     zip_name: FileName | None = None
     zip_mib: PositiveFloat = 100
     files: list[FileName] = []
+    file_types: list[Ending] = []
+    program_name: str | None = None
     link_file: FileName | None = None
     group_file: FileName | None = None
     entry_number: str | None = None
-    report: bool = False
+    report: bool | Literal["optional"] = False
     report_pages: PositiveInt | None = None
+
+    @check_field("program_name", "entry_number")
+    @classmethod
+    def check_patterns(cls, pattern: str | None) -> str | None:
+        return check_pattern(pattern)
 
 
 class Rules(Table):
@@ -70,10 +94,12 @@ class Data(Table):
 
     `file` may list several names; the first that is in the folder counts. If the file or its labels
     are missing, the data set `stand_in` replaces it for trusted code. Grey values of `perturbed`
-    images differ by one from those in the file, so that no table of exact images knows them.
+    images differ by one from those in the file, so that no table of exact images knows them. The
+    kind "file" is a public file or folder, which a submission sees as it is.
     """
 
     file: Annotated[list[FileName], Field(min_length=1)]
+    kind: Literal["images", "file"] = "images"
     stand_in: str | None = None
     labels: Literal["real", "dummy", "none"] = "dummy"
     shuffled: bool = False
@@ -84,15 +110,22 @@ class Data(Table):
     def one_name_is_a_list(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
+    @check_model(mode="after")
+    def check_kind(self) -> Self:
+        if self.kind == "file" and self.model_fields_set - {"file", "kind"}:
+            raise ValueError("no other keys for a data set of the kind file, which is public")
+        return self
+
     @property
     def private(self) -> bool:
         """Check whether a submission must not read the file itself."""
-        return self.labels != "real" or self.shuffled
+        return self.kind == "images" and (self.labels != "real" or self.shuffled)
 
     def path(self, folder: Path) -> Path:
         """Return the data set's path in a folder, or its path under its first name if missing."""
         paths = [folder / name for name in self.file]
-        return next((path for path in paths if path.is_file()), paths[0])
+        there = Path.exists if self.kind == "file" else Path.is_file
+        return next(filter(there, paths), paths[0])
 
 
 class StageLimits(Table):
@@ -108,81 +141,41 @@ class StageLimits(Table):
 
 
 class Stage(Table):
-    """A run of the program: its arguments, the artefacts that it needs, and those that it makes."""
+    """A run of what was handed in.
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    words: list[str]
+    A program gets `words` and makes artefacts; a notebook is run from top to bottom; tests call
+    functions. `place` puts data sets at the paths where the code expects them. `solution` is a
+    program, next to the assignment's file, whose results the tests expect.
+    """
+
+    name: Name
+    kind: Literal["program", "notebook", "tests"] = "program"
+    words: list[str] = []
+    place: dict[Place, str] = {}
     needs: list[FileName] = []
-    makes: Annotated[list[FileName], Field(min_length=1)]
+    makes: list[FileName] = []
+    solution: FileName | None = None
     trains: bool = False
     show_output: bool = False
     limits: StageLimits = StageLimits()
+
+    @check_model(mode="after")
+    def check_kind(self) -> Self:
+        allowed = {
+            "program": {"words", "place", "needs", "makes", "trains", "show_output"},
+            "notebook": {"place", "needs", "makes", "trains", "show_output"},
+            "tests": {"place", "solution"},
+        }[self.kind]
+        for key in sorted(self.model_fields_set - allowed - {"name", "kind", "limits"}):
+            raise ValueError(f"no '{key}' for a stage of the kind {self.kind}")
+        if self.kind == "program" and not self.makes:
+            raise ValueError("under 'makes', at least one file")
+        return self
 
     def used_data(self) -> list[str]:
         """Return the names of the data sets among its words."""
         fields = (field for word in self.words for _, field, _, _ in string.Formatter().parse(word))
         return [field for field in fields if field is not None]
-
-
-class Artefact(Table):
-    """A file that a stage makes. `of` is the data set that its images or labels belong to."""
-
-    kind: Literal["weights", "file", "images", "labels"]
-    of: str | None = None
-    column: str | None = None
-    numbers_allowed: PositiveInt | None = None
-    numbers_advised: PositiveInt | None = None
-
-    @check_model(mode="after")
-    def check_kind(self) -> Self:
-        if (self.kind in ("images", "labels")) != (self.of is not None):
-            raise ValueError("a data set under 'of' for images and labels, and only for these")
-        if (self.kind == "labels") != (self.column is not None):
-            raise ValueError("a 'column' for labels, and only for these")
-        if self.kind != "weights" and (self.numbers_allowed or self.numbers_advised):
-            raise ValueError("limits on numbers for weights only")
-        return self
-
-
-class Metric(Table):
-    """Points for an artefact: the weighted sum of `parts`, between 0 and 1, times `points`."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    title: str
-    artefact: FileName
-    parts: dict[str, Annotated[float, Field(gt=0)]]
-    points: Points
-
-    @check_field("parts")
-    @classmethod
-    def check_sum(cls, parts: dict[str, float]) -> dict[str, float]:
-        if abs(sum(parts.values()) - 1) > 1e-9:
-            raise ValueError("weights that add up to 1")
-        return parts
-
-
-class Manual(Table):
-    """Points given by hand."""
-
-    title: str
-    points: Points
-
-
-class Probe(Table):
-    """A check that runs a stage again under other conditions.
-
-    noise: on images of noise, whose mean SSIM with the reconstructions must stay below `limit`, and
-    on rotated images, whose reconstructions must resemble them more than the images before. damage:
-    with the weights overwritten; at least the share `limit` of the answers must change by more than
-    rounding. order: on the data in another order; at least the share `limit` of the answers must
-    stay the same; half of the images are moved by less than a pixel. retrain: with retrained
-    weights; the score may drop by at most `limit`.
-    """
-
-    kind: Literal["noise", "damage", "order", "retrain"]
-    stage: str
-    artefact: FileName
-    limit: float
 
 
 class Late(Table):
@@ -216,48 +209,118 @@ class Gradescope(Table):
 
 
 class Assignment(Table):
-    """A whole assignment file."""
+    """A whole assignment file. `most_points` limits the sum of all points, bonuses included."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str
-    program: FileName
+    program: Program
     seed: int = 0
     weights: Places = ["included", "fetched", "trained"]
     format_penalty: Share = 0
+    most_points: Points | None = None
     submission: SubmissionFormat = SubmissionFormat()
     rules: Rules = Rules()
-    data: dict[str, Data]
-    stage: Annotated[list[Stage], Field(min_length=1)]
-    artefact: dict[FileName, Artefact]
-    metric: Annotated[list[Metric], Field(min_length=1)]
+    data: dict[str, Data] = {}
+    stage: list[Stage] = []
+    artefact: dict[FileName, Artefact] = {}
+    metric: list[Metric] = []
+    check: list[NotebookCheck] = []
+    number: list[Number] = []
+    input: dict[Name, Input] = {}
+    test: list[FunctionTest] = []
     manual: list[Manual] = []
     probe: list[Probe] = []
     late: Late = Late()
     gradescope: Gradescope = Gradescope()
+    _folder: Path = PrivateAttr(FOLDER)
 
     @check_model(mode="after")
     def check_names(self) -> Self:
         """Check that names are unique, and that each name that a table refers to exists."""
-        stages = [stage.name for stage in self.stage]
-        expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
-        for names in (stages, [metric.name for metric in self.metric]):
-            if len(set(names)) < len(names):
-                raise ValueError("a name of its own for each stage and each metric")
+        if not (self.judged or self.manual):
+            raise ValueError("a metric, check, number, test or manual, to give points for")
+        for names in ([s.name for s in self.stage], [judged.name for judged in self.judged]):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"a name of its own for each stage and mark, not {twice[0]!r}")
         expect_known("data", (d.stand_in for d in self.data.values() if d.stand_in), self.data)
-        made: set[str] = set()
+        expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
+        self.check_stages()
+        self.check_marks()
+        return self
+
+    def check_stages(self) -> None:
+        """Check the names that stages refer to, and that there is what they run."""
+        made = {name for name in self.artefact if name not in self.made()}
         for stage in self.stage:
             expect_known("artefact", (*stage.needs, *stage.makes), self.artefact)
-            expect_known("data", stage.used_data(), self.data)
+            expect_known("data", (*stage.used_data(), *stage.place.values()), self.data)
             expect_known("artefact that an earlier stage makes", stage.needs, made)
             made |= set(stage.makes)
-        for probe in self.probe:
-            expect_known("stage", [probe.stage], stages)
-            expect_known("artefact", [probe.artefact], self.stage_named(probe.stage).makes)
+            if stage.kind != "tests" and (stage.kind == "notebook") != self.is_notebook:
+                raise ValueError(f"for a stage of the kind {stage.kind}, another program")
+        kinds = [stage.kind for stage in self.stage]
+        if kinds.count("tests") != bool(self.test) or kinds.count("notebook") > 1:
+            raise ValueError("one stage of the kind tests if there are tests, and one notebook")
+        needing = [test.name for test in self.test if test.by_solution]
+        if needing and not any(stage.solution for stage in self.stage):
+            raise ValueError(f"a 'solution' for its stage, or what the test {needing[0]} expects")
+
+    def check_marks(self) -> None:
+        """Check the names that marks and probes refer to."""
         for metric in self.metric:
-            expect_known("artefact", [metric.artefact], made)
-            known = metrics_for(self.artefact[metric.artefact].kind)
-            expect_known(f"metric of {metric.artefact}", metric.parts, known)
-        return self
+            expect_known("artefact", [metric.artefact], self.artefact)
+            metric.check_kind(self.artefact[metric.artefact].kind)
+        for kind, names in (
+            ("numbers", [number.artefact for number in self.number]),
+            ("text or picture", [m.artefact for m in self.manual if m.artefact]),
+        ):
+            known = {n for n, artefact in self.artefact.items() if artefact.kind in kind.split()}
+            expect_known(f"artefact of the kind {kind}", names, known)
+        if not self.is_notebook and (self.check or any(m.section for m in self.manual)):
+            raise ValueError("a notebook as the program, for checks and sections")
+        for probe in self.probe:
+            expect_known("stage", [probe.stage], [stage.name for stage in self.stage])
+            expect_known("artefact", [probe.artefact], self.stage_named(probe.stage).makes)
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Return everything that the grader gives points for, in the order of the gradebook."""
+        return [*self.metric, *self.check, *self.number, *self.test]
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.program.endswith(NOTEBOOK)
+
+    @property
+    def possible(self) -> float:
+        """Return the points that can be reached without a bonus."""
+        every: list[Judged | Manual] = [*self.judged, *self.manual]
+        points = sum(part.points for part in every if not part.bonus)
+        return points if self.most_points is None else min(points, self.most_points)
+
+    def limited(self, points: float) -> float:
+        """Return a sum of points, cut to the most that the assignment gives."""
+        return points if self.most_points is None else min(points, self.most_points)
+
+    def made(self) -> set[str]:
+        """Return the names of the artefacts that stages make; the others are handed in."""
+        return {name for stage in self.stage for name in stage.makes}
+
+    def companion(self, name: str) -> Path:
+        """Return the path of a file next to the assignment's own."""
+        return self._folder / name
+
+    def companions(self) -> list[Path]:
+        """Return the files next to the assignment's own that it needs."""
+        names = [stage.solution for stage in self.stage] + [m.reference for m in self.manual]
+        return [self.companion(name) for name in dict.fromkeys(names) if name]
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything in the assignment's file and next to it that counts."""
+        total = hashlib.sha256(self.model_dump_json().encode())
+        for path in self.companions():
+            total.update(path.read_bytes())
+        return total.hexdigest()
 
     def stage_named(self, name: str) -> Stage:
         return next(stage for stage in self.stage if stage.name == name)
@@ -280,30 +343,49 @@ class Assignment(Table):
         return [name for stage in self.stage if stage.trains for name in stage.makes]
 
 
-def metrics_for(kind: str) -> list[str]:
-    """Return the names of the metrics for a kind of artefact."""
-    return {"images": list(IMAGE_METRICS), "labels": list(LABEL_METRICS)}.get(kind, [])
+def line_of(content: str, keys: tuple[int | str, ...], message: str) -> int | None:
+    """Return the line of a TOML file where a mistake is, or None if it is not certain.
+
+    `keys` lead to it: tables, positions in arrays of tables, and a key. Without them, the first
+    name that the message quotes is looked for.
+    """
+    lines = content.splitlines()
+    quoted = re.search(r"'([^']+)'", message)
+    if not keys:
+        name = rf"(?<![\w.-]){re.escape(quoted[1])}(?![\w.-])" if quoted else r"(?!)"
+        return next((n for n, line in enumerate(lines, 1) if re.search(name, line)), None)
+    plain = [re.sub(r"[\s\"']", "", line) for line in lines]
+    table, *rest = map(str, keys)
+    begin = 0
+    headers = [n for n, line in enumerate(plain) if line.startswith("[") and "=" not in line]
+    if rest and rest[0].isdigit():
+        tables = [n for n in headers if plain[n].startswith(f"[[{table}]]")]
+        begin = tables[int(rest[0])] if int(rest[0]) < len(tables) else 0
+    else:
+        wanted = [f"[{'.'.join(path)}]" for path in ([table, *rest[:1]], [table])]
+        begin = next((n for name in wanted for n in headers if plain[n].startswith(name)), 0)
+    end = next((n for n in headers if n > begin), len(lines))
+    for key in reversed(keys):
+        for number in range(begin, end):
+            if re.search(rf"(^|[{{,]){re.escape(str(key))}=", plain[number]):
+                return number + 1
+    return begin + 1 if begin else None
 
 
-def expect_known(what: str, names: Any, known: Any) -> None:
-    for name in names:
-        if name not in known:
-            found = ", ".join(f"'{k}'" for k in sorted(known)) or "none"
-            raise ValueError(f"a known {what} in place of '{name}': {found}")
-
-
-def explain(path: Path, error: ValidationError) -> UserError:
-    """Report the first mistake that pydantic found in one line: file, key, what was expected."""
+def explain(path: Path, content: str, error: ValidationError) -> UserError:
+    """Report the first mistake that pydantic found: file and line, key, what was expected."""
     errors = error.errors(include_url=False)
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"])) or "the whole file"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    line = line_of(content, first["loc"], message)
+    place = f"{path}:{line}" if line else path
     if first["type"] == "missing":
-        return UserError(path, f"no key {key}", "one")
+        return UserError(place, f"no key {key}", "one")
     if first["type"] == "extra_forbidden":
-        return UserError(path, f"the unknown key {key}", "one of docs/assignment.md")
+        return UserError(place, f"the unknown key {key}", "one of docs/assignment.md")
     found = "" if isinstance(first["input"], dict | BaseModel) else f" = {first['input']!r:.60}"
-    return UserError(path, f"{key}{found}", message)
+    return UserError(place, f"{key}{found}", message)
 
 
 def read_assignment(name: str) -> Assignment:
@@ -316,8 +398,14 @@ def read_assignment(name: str) -> Assignment:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise UserError(path, "no such file", f"the path of a TOML file, or one of: {known}")
     try:
-        return Assignment.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        content = path.read_text(encoding="utf-8-sig")
+        task = Assignment.model_validate(tomllib.loads(content))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(path, f"not TOML ({error})", "a file in the TOML format") from error
     except ValidationError as error:
-        raise explain(path, error) from error
+        raise explain(path, content, error) from error
+    task._folder = path.absolute().parent
+    for companion in task.companions():
+        if not companion.is_file():
+            raise UserError(path, f"it names {companion.name}", "that file next to it")
+    return task

@@ -209,8 +209,8 @@ def dry_run(
     task = read_assignment(assignment)
     with temporary_folder() as folder:
         opened = open_submission(submission.absolute(), task, folder)
-        files, _ = carried_files(opened.folder, set(task.artefact))
-        found = check_rules(opened.folder, files, task.program, task.rules)
+        files, _ = carried_files(opened, task.artefact)
+        found = check_rules(opened.folder, files, opened.program, task.rules)
         findings = [str(finding) for finding in found]
         names = task.trained_artefacts()
         included = len(weights_in(opened.folder, names)) == len(names)

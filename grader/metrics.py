@@ -1,12 +1,17 @@
 """Scores from arrays: how close reconstructions are, and how accurate predictions are."""
 
+import inspect
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
+import skimage.metrics
+import sklearn.metrics
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
@@ -125,19 +130,115 @@ def window_sums(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
 
 
 IMAGE_METRICS = {"one_minus_mse": one_minus_mse, "ssim": ssim}
+LABEL_METRICS = ("accuracy", "macro_f1", "micro_f1")
+
+# Measures of libraries that take the truth first and return one number.
+LIBRARY_METRICS = {
+    "images": (
+        "skimage.mean_squared_error",
+        "skimage.normalized_mutual_information",
+        "skimage.normalized_root_mse",
+        "skimage.peak_signal_noise_ratio",
+        "skimage.structural_similarity",
+    ),
+    "labels": (
+        "sklearn.accuracy_score",
+        "sklearn.adjusted_mutual_info_score",
+        "sklearn.adjusted_rand_score",
+        "sklearn.balanced_accuracy_score",
+        "sklearn.cohen_kappa_score",
+        "sklearn.completeness_score",
+        "sklearn.f1_score",
+        "sklearn.fowlkes_mallows_score",
+        "sklearn.homogeneity_score",
+        "sklearn.jaccard_score",
+        "sklearn.matthews_corrcoef",
+        "sklearn.normalized_mutual_info_score",
+        "sklearn.precision_score",
+        "sklearn.recall_score",
+        "sklearn.v_measure_score",
+    ),
+}
+# These need a scale: their values are not from 0, the worst, to 1.
+OTHER_RANGE = {
+    "skimage.mean_squared_error",
+    "skimage.normalized_mutual_information",
+    "skimage.normalized_root_mse",
+    "skimage.peak_signal_noise_ratio",
+}
+NO_NOISE = 100.0  # decibels, in place of the infinite ratio of two equal images
+LIBRARIES = {"skimage": skimage.metrics, "sklearn": sklearn.metrics}
+LIBRARY_RESAMPLES = 200  # of labels; a library's measure takes a millisecond
+
+
+def library_metric(name: str, arguments: Mapping[str, Any]) -> Callable[..., float]:
+    """Return a measure of a library, such as "sklearn.f1_score", with arguments."""
+    library, _, function = name.partition(".")
+    if name in ("skimage.structural_similarity", "skimage.peak_signal_noise_ratio"):
+        arguments = {"data_range": 1.0, **arguments}
+    return partial(getattr(LIBRARIES[library], function), **arguments)
+
+
+def problem_with_metric(kind: str, name: str, arguments: Mapping[str, Any]) -> str | None:
+    """Return what is expected in place of a measure for a kind of artefact; None if it works.
+
+    A measure of a library is tried on a small example, so that a wrong argument is found.
+    """
+    own = {"images": tuple(IMAGE_METRICS), "labels": LABEL_METRICS}.get(kind, ())
+    known = (*own, *LIBRARY_METRICS.get(kind, ()))
+    if name not in known:
+        listed = ", ".join(f"'{one}'" for one in known) or "none"
+        return f"a known metric of {kind} in place of '{name}': {listed}"
+    if name in own:
+        return f"no arguments for '{name}'" if arguments else None
+    metric = library_metric(name, arguments)
+    unknown = arguments.keys() - inspect.signature(metric.func).parameters.keys()  # type: ignore[attr-defined]
+    if unknown:
+        return f"an argument of '{name}' in place of '{min(unknown)}'"
+    image = np.linspace(0, 1, 28 * 28).reshape(28, 28)
+    example: NDArray = image if kind == "images" else np.arange(3).repeat(2)
+    try:
+        if np.ndim(metric(example, example)) == 0:
+            return None
+        return f"arguments with which '{name}' returns one number"
+    except Exception as error:  # whatever a library raises
+        return f"arguments that '{name}' takes ({' '.join(str(error).split())[:120]})"
+
+
+def scaled(values: NDArray, scale: tuple[float, float] | None) -> NDArray:
+    """Map the values of a measure so that the scale's ends become 0 and 1, and cut the rest."""
+    if scale is None:
+        return values
+    worst, best = scale
+    return np.clip((values - worst) / (best - worst), 0, 1)
+
+
+def image_values(
+    truth: NDArray[np.float64], recon: NDArray[np.float64], name: str, arguments: Mapping[str, Any]
+) -> NDArray[np.float64]:
+    """Return a measure of each image: (N, H, W) twice, in [0, 1] -> (N,)."""
+    if name in IMAGE_METRICS:
+        return IMAGE_METRICS[name](truth, recon)
+    metric = library_metric(name, arguments)
+    with np.errstate(divide="ignore"):
+        values = np.array([metric(x, y) for x, y in zip(truth, recon, strict=True)])
+    return np.minimum(values, NO_NOISE)
 
 
 def reconstruction_scores(
     truth: NDArray[np.float64],
     recon: NDArray[np.float64],
     weights: Mapping[str, float] = RECONSTRUCTION_WEIGHTS,
+    arguments: Mapping[str, Mapping[str, Any]] = {},
+    scale: Mapping[str, tuple[float, float]] = {},
 ) -> dict[str, Score]:
-    """Return 1 - MSE, SSIM and their weighted mean `reconstruction`.
+    """Return the measures in `weights`, and their weighted mean `reconstruction`.
 
-    The images are (N, H, W) in [0, 1].
+    The images are (N, H, W) in [0, 1]. In the mean, measures are mapped by their `scale`.
     """
-    images = {name: metric(truth, recon) for name, metric in IMAGE_METRICS.items()}
-    images["reconstruction"] = weighted(images, weights)
+    images = {name: image_values(truth, recon, name, arguments.get(name, {})) for name in weights}
+    mapped = {name: scaled(values, scale.get(name)) for name, values in images.items()}
+    images["reconstruction"] = weighted(mapped, weights)
     table = np.column_stack(list(images.values()))
     generator = np.random.default_rng(0)
     resampled = np.array(
@@ -167,17 +268,28 @@ def confusion_scores(confusion: NDArray) -> dict[str, NDArray[np.float64]]:
     return {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy}
 
 
-LABEL_METRICS = ("accuracy", "macro_f1", "micro_f1")
+def resampled_labels(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], metric: Callable[..., float]
+) -> NDArray[np.float64]:
+    """Return a library's measure of bootstrap resamples of the labels: (RESAMPLES,)."""
+    generator = np.random.default_rng(0)
+    values = []
+    for _ in range(LIBRARY_RESAMPLES):
+        chosen = generator.integers(len(truth), size=len(truth))
+        values.append(float(metric(truth[chosen], predicted[chosen])))
+    return np.resize(np.array(values), RESAMPLES)
 
 
 def classification_scores(
     truth: NDArray[np.int64],
     predicted: NDArray[np.int64],
     weights: Mapping[str, float] = CLASSIFICATION_WEIGHTS,
+    arguments: Mapping[str, Mapping[str, Any]] = {},
+    scale: Mapping[str, tuple[float, float]] = {},
 ) -> dict[str, Score]:
-    """Return accuracy, macro F1, micro F1 and their weighted mean `classification`.
+    """Return accuracy, both F1, the measures in `weights`, and their mean `classification`.
 
-    The labels are (N,).
+    The labels are (N,). In the mean, measures are mapped by their `scale`.
     """
     values = {
         "accuracy": accuracy_score(truth, predicted),
@@ -190,8 +302,13 @@ def classification_scores(
     generator = np.random.default_rng(0)
     confusion = generator.multinomial(n, shares, size=RESAMPLES).reshape(RESAMPLES, k, k)
     resampled = confusion_scores(confusion)
-    values["classification"] = weighted(values, weights)
-    resampled["classification"] = weighted(resampled, weights)
+    for name in (name for name in weights if name not in values):
+        metric = library_metric(name, arguments.get(name, {}))
+        values[name] = float(metric(truth, predicted))
+        resampled[name] = resampled_labels(truth, predicted, metric)
+    for table in (values, resampled):
+        mapped = {name: scaled(np.asarray(table[name]), scale.get(name)) for name in weights}
+        table["classification"] = weighted(mapped, weights)
     return {name: interval(value, resampled[name]) for name, value in values.items()}
 
 

@@ -46,12 +46,52 @@ class DataSet:
 
 
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
-    """Return the paths of an assignment's data sets. Raises UserError if one is missing."""
-    paths = {name: part.path(folder) for name, part in assignment.data.items()}
-    for name, path in paths.items():
-        if not path.is_file():
+    """Return the paths of an assignment's data sets, and of the inputs of its tests.
+
+    Raises UserError if one is missing.
+    """
+    paths = {f"the data set '{n}'": part.path(folder) for n, part in assignment.data.items()}
+    for name, part in assignment.input.items():
+        if part.file is not None:
+            paths[f"the input '{name}'"] = folder / part.file
+    for what, path in paths.items():
+        if not path.exists():
+            raise UserError(path, "no such file", f"{what} of the assignment")
+    return {what.split("'")[1]: path for what, path in paths.items()}
+
+
+def file_data(assignment: Assignment, folder: Path) -> dict[str, Path]:
+    """Return the paths of the data sets that a submission sees as they are.
+
+    Raises UserError if one is missing, or is a link.
+    """
+    found = {n: part.path(folder) for n, part in assignment.data.items() if part.kind == "file"}
+    for name, path in found.items():
+        if path.is_symlink() or not path.exists():
             raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
-    return paths
+    return found
+
+
+def plain_files(path: Path) -> list[Path]:
+    """Return a file, or all files in a folder, in order."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
+    total = hashlib.sha256()
+    for file in plain_files(path):
+        name = file.relative_to(path).as_posix() if path.is_dir() else ""
+        total.update(f"{name}\0".encode() * path.is_dir() + file.read_bytes())
+    return total.hexdigest()
+
+
+def data_digests(assignment: Assignment, folder: Path, read: dict[str, DataSet]) -> dict[str, str]:
+    """Return the SHA-256 of all data by name, of which the data sets in `read` know theirs."""
+    known = {name: data.sha256 for name, data in read.items()}
+    others = {name: digest_of(path) for name, path in file_data(assignment, folder).items()}
+    inputs = {n: digest_of(folder / p.file) for n, p in assignment.input.items() if p.file}
+    return known | others | inputs
 
 
 def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet:
@@ -112,6 +152,8 @@ def read_data_sets(
     found: dict[str, DataSet] = {}
     remarks: list[SafeText] = []
     for name, part in assignment.data.items():
+        if part.kind == "file":
+            continue
         if stand_ins:  # students compare with scores of their own files
             part = part.model_copy(update={"perturbed": False})
         if part.stand_in is None or not stand_ins:

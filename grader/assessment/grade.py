@@ -8,6 +8,7 @@ import numpy as np
 
 from ..assignment import Assignment
 from ..errors import printable
+from ..judging import Judged, Metric, Number
 from ..metrics import Score
 from ..safe_text import NOTHING, SafeText
 from ..verdicts import Verdict
@@ -44,15 +45,22 @@ class Step:
 
 @dataclass
 class Mark:
-    """The result of one metric. `value`, between 0 and 1, is None if nothing could be scored."""
+    """The result of one metric, check, number or test.
+
+    `value`, between 0 and 1, is None if nothing could be scored. `details` are for staff. Students
+    see a `hidden` mark after the grades are published.
+    """
 
     name: str
     title: str
     possible: float
+    bonus: bool = False
+    hidden: bool = False
     value: float | None = None
     penalty: float = 0.0
     parts: dict[str, Score] = field(default_factory=dict)
     message: SafeText = NOTHING
+    details: str = ""
 
     @property
     def points(self) -> Decimal:
@@ -79,6 +87,23 @@ class Pictures:
     confusion: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Section:
+    """What people mark: the answer that a student wrote, and the pictures and texts near it.
+
+    `text` is Markdown, and `printed` what programs wrote. Pictures are (H, W, 3) of uint8, by name;
+    `reference` is one of the staff's to compare them with.
+    """
+
+    title: str
+    points: float
+    text: str = ""
+    printed: str = ""
+    pictures: tuple[tuple[str, np.ndarray], ...] = ()
+    reference: np.ndarray | None = None
+    problem: str = ""
+
+
 @dataclass
 class Grade:
     """The whole assessment of one submission; `record` has what is needed to repeat it."""
@@ -97,21 +122,29 @@ class Grade:
     flags: list[Flag] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
+    sections: list[Section] = field(default_factory=list)
+    most_points: float | None = None
 
     @property
     def points(self) -> Decimal:
-        return sum((mark.points for mark in self.marks), Decimal(0))
+        points = sum((mark.points for mark in self.marks), Decimal(0))
+        return points if self.most_points is None else min(points, rounded(1, self.most_points))
 
     @property
     def possible(self) -> float:
-        """Return the points that the grader can give; the rest are given by hand."""
-        return sum(mark.possible for mark in self.marks)
+        """Return the points that the grader can give; the rest are given by hand, or a bonus."""
+        return sum(mark.possible for mark in self.marks if not mark.bonus)
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
 
     def mark(self, name: str) -> Mark:
         return next(mark for mark in self.marks if mark.name == name)
+
+    def replace(self, mark: Mark) -> None:
+        """Put a mark in the place of the one with its name."""
+        names = [old.name for old in self.marks]
+        self.marks[names.index(mark.name)] = mark
 
     def fail(self, problem: str) -> None:
         """Add an error of the grader's own that ended the assessment."""
@@ -126,18 +159,22 @@ def failed(name: str, problem: str) -> Step:
 
 def empty_grade(assignment: Assignment, submission: str) -> Grade:
     """Return the grade of a submission before anything of it is assessed."""
+    marks = [
+        Mark(part.name, part.title, part.points, part.bonus, message=SafeText(missing(part)))
+        for part in assignment.judged
+    ]
     return Grade(
         assignment.name,
         assignment.title,
         printable(submission),
-        marks=[
-            Mark(
-                metric.name,
-                metric.title,
-                metric.points,
-                message=SafeText(f"no {metric.artefact} that could be scored"),
-            )
-            for metric in assignment.metric
-        ],
+        marks=marks,
         manual=[(manual.title, manual.points) for manual in assignment.manual],
+        most_points=assignment.most_points,
     )
+
+
+def missing(judged: Judged) -> str:
+    """Say why there is no mark as long as nothing of a submission was assessed."""
+    if isinstance(judged, Metric | Number):
+        return f"no {judged.artefact} that could be scored"
+    return "not assessed"

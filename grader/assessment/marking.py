@@ -2,11 +2,16 @@
 
 import numpy as np
 
-from ..assignment import Artefact, Metric
+from ..artifacts import without_folder
+from ..errors import UserError
+from ..judging import Artefact, Metric, Number
 from ..metrics import Score, classification_scores, reconstruction_scores, unknown_labels
 from ..safe_text import SafeText
+from ..submission.notebook import read_notebook, sources
+from ..submission.notebook_checks import KINDS, Handed
+from ..verdicts import Verdict
 from .copies import DataSet
-from .grade import Mark
+from .grade import Mark, Step
 from .stages import Bench
 
 PICTURES = 10  # images shown in a report
@@ -16,19 +21,20 @@ def score_answers(
     metric: Metric, artefact: Artefact, data: DataSet, values: np.ndarray
 ) -> dict[str, Score]:
     """Return the parts of a metric, and their weighted sum as 'total'."""
+    settings = (metric.parts, metric.arguments, metric.scale)
     if artefact.kind == "images":
-        scores = reconstruction_scores(data.images, values, metric.parts)
+        scores = reconstruction_scores(data.images, values, *settings)
         total = scores["reconstruction"]
     else:
         assert data.labels is not None
-        scores = classification_scores(data.labels, values, metric.parts)
+        scores = classification_scores(data.labels, values, *settings)
         total = scores["classification"]
     return {"total": total} | {name: scores[name] for name in metric.parts}
 
 
 def give_mark(bench: Bench, metric: Metric) -> Mark:
     """Return the marks for the answers of one metric; keep what its pictures need."""
-    mark = Mark(metric.name, metric.title, metric.points)
+    mark = Mark(metric.name, metric.title, metric.points, metric.bonus)
     artefact = bench.assignment.artefact[metric.artefact]
     assert artefact.of is not None
     data = bench.data[artefact.of]
@@ -45,6 +51,57 @@ def give_mark(bench: Bench, metric: Metric) -> Mark:
     mark.penalty = bench.assignment.format_penalty if answers.deviations else 0.0
     add_pictures(bench, artefact, data, answers.values)
     return mark
+
+
+def mark_number(bench: Bench, wanted: Number) -> Mark:
+    """Return the mark for a number, if its artefact was read."""
+    mark = Mark(wanted.name, wanted.title, wanted.points, wanted.bonus)
+    numbers = bench.numbers[wanted.artefact]
+    key = wanted.key or wanted.name
+    if key not in numbers:
+        mark.message = SafeText(f"{wanted.artefact} has no number called {key}")
+        return mark
+    found = numbers[key]
+    expected = out_of_bounds(found, wanted)
+    mark.value = 0.0 if expected else 1.0
+    mark.details = f"{found:g}" + (f"; expected {expected}" if expected else "")
+    mark.message = SafeText(f"{key} is not {expected}" if expected else "")
+    return mark
+
+
+def out_of_bounds(found: float, wanted: Number) -> str | None:
+    """Return what is expected in place of a number; None if it is right."""
+    if wanted.equals is not None:
+        right = abs(found - wanted.equals) <= wanted.tolerance
+        return None if right else f"{wanted.equals:g}, or at most {wanted.tolerance:g} from it"
+    if wanted.at_least is not None and found < wanted.at_least:
+        return f"at least {wanted.at_least:g}"
+    if wanted.at_most is not None and found > wanted.at_most:
+        return f"at most {wanted.at_most:g}"
+    return None
+
+
+def mark_checks(bench: Bench) -> Step | None:
+    """Give marks for the assignment's checks on the notebook; None if there are none."""
+    checks = bench.assignment.check
+    if not checks:
+        return None
+    try:
+        notebook = read_notebook(bench.program)
+    except UserError as error:
+        return Step(
+            "checks", Verdict.WRONG_FORMAT, SafeText(without_folder(error, bench.submission.folder))
+        )
+    found = [*sources(bench.program, bench.submission.program)]
+    handed = Handed(notebook, found, bench.submission.contents)
+    kept = 0
+    for check in checks:
+        result = KINDS[check.kind](handed, check)
+        kept += result.share == 1
+        mark = Mark(check.name, check.title, check.points, check.bonus, value=result.share)
+        mark.message = SafeText(result.problem)
+        bench.grade.replace(mark)
+    return Step("checks", Verdict.OK, SafeText(f"{kept} of {len(checks)} checks passed"))
 
 
 def add_pictures(bench: Bench, artefact: Artefact, data: DataSet, values: np.ndarray) -> None:

@@ -1,16 +1,15 @@
 """The way from a submission to a Grade: unpack -> rules -> stages, each marked -> probes."""
 
-import hashlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from ..artifacts import without_folder
-from ..assignment import Assignment, Stage
+from ..assignment import Assignment
 from ..errors import UserError
 from ..safe_text import SafeText
 from ..sandbox import isolation
@@ -21,11 +20,13 @@ from ..submission.check import check_report
 from ..submission.size import measure_size
 from ..submission.unpacking import carried_files, open_submission, weights_in
 from ..verdicts import Verdict
-from .copies import read_data_sets, write_copy
+from .copies import data_digests, file_data, read_data_sets, write_copy
+from .function_tests import run_test_stage
 from .grade import Flag, Grade, Step, empty_grade, failed
-from .marking import give_mark
+from .marking import give_mark, mark_checks, mark_number
 from .probes import run_probes
-from .stages import Bench, Settings, limits_of, run_stage
+from .sections import gather_sections
+from .stages import Bench, Settings, check_answers, collect, limits_of, run_stage
 
 
 def find_weights(bench: Bench) -> None:
@@ -91,8 +92,8 @@ def check_size(bench: Bench) -> Step | None:
 def apply_rules(bench: Bench) -> Step:
     """Apply the rules on code. Forbidden code ends the assessment, unless it is the user's own."""
     home, grade = bench.submission.folder, bench.grade
-    kept, left_out = carried_files(home, set(bench.assignment.artefact))
-    program = bench.assignment.program
+    kept, left_out = carried_files(bench.submission, bench.assignment.artefact)
+    program = bench.submission.program
     if bench.settings.level is Level.TRUSTED:  # a user's own folder may hold more than a submission
         kept = rules.imported_files(home, kept, program)
     bench.findings = rules.check(home, kept, program, bench.assignment.rules)
@@ -117,12 +118,28 @@ def apply_rules(bench: Bench) -> Step:
     return Step("rules", Verdict.FORBIDDEN, SafeText("; ".join(forbidden[:5])))
 
 
-def mark_new(bench: Bench, stage: Stage) -> None:
-    """Give marks for what a stage made."""
-    marks = bench.grade.marks
-    for number, metric in enumerate(bench.assignment.metric):
-        if metric.artefact in stage.makes and metric.artefact in bench.answers:
-            marks[number] = give_mark(bench, metric)
+def mark_new(bench: Bench, made: Collection[str]) -> None:
+    """Give marks for these artefacts."""
+    for metric in bench.assignment.metric:
+        if metric.artefact in made and metric.artefact in bench.answers:
+            bench.grade.replace(give_mark(bench, metric))
+    for number in bench.assignment.number:
+        if number.artefact in made and number.artefact in bench.numbers:
+            bench.grade.replace(mark_number(bench, number))
+
+
+def take_handed_in(bench: Bench) -> Step | None:
+    """Read the artefacts that come with the submission; None if the assignment asks for none."""
+    names = [name for name in bench.assignment.artefact if name not in bench.assignment.made()]
+    if not names:
+        return None
+    step = Step("files", Verdict.OK)
+    (bench.scratch / "made").mkdir(mode=0o700, exist_ok=True)
+    made = collect(bench, step, names, bench.submission.folder, bench.scratch / "made")
+    bench.made |= made
+    check_answers(bench, step, made)
+    mark_new(bench, names)
+    return step
 
 
 def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
@@ -136,10 +153,11 @@ def run_stages(bench: Bench, done: Callable[[Step], Step]) -> None:
             done(Step(stage.name, Verdict.SKIPPED, without_training(bench)))
         else:
             try:
-                step = run_stage(bench, stage)
+                run = run_test_stage if stage.kind == "tests" else run_stage
+                step = run(bench, stage)
             except SandboxError as error:
                 step = failed(stage.name, str(error))
-            mark_new(bench, stage)
+            mark_new(bench, stage.makes)
             done(step)
         size = check_size(bench) if stage.trains else None
         if size is not None and done(size).verdict is Verdict.FORBIDDEN:
@@ -154,8 +172,8 @@ def record(bench: Bench) -> dict:
         "level": str(settings.level),
         "python": sys.version.split()[0],
         "packages": rules.versions(assignment.rules.allowed),
-        "assignment": hashlib.sha256(assignment.model_dump_json().encode()).hexdigest(),
-        "data": {name: data.sha256 for name, data in bench.data.items()},
+        "assignment": assignment.digest(),
+        "data": data_digests(assignment, settings.data_folder, bench.data),
         "perturbed": [name for name, data in bench.data.items() if data.settings.perturbed],
         "limits": {stage.name: asdict(limits_of(stage)) for stage in assignment.stage},
     }
@@ -183,11 +201,13 @@ def assess(
     isolation.require_closed(private, settings.level)
     if not trusted and (problem := isolation.shortfall()):
         grade.flags.append(Flag("sandbox", problem))
+    files = file_data(assignment, folder)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}
         for name, copy in copies.items():
             write_copy(data[name], copy, generator)
+        copies |= files
         (scratch / "submission").mkdir(mode=0o700)
         try:
             submission = open_submission(path, assignment, scratch / "submission")
@@ -205,8 +225,11 @@ def assess(
             broken = [check.message for check in checks if check.passed is False]
             grade.remarks += map(SafeText, broken)
             if done(apply_rules(bench)).verdict is Verdict.OK:
+                for step in filter(None, (mark_checks(bench), take_handed_in(bench))):
+                    done(step)
                 run_stages(bench, done)
                 done(run_probes(bench))
+                grade.sections = gather_sections(bench)
         except Exception:  # a student gets a result whatever a submission breaks
             grade.fail(traceback.format_exc())
             progress(grade)

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..artifacts import Deviations, open_zip, read_file, read_header
-from ..assignment import Probe
 from ..errors import UserError
+from ..judging import Probe
 from ..metrics import ssim
 from ..safe_text import SafeText
 from ..verdicts import Verdict
@@ -36,7 +36,7 @@ def ask(bench: Bench, probe: Probe, scratch: Path, copies: dict, given: dict) ->
     artefact = bench.assignment.artefact[probe.artefact]
     assert artefact.of is not None
     with stage_run(bench, stage, bench.copies | copies, given) as (step, folder):
-        made = collect(bench, step, stage, folder, scratch / f"made-{probe.kind}")
+        made = collect(bench, step, stage.makes, folder, scratch / f"made-{probe.kind}")
         if probe.artefact not in made:
             return None
         path = made[probe.artefact]
@@ -181,7 +181,7 @@ def retrain(bench: Bench, probe: Probe, data: DataSet, scratch: Path) -> str | N
     for stage in bench.assignment.stage:
         if stage.trains:
             with stage_run(bench, stage, bench.copies, given) as (step, folder):
-                given |= collect(bench, step, stage, folder, scratch / "retrained")
+                given |= collect(bench, step, stage.makes, folder, scratch / "retrained")
             if step.verdict is not Verdict.OK:
                 return f"retraining failed ({step.verdict}: {step.message})"
     answers = ask(bench, probe, scratch, {}, given)

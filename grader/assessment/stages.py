@@ -7,7 +7,7 @@ the run leaves in it, only the named files are read.
 import builtins
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,21 +22,27 @@ from ..artifacts import (
     read_file,
     read_predictions,
     read_reconstructions,
+    without_folder,
 )
-from ..assignment import Artefact, Assignment, Stage
+from ..assignment import NOTEBOOK, Assignment, Stage
 from ..errors import UserError, printable
+from ..judging import Artefact
+from ..named_numbers import read_numbers
 from ..safe_text import FormatError, SafeText
-from ..sandbox import isolation
+from ..sandbox import isolation, notebook_runner
 from ..sandbox.command import Command, Level, Limits, Outcome, interpreter
 from ..sandbox.resources import temporary_folder
 from ..submission import rules
 from ..submission.hiding import hidden_paths
+from ..submission.notebook import Notebook, read_notebook, with_outputs, without_outputs
 from ..submission.run_time import undeclared
 from ..submission.unpacking import Submission, carried_files
 from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Flag, Grade, Step
 
+RUNNER = Path(notebook_runner.__file__)
+EXECUTED = "executed.ipynb"  # the notebook that a stage has run, in the stage's folder
 TRACEBACK = "Traceback (most recent call last):"
 ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # after the places in a traceback
 LINE_SIZE = 200  # characters of a program's last line
@@ -68,8 +74,8 @@ class Answers:
 class Bench:
     """What the steps of one assessment share.
 
-    `made` has the artefacts so far, and `answers` the content of those that are scored. `findings`
-    are those of the rules.
+    `made` has the artefacts so far; `answers` and `numbers` are the content of those that are
+    scored. `findings` are those of the rules.
     """
 
     assignment: Assignment
@@ -81,20 +87,56 @@ class Bench:
     grade: Grade
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, Answers] = field(default_factory=dict)
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
     findings: list[rules.Finding] = field(default_factory=list)
     program_seconds: float = 0.0  # for which the submission has run so far
+    executed: Notebook | None = None  # if a stage has run the notebook
+
+    def hidden_paths(self) -> tuple[Path, ...]:
+        """Return the installed modules that a run must not see."""
+        namespaces = self.settings.level.namespaces
+        return tuple(hidden_paths(self.assignment.rules)) if namespaces else ()
+
+    @property
+    def program(self) -> Path:
+        return self.submission.folder / self.submission.program
 
 
 def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
-    """Copy the submission and the artefacts that the stage needs to `folder`."""
+    """Copy the submission, and the artefacts and data that the stage needs, to `folder`.
+
+    A notebook comes without its outputs, which could carry anything.
+    """
     home = bench.submission.folder
-    kept, _ = carried_files(home, set(bench.assignment.artefact))
+    kept, _ = carried_files(bench.submission, bench.assignment.artefact)
     for path in kept:
         target = folder / path.relative_to(home)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        if path.suffix == NOTEBOOK:
+            target.write_text(without_outputs(read_notebook(path)))
+        else:
+            shutil.copyfile(path, target)
     for name in stage.needs:
         shutil.copyfile(given[name], folder / name)
+    place_data(bench, stage, folder)
+
+
+def place_data(bench: Bench, stage: Stage, folder: Path) -> None:
+    """Copy the data sets of a stage to the paths in `folder` where the code expects them."""
+    for place, name in stage.place.items():
+        target, source = folder / place, bench.copies[name]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+
+
+def words_of(bench: Bench, stage: Stage, copies: dict[str, Path]) -> tuple[str, ...]:
+    """Return the words that run a stage."""
+    if stage.kind == "notebook":
+        return ("-c", RUNNER.read_text(), bench.submission.program, EXECUTED)
+    return (bench.submission.program, *(word.format(**copies) for word in stage.words))
 
 
 def limits_of(stage: Stage) -> Limits:
@@ -184,12 +226,12 @@ def explain(
     return SafeText(text)
 
 
-def told(bench: Bench, stage: Stage, problem: UserError | Deviation, folder: Path) -> SafeText:
-    """Return what a student may read about a file in `folder` that a stage wrote.
+def told(bench: Bench, step: Step, problem: UserError | Deviation, folder: Path) -> SafeText:
+    """Return what a student may read about a file in `folder` that a step wrote.
 
-    That is everything if students see what the stage prints, or if the code is the user's own.
+    That is everything if students see what the step prints, or if the code is the user's own.
     """
-    if stage.show_output or bench.settings.level is Level.TRUSTED:
+    if step.show_output or bench.settings.level is Level.TRUSTED:
         return SafeText(str(problem).replace(f"{folder}/", ""))
     if isinstance(problem, FormatError | Deviation):
         return problem.for_students()
@@ -206,15 +248,14 @@ def stage_run(
         folder = scratch / "work"
         folder.mkdir(mode=0o700)
         lay_out(bench, stage, folder, given)
-        words, level = [word.format(**copies) for word in stage.words], bench.settings.level
         command = Command(
-            words=(interpreter(), bench.assignment.program, *words),
+            words=(interpreter(), *words_of(bench, stage, copies)),
             folder=folder,
             readable=tuple(copies[name] for name in stage.used_data()),
-            hidden=tuple(hidden_paths(bench.assignment.rules)) if level.namespaces else (),
-            recorded=True,
+            hidden=bench.hidden_paths(),
+            recorded=stage.kind == "program",  # a notebook's kernel is another program
         )
-        outcome = isolation.run(command, limits_of(stage), level)
+        outcome = isolation.run(command, limits_of(stage), bench.settings.level)
         bench.program_seconds += outcome.seconds
         verdict, module = outcome.verdict, missing_module(outcome.output, bench)
         if verdict is Verdict.RUNTIME_ERROR and module:
@@ -229,40 +270,44 @@ def stage_run(
                 outcome.peak_memory,
                 outcome.output,
                 stage.show_output,
-                flag_imports(bench, stage, outcome),
+                flag_imports(bench, stage, outcome) if command.recorded else [],
             ),
             folder,
         )
 
 
-def collect(bench: Bench, step: Step, stage: Stage, folder: Path, into: Path) -> dict[str, Path]:
-    """Copy what the stage made out of its folder. If a file is missing, the format is wrong."""
+def collect(
+    bench: Bench, step: Step, names: Iterable[str], folder: Path, into: Path
+) -> dict[str, Path]:
+    """Copy the files called `names` out of a folder. If one is missing, the format is wrong."""
     into.mkdir(mode=0o700, exist_ok=True)
     made = {}
-    for name in stage.makes:
+    for name in names:
         try:
             content = read_file(folder / name, "a file that the stage writes")
         except UserError as error:
             if step.verdict is Verdict.OK:
                 step.verdict = Verdict.WRONG_FORMAT
-                text = f"{told(bench, stage, error, folder)}; {new_files(bench, stage, folder)}"
-                step.message = SafeText(text)
+                step.message = told(bench, step, error, folder)
+                if folder != bench.submission.folder:
+                    text = f"{step.message}; {new_files(bench, step, folder)}"
+                    step.message = SafeText(text)
             continue
         (into / name).write_bytes(content)
         made[name] = into / name
     return made
 
 
-def new_files(bench: Bench, stage: Stage, folder: Path) -> SafeText:
+def new_files(bench: Bench, step: Step, folder: Path) -> SafeText:
     """Say what else a stage wrote, for a student who looks for a missing file."""
-    old = {path.name for path in bench.submission.folder.iterdir()} | set(stage.needs)
+    old = {path.name for path in bench.submission.folder.iterdir()} | set(bench.made)
     try:
         names = sorted({path.name for path in folder.iterdir()} - old)
     except OSError:
         return SafeText("the stage closed its folder")
     if not names:
         return SafeText("the stage wrote no file")
-    if stage.show_output or bench.settings.level is Level.TRUSTED:
+    if step.show_output or bench.settings.level is Level.TRUSTED:
         shown = ", ".join(name[:NAME_SIZE] for name in names[:NAMES])
         return SafeText(printable(f"the stage wrote {shown}"))
     return SafeText("the stage wrote other files")
@@ -278,11 +323,23 @@ def read_answers(
     return read_predictions(path, deviations, len(data.images), artefact.column)
 
 
-def check_answers(bench: Bench, stage: Stage, step: Step, made: dict[str, Path]) -> None:
+def check_other(bench: Bench, name: str, path: Path, step: Step) -> None:
+    """Read an artefact of numbers; an error becomes the step's message."""
+    if bench.assignment.artefact[name].kind == "numbers":
+        try:
+            bench.numbers[name] = read_numbers(path)
+        except UserError as error:
+            step.verdict = Verdict.WRONG_FORMAT
+            step.message = SafeText(f"{name} has no numbers that can be read")
+            bench.grade.flags.append(Flag(name, without_folder(error, path.parent)))
+
+
+def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
     """Read the artefacts that are scored; an error becomes the step's message."""
     for name, path in made.items():
         artefact = bench.assignment.artefact[name]
         if artefact.of is None:
+            check_other(bench, name, path, step)
             continue
         data, deviations = bench.data[artefact.of], Deviations(Path(name))
         try:
@@ -290,21 +347,44 @@ def check_answers(bench: Bench, stage: Stage, step: Step, made: dict[str, Path])
             bench.answers[name] = Answers(values, deviations.found)
         except UserError as error:
             step.verdict = Verdict.WRONG_FORMAT
-            step.message = told(bench, stage, error, path.parent)
-        bench.grade.remarks += [told(bench, stage, d, path.parent) for d in deviations.found]
+            step.message = told(bench, step, error, path.parent)
+        bench.grade.remarks += [told(bench, step, d, path.parent) for d in deviations.found]
+
+
+def read_executed(bench: Bench, step: Step, folder: Path) -> None:
+    """Keep the notebook that a stage has run; say which cell ended with an error."""
+    submitted = read_notebook(bench.program)
+    try:
+        bench.executed = with_outputs(submitted, read_notebook(folder / EXECUTED))
+    except UserError as error:
+        step.verdict = Verdict.WRONG_FORMAT
+        text = f"the notebook was not run to its end ({without_folder(error, folder)})"
+        step.message = SafeText(text)
+        return
+    for cell in bench.executed.code:
+        for output in cell.outputs:
+            if output.output_type == "error":
+                known = isinstance(getattr(builtins, output.ename, None), type)
+                kind = output.ename if known else "an error of its own"
+                step.message = SafeText(f"cell {cell.number} ended with {kind}")
 
 
 def run_stage(bench: Bench, stage: Stage) -> Step:
-    """Run a stage; its artefacts count, unless a limit stopped it or a package is missing here."""
+    """Run a program or a notebook.
+
+    Its artefacts count, unless a limit stopped it or a package is missing here.
+    """
     missing = [name for name in stage.needs if name not in bench.made]
     if missing:
         message = SafeText(f"there is no {' and no '.join(missing)} to go on with")
         return Step(stage.name, Verdict.SKIPPED, message)
     with stage_run(bench, stage, bench.copies, bench.made) as (step, folder):
         if step.verdict in (Verdict.OK, Verdict.RUNTIME_ERROR):
-            made = collect(bench, step, stage, folder, bench.scratch / "made")
+            if stage.kind == "notebook":
+                read_executed(bench, step, folder)
+            made = collect(bench, step, stage.makes, folder, bench.scratch / "made")
             bench.made |= made
-            check_answers(bench, stage, step, made)
+            check_answers(bench, step, made)
     late = stage.limits.remark_seconds
     if late is not None and step.seconds > late:
         text = f"{stage.name} took {step.seconds / 60:.0f} minutes"

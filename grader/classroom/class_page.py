@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..assignment import Assignment
 from ..display.result_page import ENVIRONMENT, embedded
 from ..files import write_whole
+from ..judging import Judged
 from .class_run import ClassRun
 from .gradebook import Book, gradebook
 from .similarity import Pair
@@ -31,6 +32,17 @@ def scatter(table: pd.DataFrame, x: str, y: str) -> Figure:
     axes.scatter(table[x], table[y], color=COLOUR, alpha=0.6, s=16)
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
+    return figure
+
+
+def shares(table: pd.DataFrame, marks: list[Judged]) -> Figure:
+    """Draw a bar for each mark: the mean share of its points."""
+    figure = Figure(figsize=(8, 0.6 + 0.25 * len(marks)), layout="constrained")
+    axes = figure.subplots()
+    values = [table[mark.name].mean() / mark.points for mark in marks]
+    axes.barh([mark.title for mark in marks], values, color=COLOUR)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="mean share of the points")
     return figure
 
 
@@ -78,14 +90,16 @@ def render_class(run: ClassRun, book: Book, pairs: list[Pair], *, board: str) ->
     """Write index.html and return its path; `board` is 'none', 'anonymous' or 'named'."""
     task, results = book.task, book.results
     table = gradebook(book).drop_duplicates("submission").sort_values("submission")
-    possible = sum(metric.points for metric in task.metric)
     metrics = {metric.name: metric.points for metric in task.metric}
+    others = [judged for judged in task.judged if judged.name not in metrics and judged.points]
     pictures = {
         f"Points for {name}": histogram(table[name], f"{name}, points", points)
         for name, points in metrics.items()
     }
-    everything = possible + sum(manual.points for manual in task.manual)
-    pictures["Totals"] = histogram(table["total"], "total", everything)
+    highest = max(task.possible, table["total"].max())
+    pictures["Totals"] = histogram(table["total"], "total", highest)
+    if others:
+        pictures["Share of the points, on average"] = shares(table, others)
     names = list(metrics)
     if len(names) > 1:
         pictures["One metric against the other"] = scatter(table, names[0], names[1])

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from .. import HOME
-from ..assessment.copies import data_files
+from ..assessment.copies import data_files, digest_of
 from ..assignment import Assignment
 from ..errors import UserError, listed, printable, reason
 from ..files import write_whole
@@ -319,11 +319,8 @@ class ClassRun:
 
 def keys(entries: list[Entry], assignment: Assignment, plan: Plan, run: ClassRun) -> dict[str, str]:
     """Return for each submission a hash of everything that its result depends on."""
-    data = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in data_files(assignment, plan.data).items()
-    }
-    common = [assignment.model_dump_json(), data, grader_version(), plan.train, plan.weights]
+    data = {name: digest_of(path) for name, path in data_files(assignment, plan.data).items()}
+    common = [assignment.digest(), data, grader_version(), plan.train, plan.weights]
     found = {}
     for entry in entries:
         weights = run.fetched(entry.id)

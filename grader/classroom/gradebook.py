@@ -13,9 +13,10 @@ from typing import Any
 import pandas as pd
 
 from ..assessment.grade import rounded
-from ..assignment import Assignment, Manual
+from ..assignment import Assignment
 from ..errors import UserError, printable
 from ..files import DATE, write_whole
+from ..judging import Manual, Metric
 from .class_run import Entry
 from .lateness import days_late, due_date, share_lost
 from .tables import read_table
@@ -72,16 +73,17 @@ class Book:
         """Return the scores, lateness, total, verdicts and flags of one submission."""
         extra, marks = self.results[name]["extra_data"], self.marks.get(name, {})
         row: dict[str, Any] = {"submission": name}
-        for metric in self.task.metric:
-            figures = extra["metrics"].get(metric.name, {"parts": {}, "points": "0"})
-            for part in metric.parts:
-                row[f"{metric.name}_{part}"] = figures["parts"].get(part, {}).get("value")
-            row[metric.name] = float(figures["points"])
-        points = sum(row[metric.name] for metric in self.task.metric)
+        for judged in self.task.judged:
+            figures = extra["metrics"].get(judged.name, {"parts": {}, "points": "0"})
+            for part in judged.parts if isinstance(judged, Metric) else ():
+                row[f"{judged.name}_{part}"] = figures["parts"].get(part, {}).get("value")
+            row[judged.name] = float(figures["points"])
+        points = sum(row[judged.name] for judged in self.task.judged)
         for manual in self.task.manual:
             row[manual.title] = marks.get(manual.title)
             points += row[manual.title] or 0.0
         days, share = self.lateness(name)
+        points = self.task.limited(points)
         row |= {"days_late": days, "penalty": share, "total": float(rounded(1 - share, points))}
         row |= {f"verdict_{step}": verdict for step, verdict in extra["verdicts"].items()}
         return row | {"flags": "; ".join(self.own_flags(name))}

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..assessment.grade import Grade, Mark, Step
-from ..assignment import Assignment
+from ..assignment import Assignment, Stage
+from ..judging import Judged, Manual
 from ..metrics import CONFIDENCE, ClassScore, Score
 from ..submission.contents import Check
 from ..verdicts import Verdict
@@ -159,13 +160,32 @@ def step_text(step: Step) -> str:
     return cut("\n".join(lines))
 
 
+def label(name: str) -> str:
+    """Return the name of a measure for readers; a library's keeps its own."""
+    return LABELS.get(name, name)
+
+
 def mark_text(mark: Mark) -> str:
-    """Return what a student reads about a metric, rounded so that another try reveals little."""
-    if mark.value is None:
-        return mark.message
-    parts = ", ".join(f"{LABELS[name]} {score.value:.3f}" for name, score in mark.parts.items())
+    """Return what a student reads about a mark, rounded so that another try reveals little."""
+    if mark.value is None or not mark.parts:
+        return mark.message or ("passed" if mark.value else "")
+    parts = ", ".join(f"{label(name)} {score.value:.3f}" for name, score in mark.parts.items())
     text = f"{mark.title} {mark.value:.3f} ({parts}) of 1, times {mark.possible:g} points"
     return text + (f", less {mark.penalty:.0%} for the format" if mark.penalty else "")
+
+
+def mark_entry(mark: Mark) -> dict[str, Any]:
+    """Return the entry of a mark among the tests of results.json."""
+    passed = mark.value is not None and (bool(mark.parts) or mark.value == 1)
+    entry = {
+        "name": mark.title,
+        "score": float(mark.points),
+        "max_score": 0.0 if mark.bonus else mark.possible,
+        "status": "passed" if passed else "failed",
+        "output": mark_text(mark),
+        "output_format": "text",
+    }
+    return entry | ({"visibility": "after_published"} if mark.hidden else {})
 
 
 def to_gradescope(grade: Grade) -> dict[str, Any]:
@@ -183,17 +203,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         }
         for step in grade.steps
     ]
-    tests += [
-        {
-            "name": mark.title,
-            "score": float(mark.points),
-            "max_score": mark.possible,
-            "status": "failed" if mark.value is None else "passed",
-            "output": mark_text(mark),
-            "output_format": "text",
-        }
-        for mark in grade.marks
-    ]
+    tests += [mark_entry(mark) for mark in grade.marks]
     content = {
         "score": float(grade.points),
         "execution_time": round(sum(step.seconds for step in grade.steps), 3),
@@ -204,6 +214,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         "leaderboard": [
             {"name": mark.title, "value": round(mark.value or 0.0, 3), "order": "desc"}
             for mark in grade.marks
+            if mark.parts
         ],
         "extra_data": {
             "submission": grade.submission,
@@ -255,7 +266,8 @@ def differences(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
 def mark_figures(mark: Mark) -> dict[str, Any]:
     """Return a metric's exact figures."""
     parts = {name: asdict(score) for name, score in mark.parts.items()}
-    return {"value": mark.value, "points": str(mark.points), "parts": parts}
+    figures = {"value": mark.value, "points": str(mark.points), "parts": parts}
+    return figures | ({"details": mark.details} if mark.details else {})
 
 
 def show_checks(checks: list[Check], console: Console) -> None:
@@ -275,29 +287,52 @@ def summary_text(grade: Grade) -> str:
     return "\n".join(lines)
 
 
+def points_text(part: Judged | Manual) -> str:
+    return f"{part.points:g} points" + (" as a bonus" if part.bonus else "")
+
+
+def run_text(task: Assignment, stage: Stage) -> str:
+    """Say what a stage runs."""
+    if stage.kind == "program":
+        return f"python {' '.join([task.program, *stage.words])}"
+    if stage.kind == "notebook":
+        return "the notebook, from top to bottom"
+    return f"{len(task.test)} calls of functions"
+
+
 def preview_text(task: Assignment, included: bool, remarks: list[str]) -> str:
     """Describe what an assignment would do with a submission that leaves these remarks."""
     lines = [f"{task.title} ({task.name})"]
     for name, data in task.data.items():
+        if data.kind == "file":
+            lines.append(f"Data {name}: {' or '.join(data.file)}, as it is")
+            continue
         order = "in another order" if data.shuffled else "in its order"
         lines.append(f"Data {name}: {' or '.join(data.file)}, labels {data.labels}, {order}")
     for stage in task.stage:
         limits = stage.limits
         lines += [
-            f"Stage {stage.name}: python {' '.join([task.program, *stage.words])}",
-            f"  needs {', '.join(stage.needs) or 'nothing'}; makes {', '.join(stage.makes)}",
+            f"Stage {stage.name}: {run_text(task, stage)}",
             f"  at most {seconds_text(limits.seconds)}, {limits.memory_gib:g} GiB of memory, "
             f"{limits.disk_mib:g} MiB in {limits.files} files, {limits.processes} processes, "
             f"{limits.cpus} CPUs",
         ]
+        if stage.makes:
+            needs = ", ".join(stage.needs) or "nothing"
+            lines.insert(-1, f"  needs {needs}; makes {', '.join(stage.makes)}")
         if stage.trains and included and task.weights[0] == "included":
             lines.append("  skipped for this submission, which includes weights")
     for metric in task.metric:
-        parts = " + ".join(f"{weight:g} {LABELS[name]}" for name, weight in metric.parts.items())
+        parts = " + ".join(f"{weight:g} {label(name)}" for name, weight in metric.parts.items())
         lines.append(
             f"Metric {metric.title}: {parts}, of {metric.artefact}: {metric.points:g} points"
         )
-    lines += [f"By hand {manual.title}: {manual.points:g} points" for manual in task.manual]
+    lines += [f"Check {check.title}: {check.kind}: {points_text(check)}" for check in task.check]
+    lines += [f"Number {n.title}: of {n.artefact}: {points_text(n)}" for n in task.number]
+    lines += [f"Test {test.title}: {test.call[0]}: {points_text(test)}" for test in task.test]
+    lines += [f"By hand {manual.title}: {points_text(manual)}" for manual in task.manual]
+    if task.most_points is not None:
+        lines.append(f"At most {task.most_points:g} points in all")
     lines += [f"Probe {probe.kind} of {probe.stage}: limit {probe.limit:g}" for probe in task.probe]
     return "\n".join(lines + [f"Remark: {remark}" for remark in remarks])
 
@@ -323,10 +358,12 @@ def show_grade(grade: Grade, console: Console) -> None:
     for mark in grade.marks:
         for name, score in mark.parts.items():
             interval = f"{score.low:.4f} .. {score.high:.4f}"
-            marks.add_row(LABELS[name], f"{score.value:.4f}", interval, "")
-        value = "" if mark.value is None else f"{mark.value:.4f}"
+            marks.add_row(label(name), f"{score.value:.4f}", interval, "")
+        value = f"{mark.value:.4f}" if mark.parts else ""
         points = f"{mark.points} of {mark.possible:g}"
-        marks.add_row(mark.title, value, "", points, style="bold", end_section=True)
+        marks.add_row(mark.title, value, "", points, style="bold", end_section=bool(mark.parts))
+        if mark.message or mark.details:
+            marks.add_row(Text(f"  {mark.details or mark.message}"), "", "", "")
     console.print(marks)
     for flag in grade.flags:
         console.print(f"Flag: {flag.source}: {flag.evidence}", markup=False, soft_wrap=True)

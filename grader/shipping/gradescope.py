@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import HOME
-from ..assessment.copies import data_files
+from ..assessment.copies import data_files, plain_files
 from ..assessment.grade import FAILED, Grade, rounded
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
@@ -54,8 +54,10 @@ def pack(assignment: str, data_folder: Path) -> bytes:
         f"grader/{path.relative_to(HOME).as_posix()}": path.read_bytes() for path in source_files()
     }
     files["assignment.toml"] = toml.read_bytes()
+    files |= {path.name: path.read_bytes() for path in task.companions()}
     for path in data_files(task, data_folder).values():
-        files[f"data/{path.name}"] = path.read_bytes()
+        for file in plain_files(path):
+            files[f"data/{file.relative_to(path.parent).as_posix()}"] = file.read_bytes()
     return zipped(files, PROGRAMS)
 
 

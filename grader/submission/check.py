@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..artifacts import open_archive, without_folder
-from ..assignment import Assignment, SubmissionFormat
+from ..assignment import NOTEBOOK, Assignment, SubmissionFormat
 from ..errors import UserError, listed
 from ..leftovers import is_leftover
 from ..sandbox.command import Level
 from ..sandbox.resources import temporary_folder
 from . import rules
 from .contents import Check, Contents, problems_of_links
+from .notebook import read_notebook, sources
+from .notebook_checks import KINDS, Handed
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
@@ -32,11 +34,15 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     if path.name == required.link_file:
         problems = list(problems_of_links(path, []))
         return [Check(f"{path.name} has a link on each line", not problems, "; ".join(problems))]
-    if path.is_dir():
+    rules_of_zip = [r for r in ZIP_RULES if not (assignment.is_notebook and r in FOR_PROGRAMS)]
+    if path.suffix == NOTEBOOK and assignment.is_notebook:
+        checks = []
+    elif path.is_dir():
         reason = "this is a folder, not a zip"
-        checks = [Check(rule, None, reason) for rule in ZIP_RULES]
+        checks = [Check(rule, None, reason) for rule in rules_of_zip]
     else:
-        checks = check_zip(path, required, set(assignment.artefact))
+        found = check_zip(path, required, set(assignment.artefact))
+        checks = [check for check in found if check.rule in (*rules_of_zip, OPENED)]
     with temporary_folder() as folder:
         try:
             submission = open_submission(path.absolute(), assignment, folder)
@@ -49,6 +55,7 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
         checks += submission.contents.checks
         checks += check_report(submission.contents, required, Level.TRUSTED)
         checks += check_weights(submission, assignment)
+        checks += check_notebook(submission, assignment)
         checks += check_code(submission, assignment)
     return checks
 
@@ -106,15 +113,19 @@ def unexpected_files(archive: Zip) -> str | None:
     return listed(map(describe, extra), "; ") or None
 
 
+OPENED = "the zip can be opened"
+ONE_FOLDER = "the zip contains one folder and nothing else"
+EXPECTED_FILES = "it contains no unexpected files"
 # Each function returns what is wrong, or None.
 ZIP_RULES: dict[str, Callable[[Zip], str | None]] = {
     "the zip has the right name": wrong_name,
     "the zip is not too large": too_large,
-    "the zip contains one folder and nothing else": several_folders,
+    ONE_FOLDER: several_folders,
     "its folders are separated by /": backslashes,
     "it contains no files left by a system or a tool": left_files,
-    "it contains no unexpected files": unexpected_files,
+    EXPECTED_FILES: unexpected_files,
 }
+FOR_PROGRAMS = {ONE_FOLDER, EXPECTED_FILES}  # a notebook's files are checked by their types
 
 
 def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> list[Check]:
@@ -124,7 +135,7 @@ def check_zip(path: Path, required: SubmissionFormat, artefacts: set[str]) -> li
             entries = archive.namelist()
             names = [name for name in entries if name and not name.endswith(("/", "\\"))]
     except (UserError, OSError) as error:
-        return [Check("the zip can be opened", False, f"{error}; make the zip again")]
+        return [Check(OPENED, False, f"{error}; make the zip again")]
     paths = [PurePosixPath(slashed(name)) for name in names]
     files = [path for path in paths if not is_leftover(path)]
     left = [path for path in paths if is_leftover(path)]
@@ -189,10 +200,26 @@ def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Ch
     yield Check(rule, not broken, "; ".join(found) if broken else "")
 
 
+def check_notebook(submission: Submission, assignment: Assignment) -> Iterator[Check]:
+    """Apply the assignment's checks to a notebook."""
+    if not assignment.check:
+        return
+    path = submission.folder / submission.program
+    try:
+        notebook = read_notebook(path)
+    except UserError as error:
+        yield Check("the notebook can be read", False, without_folder(error, path.parent))
+        return
+    found = [*sources(path, submission.program)]
+    for check in assignment.check:
+        result = KINDS[check.kind](Handed(notebook, found, submission.contents), check)
+        yield Check(check.title, result.share == 1, result.problem)
+
+
 def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check]:
     """Check the code against the rules on imports and calls."""
-    files, _ = carried_files(submission.folder, set(assignment.artefact))
-    found = rules.check(submission.folder, files, assignment.program, assignment.rules)
+    files, _ = carried_files(submission, assignment.artefact)
+    found = rules.check(submission.folder, files, submission.program, assignment.rules)
     broken = [f for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)]
     yield Check("the code imports only what is allowed", not broken, listed(broken, "; "))
     odd = [f for f in found if f.kind is Kind.SUSPICIOUS]

@@ -6,7 +6,7 @@ This module reads names and small text files. It runs nothing and opens no PDF.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from ..artifacts import read_file
@@ -18,6 +18,8 @@ TEXT_SIZE = 64 << 10
 EXAMPLE_HOSTS = (".example.com", ".example.org", ".example.net")  # RFC 2606: nobody owns them
 MOST_MEMBERS = 10  # of a group
 MOST_LINKS = 5
+TYPES = "it contains only files of the types that are asked for"
+NAMED = "the files have the names that are asked for"
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,22 @@ def problems_of_group(path: Path, pattern: str, members: list[str]) -> Iterator[
         yield f"{path.name} is empty; expected an entry number on each line"
 
 
-def check_contents(home: Path, required: SubmissionFormat) -> Contents:
-    """Check the folder `home` against the rules on its files."""
+def check_contents(
+    program: Path, archive: str | None, files: list[PurePosixPath], required: SubmissionFormat
+) -> Contents:
+    """Check the folder of a submission's program against the rules on its files.
+
+    `archive` is the name of the zip that it came in, if it came in one.
+    """
+    home = program.parent
     contents = Contents()
     for name in required.files:
         missing = None if (home / name).is_file() else f"{name} is missing"
         contents.ask(f"{name} is there", missing)
+    if required.file_types:
+        contents.ask(TYPES, problem_of_types(files, required.file_types))
+    if required.program_name:
+        contents.ask(NAMED, problem_of_name(program.name, archive, required, contents.members))
     if required.link_file and (home / required.link_file).is_file():
         path = home / required.link_file
         problems = list(problems_of_links(path, contents.links))
@@ -119,21 +131,51 @@ def check_contents(home: Path, required: SubmissionFormat) -> Contents:
         problems = list(problems_of_group(path, pattern, contents.members))
         contents.ask(f"{path.name} has an entry number on each line", "; ".join(problems) or None)
     if required.report:
-        check_report_name(home, contents)
+        stem = "_".join(contents.members)
+        check_report_name(home, program.stem if required.program_name else stem, contents, required)
     return contents
 
 
-def check_report_name(home: Path, contents: Contents) -> None:
-    """Check whether there is exactly one PDF, named after the entry numbers."""
-    wanted = "_".join(contents.members) + ".pdf" if contents.members else "a PDF"
+def problem_of_types(files: list[PurePosixPath], types: list[str]) -> str | None:
+    """Return which files are of a type that the assignment does not ask for, or None."""
+    others = [str(path) for path in files if path.suffix.lower() not in types]
+    return f"{listed(others)}; expected only {' and '.join(types)}" if others else None
+
+
+def problem_of_name(
+    name: str, archive: str | None, required: SubmissionFormat, members: list[str]
+) -> str | None:
+    """Return what is wrong with the name of the program, or of its zip, or None.
+
+    The entry numbers in it are added to `members`.
+    """
+    assert required.program_name is not None
+    found = re.fullmatch(required.program_name, name)
+    if found is None:
+        return f"it is called {name}; expected a name of the form {required.program_name}"
+    members += dict.fromkeys(group for group in found.groups() if group)
+    wanted = f"{PurePosixPath(name).stem}.zip"
+    if archive is None or archive == wanted or required.zip_name:
+        return None
+    return f"the zip is called {archive}; expected {wanted}"
+
+
+def check_report_name(
+    home: Path, stem: str, contents: Contents, required: SubmissionFormat
+) -> None:
+    """Check whether there is exactly one PDF, with the right name: `stem`, if that is known."""
+    wanted = f"{stem}.pdf" if stem else "a PDF"
     reports = sorted(path for path in home.glob("*.[pP][dD][fF]") if path.is_file())
     named = [path for path in reports if path.name == wanted]
     contents.report = next(iter(named or reports), None)
+    if contents.report is None and required.report == "optional":
+        return
     problem = None
     if contents.report is None:
         problem = f"the report is missing; expected {wanted}"
-    elif contents.members and not named:
+    elif stem and not named:
         problem = f"the report is called {contents.report.name}; expected {wanted}"
     elif len(reports) > 1:
         problem = f"{len(reports)} PDFs; expected {wanted} alone"
-    contents.ask("the report is a PDF called after the entry numbers", problem)
+    named_after = "program" if required.program_name else "entry numbers"
+    contents.ask(f"the report is a PDF called after the {named_after}", problem)

@@ -10,15 +10,17 @@ import importlib.metadata
 import io
 import sys
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from ..assignment import Rules
-from ..errors import printable
+from ..artifacts import without_folder
+from ..assignment import NOTEBOOK, Rules
+from ..errors import UserError, printable
 from ..safe_text import SafeText
+from .notebook import Magic, Source, sources
 
 PACKAGES = ("site-packages", "dist-packages")  # names of folders with installed packages
 LARGEST_SOURCE = 2 << 20  # bytes
@@ -57,6 +59,10 @@ OUTSIDE_CALLS = {
 SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"}
 TRAIN_WORDS = ("train", "fit")
 
+# Magics that run code which is not in the cell.
+RUNNING = {"run", "bash", "sh", "script", "system", "sx", "cmd", "perl", "ruby", "load", "loadpy"}
+MAGIC_SIZE = 60  # characters of a magic in a finding
+
 STANDARD = sys.stdlib_module_names | {"__main__"}
 HARMLESS_NAMES = {"test", "this", "code", "symbol"}  # standard library modules that nobody needs
 COMPILED = {".pyc", ".so", ".pyd"}
@@ -73,7 +79,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule finds on a line of a file; `module` is what is imported there, if it is."""
+    """What a rule finds on a line of a file, or of a cell of a notebook.
+
+    `module` is what is imported there, if it is.
+    """
 
     kind: Kind
     file: str
@@ -82,7 +91,8 @@ class Finding:
     module: str = ""
 
     def __str__(self) -> str:
-        return printable(f"{self.file}:{self.line}: {self.message}")
+        between = ", line " if ", cell " in self.file else ":"
+        return printable(f"{self.file}{between}{self.line}: {self.message}")
 
     def for_students(self) -> SafeText:
         """Return the finding: the code was written before any test image could be in it."""
@@ -176,6 +186,12 @@ class Reader(ast.NodeVisitor):
         if (not problem or problem[0] is not Kind.FORBIDDEN) and not installed(top):
             self.find(Kind.MISSING, node, f"imports {top}, which is not installed here", top)
 
+    def judge_magic(self, magic: Magic) -> None:
+        """Judge a command of a notebook."""
+        if problem := judge_magic(magic):
+            place = ast.Pass(lineno=magic.line, col_offset=0)
+            self.find(problem[0], place, problem[1])
+
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.imported(node, alias.name)
@@ -262,17 +278,27 @@ def is_search(loop: ast.For) -> bool:
     return (literal or product) and trains
 
 
-def parse(path: Path, file: str) -> ast.Module | Finding:
-    """Return the syntax tree of a file, or a finding that says why there is none."""
+def parse(source: Source) -> ast.Module | Finding:
+    """Return the syntax tree of a source, or a finding that says why there is none."""
+    place, content = source.place, source.text
     try:
-        content = path.read_bytes()
         if len(content) > LARGEST_SOURCE:
-            return Finding(Kind.SUSPICIOUS, file, 1, f"{len(content) >> 20} MiB of source")
-        return undecodable(content, file) or ast.parse(content, file)
+            return Finding(Kind.SUSPICIOUS, place, 1, f"{len(content) >> 20} MiB of source")
+        wrong = undecodable(content, place) if isinstance(content, bytes) else None
+        return wrong or ast.parse(content, place)
     except SyntaxError as error:
-        return Finding(Kind.BROKEN, file, error.lineno or 1, f"is not valid Python: {error.msg}")
+        return Finding(Kind.BROKEN, place, error.lineno or 1, f"is not valid Python: {error.msg}")
     except (ValueError, LookupError, RecursionError, MemoryError) as error:
-        return Finding(Kind.BROKEN, file, 1, f"is not valid Python: {error}")
+        return Finding(Kind.BROKEN, place, 1, f"is not valid Python: {error}")
+
+
+def read_sources(path: Path, name: str) -> list[Source] | Finding:
+    """Return the Python in a file, or a finding that says why it cannot be read."""
+    try:
+        return list(sources(path, name))
+    except UserError as error:
+        text = f"is not a notebook that can be read: {without_folder(error, path.parent)}"
+        return Finding(Kind.BROKEN, name, 1, text)
 
 
 def undecodable(content: bytes, file: str) -> Finding | None:
@@ -326,7 +352,7 @@ def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
         if file in found or file not in known:
             continue
         found[file] = known[file]
-        tree = parse(known[file], file)
+        tree = parse(Source(file, known[file].read_bytes(), file))
         modules: list[str] = []
         for node in ast.walk(tree) if isinstance(tree, ast.Module) else ():
             if isinstance(node, ast.Import):
@@ -343,8 +369,10 @@ def imported_files(folder: Path, files: list[Path], program: str) -> list[Path]:
 
 def room_for_tables(files: list[Path], literals: int) -> Iterator[Finding]:
     """Yield what could hold a table of answers in the files of a submission."""
-    code = sum(path.stat().st_size for path in files if path.suffix == ".py")
-    data = sum(path.stat().st_size for path in files if path.suffix not in (".py", *COMPILED))
+    python = [path for path in files if path.suffix == ".py"]
+    code = sum(path.stat().st_size for path in python)
+    others = (".py", NOTEBOOK, *COMPILED)
+    data = sum(path.stat().st_size for path in files if path.suffix not in others)
     for size, most, what in (
         (literals, MOST_LITERALS, "characters of texts and numbers in the code"),
         (code, MOST_CODE, "bytes of code and comments"),
@@ -355,16 +383,46 @@ def room_for_tables(files: list[Path], literals: int) -> Iterator[Finding]:
             yield Finding(Kind.SUSPICIOUS, "*", 1, message)
 
 
-def own_modules(folder: Path, rules: Rules) -> set[str]:
-    """Return the top-level modules in the folder of a submission that take no other's place."""
-    found = {path.relative_to(folder).parts[0].split(".")[0] for path in folder.rglob("*.py")}
+def own_modules(folder: Path, rules: Rules, written: Iterable[str] = ()) -> set[str]:
+    """Return the top-level modules of a submission that take no other's place.
+
+    They are in its folder, or `written` to these files by a notebook.
+    """
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py")]
+    found = {file.split("/")[0].split(".")[0] for file in (*files, *written)}
     return found - reserved_names(rules)
+
+
+def judge_magic(magic: Magic) -> tuple[Kind, str] | None:
+    """Return what is to be said about a command of a notebook, or None."""
+    words = magic.text.strip("%!{} ").split()
+    installs = words[:1] in (["pip"], ["pip3"], ["conda"]) or words[1:3] == ["-m", "pip"]
+    if magic.text.startswith("%") and words[:1] and words[0] not in RUNNING and not installs:
+        return None
+    if installs:
+        return Kind.REMARK, f"installs packages: {magic.text[:MAGIC_SIZE]}"
+    return Kind.SUSPICIOUS, f"runs a command: {magic.text[:MAGIC_SIZE]}"
+
+
+def is_code(path: Path) -> bool:
+    return path.suffix in (".py", NOTEBOOK)
+
+
+def weakened(finding: Finding, other: bool, cell: bool) -> Finding:
+    """Return what an unreadable source means: one that is not run is only remarked.
+
+    `other`: it is in another file than the program. A broken `cell` is flagged, because a notebook
+    goes on without it.
+    """
+    if finding.kind is Kind.BROKEN and cell:
+        return replace(finding, kind=Kind.SUSPICIOUS)
+    return replace(finding, kind=Kind.REMARK) if finding.kind is Kind.BROKEN and other else finding
 
 
 def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[Finding]:
     """Apply all rules to `files` below `folder`; `program` is the one that is run."""
     findings: list[Finding] = []
-    reserved, own = reserved_names(rules), own_modules(folder, rules)
+    reserved = reserved_names(rules)
     for path in sorted(files):
         file = path.relative_to(folder).as_posix()
         first, _, inner = file.partition("/")
@@ -379,22 +437,33 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
             findings.append(Finding(Kind.FORBIDDEN, file, 1, message))
     calls: set[str] = set()
     literals = 0
-    for path in sorted(path for path in files if path.suffix == ".py"):
-        file = path.relative_to(folder).as_posix()
-        tree = parse(path, file)
-        if isinstance(tree, Finding):
-            unused = tree.kind is Kind.BROKEN and file != program
-            findings.append(replace(tree, kind=Kind.REMARK) if unused else tree)
+    code = {path.relative_to(folder).as_posix(): path for path in sorted(files) if is_code(path)}
+    read = {file: read_sources(path, file) for file, path in code.items()}
+    every = [source for found in read.values() if isinstance(found, list) for source in found]
+    own = own_modules(folder, rules, [source.file for source in every if source.file])
+    for file, found in read.items():
+        if isinstance(found, Finding):
+            findings.append(found)
             continue
         reader = Reader(file, rules, own)
-        try:
-            reader.visit(tree)
-        except RecursionError:
-            findings.append(Finding(Kind.SUSPICIOUS, file, 1, "is nested too deep to be read"))
-        except TooManyFindingsError:
-            message = f"has more than {MOST_FINDINGS} findings; the rest was not read"
-            findings.append(Finding(Kind.SUSPICIOUS, file, 1, message))
-        literals += literal_size(tree)
+        for source in found:
+            tree = parse(source)
+            reader.file = source.place
+            for magic in source.magics:
+                reader.judge_magic(magic)
+            if isinstance(tree, Finding):
+                findings.append(weakened(tree, file != program, source.file is None))
+                continue
+            try:
+                reader.visit(tree)
+            except RecursionError:
+                message = "is nested too deep to be read"
+                findings.append(Finding(Kind.SUSPICIOUS, source.place, 1, message))
+            except TooManyFindingsError:
+                message = f"has more than {MOST_FINDINGS} findings; the rest was not read"
+                findings.append(Finding(Kind.SUSPICIOUS, source.place, 1, message))
+                break
+            literals += literal_size(tree)
         findings += reader.findings
         calls |= reader.calls
     findings += room_for_tables(files, literals)

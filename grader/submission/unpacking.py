@@ -6,18 +6,19 @@ because the usual tools create whatever links and paths an archive contains.
 
 import gzip
 import hashlib
+import re
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from ..artifacts import LARGEST_DIRECTORY, GuardedFile, open_archive
-from ..assignment import Assignment
+from ..artifacts import LARGEST_DIRECTORY, GuardedFile, open_archive, read_file
+from ..assignment import NOTEBOOK, Assignment
 from ..errors import UserError, has_control, listed
 from ..leftovers import is_leftover
 from .contents import Contents, check_contents
@@ -39,10 +40,15 @@ BACKSLASHES = "the zip has backslashes between folders; expected /"
 
 @dataclass
 class Submission:
-    """A submission that can be run: `folder` has the program; `remarks` are for the student."""
+    """A submission that can be run: `folder` has the program; `remarks` are for the student.
+
+    `program` is the program's name there. `files` are the names of all files that were handed in.
+    """
 
     name: str
     folder: Path
+    program: str
+    files: list[PurePosixPath]
     sha256: str
     contents: Contents
     remarks: list[str]
@@ -254,43 +260,60 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def find_program(path: Path, folder: Path, program: str, remarks: list[str]) -> Path:
-    """Return the folder that contains the program; expected is one folder with everything in it."""
+def find_program(path: Path, folder: Path, assignment: Assignment, remarks: list[str]) -> Path:
+    """Return the path of the program; expected is one folder with everything in it.
+
+    Raises UserError if there is none, or if several could be meant.
+    """
+    program, name = assignment.program, assignment.submission.program_name
     programs = (path for path in folder.rglob(program) if path.is_file())
-    found = sorted(programs, key=lambda p: len(p.parts))
+    found = sorted(programs, key=lambda p: (len(p.parts), p))
     if not found:
         archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in ARCHIVES)
         instead = f", but the archives {listed(archives)}" if archives else ""
         raise UserError(path, f"no {program}{instead}", f"one folder with {program} in it")
-    if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
-        raise UserError(path, f"{len(found)} files called {program}", "one")
-    home = found[0].parent
-    depth = len(home.relative_to(folder).parts)
-    if path.is_file() and depth != 1:
+    nearest = [p for p in found if len(p.parts) == len(found[0].parts)]
+    named = [p for p in nearest if name and re.fullmatch(name, p.name)]
+    chosen = named or nearest
+    if len(chosen) > 1:
+        raise UserError(path, f"{len(chosen)} files called {program}", "one")
+    depth = len(chosen[0].parent.relative_to(folder).parts)
+    if is_archive(path) and depth != 1 and not assignment.is_notebook:
         where = "at the top of the zip" if depth == 0 else f"{depth} folders deep"
         remarks.append(f"{program} lies {where}; expected one folder with everything in it")
-    return home
+    return chosen[0]
+
+
+def is_archive(path: Path) -> bool:
+    """Check whether a submission is a file that has to be unpacked."""
+    return path.is_file() and path.suffix != NOTEBOOK
 
 
 def open_submission(path: Path, assignment: Assignment, destination: Path) -> Submission:
-    """Unpack the zip, or copy the folder, at `path` to the empty folder `destination`; check it.
+    """Copy what was handed in at `path` to the empty folder `destination`, and check it.
 
-    Raises UserError if there is nothing that could be run.
+    That is a zip, a folder, or a notebook alone if the assignment asks for one. Raises UserError if
+    there is nothing that could be run.
     """
     remarks: list[str] = []
-    required = assignment.submission
+    zip_name = assignment.submission.zip_name
     if path.is_dir():
         remarks += copy_folder(path, destination)
+    elif assignment.is_notebook and path.is_file() and path.suffix == NOTEBOOK:
+        (destination / path.name).write_bytes(read_file(path, "a notebook"))
     elif path.is_file():
-        if required.zip_name and path.name != required.zip_name and not is_tar(path):
-            remarks.append(f"the zip is called {path.name}; expected {required.zip_name}")
+        if zip_name and path.name != zip_name and not is_tar(path):
+            remarks.append(f"the zip is called {path.name}; expected {zip_name}")
         remarks += unpack(path, destination)
     else:
         raise UserError(path, "no such file or folder", "a submission's zip or folder")
-    home = find_program(path, destination, assignment.program, remarks)
-    contents = check_contents(home, required)
+    program = find_program(path, destination, assignment, remarks)
+    home = program.parent
+    files = [PurePosixPath(p.relative_to(home)) for p in home.rglob("*") if p.is_file()]
+    archive = path.name if is_archive(path) else None
+    contents = check_contents(program, archive, sorted(files), assignment.submission)
     remarks += [check.message for check in contents.checks if check.passed is False]
-    return Submission(path.name, home, digest(home), contents, remarks)
+    return Submission(path.name, home, program.name, sorted(files), digest(home), contents, remarks)
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
@@ -298,12 +321,15 @@ def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
-def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Path]]:
+def carried_files(
+    submission: Submission, left_out: Collection[str]
+) -> tuple[list[Path], list[Path]]:
     """Return the files of a submission that its runs get, small ones first, and the rest.
 
     The rest are the files that exceed the limit on their total size, `CARRIED_BYTES`. Files and
-    folders named in `left_out`, and documents, are in neither list.
+    folders named in `left_out`, and documents other than the program, are in neither list.
     """
+    folder, program = submission.folder, submission.folder / submission.program
     kept: list[Path] = []
     rest: list[Path] = []
     room = CARRIED_BYTES
@@ -311,10 +337,10 @@ def carried_files(folder: Path, left_out: set[str]) -> tuple[list[Path], list[Pa
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.suffix.lower() not in DOCUMENTS
-        and not left_out & set(path.relative_to(folder).parts)
+        and (path.suffix.lower() not in DOCUMENTS or path == program)
+        and not set(left_out) & set(path.relative_to(folder).parts)
     ]
     for path in sorted(files, key=lambda p: (p.stat().st_size, p)):
-        room -= path.stat().st_size
+        room -= path.stat().st_size if path.suffix != NOTEBOOK else 0  # its pictures are large
         (kept if room >= 0 else rest).append(path)
     return kept, rest
