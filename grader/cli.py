@@ -31,6 +31,7 @@ from .display import results
 from .display.result_page import render
 from .errors import UserError
 from .files import PRIVATE, write_whole
+from .new_assignment import assignment_text, check_answers, write_assignment
 from .parameters import count_numbers
 from .safe_text import SafeText
 from .sandbox.command import Level
@@ -200,6 +201,35 @@ def read_results(path: Path) -> dict[str, Any]:
         raise UserError(path, found, "what an earlier run wrote") from error
 
 
+@app.command("new")
+def write_new(
+    name: Annotated[str, typer.Argument(help="the assignment's name; NAME.toml is written")],
+    title: Annotated[str, typer.Option(prompt="Title, for readers")],
+    program: Annotated[
+        str, typer.Option(prompt="What is handed in: a program's name, or *.ipynb for a notebook")
+    ] = "*.ipynb",
+    run: Annotated[
+        bool, typer.Option("--run/--as-it-came", prompt="Should the grader run it?")
+    ] = False,
+    data: Annotated[
+        bool, typer.Option(help="the run labels images of a test set, test.npz")
+    ] = False,
+    functions: Annotated[
+        str, typer.Option(prompt="Functions to test, with commas between (none: leave empty)")
+    ] = "",
+    questions: Annotated[int, typer.Option(prompt="Questions that people mark")] = 3,
+) -> None:
+    """Write a new assignment's file from a few answers, with comments on what to change."""
+    calls = [call.strip() for call in functions.split(",") if call.strip()]
+    check_answers(name, program, calls, questions)
+    content = assignment_text(
+        name, title, program, run=run, data=data, functions=calls, questions=questions
+    )
+    path = Path(f"{name}.toml")
+    write_assignment(path, content)
+    print(f"wrote {path}; next: {PROGRAM} dry-run {path} SUBMISSION")
+
+
 @app.command()
 def dry_run(
     assignment: Annotated[str, typer.Argument(help="a name, or the path of a TOML file")],
@@ -357,6 +387,7 @@ EXAMPLES = {
     "score": "--recon-truth test_recon.npz --recon vae_reconstructed.npz "
     "--truth test.npz --pred vae.csv --model vae.pth --gmm gmm_params.pkl",
     "run": "submission.zip --data data --out assessed",
+    "new": "hw1",
     "dry-run": "a3 submission.zip",
     "doctor": "",
     "bundle": "build/vae.py",

@@ -105,6 +105,8 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
     parser.add_argument("--id2", required=True)
     parser.add_argument("--name1", default="")
     parser.add_argument("--name2", default="")
+    parser.add_argument("--email1", default="")
+    parser.add_argument("--email2", default="")
     parser.add_argument("--preset", choices=("full", "quick"), default="full")
     options = parser.parse(after)
     course = COURSES[options.course]
@@ -195,9 +197,12 @@ def cells(
 
 
 def students(options: argparse.Namespace) -> str:
-    rows = [(options.name1, options.id1), (options.name2, options.id2)]
-    lines = [f"| {name} | {identifier} |" for name, identifier in rows]
-    return "\n".join(["| Student | ID |", "|---|---|", *lines])
+    rows = [
+        (options.name1, options.email1, options.id1),
+        (options.name2, options.email2, options.id2),
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(["| Name | Campus Email | ID |", "|---|---|---|", *lines])
 
 
 def modules(studies: list[str]) -> list[str]:

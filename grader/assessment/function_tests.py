@@ -4,7 +4,6 @@ All tests run together first, each in a process of its own. One that fails is ru
 sandbox of its own, so that no function can spoil the result of another.
 """
 
-import ast
 import builtins
 import contextlib
 import json
@@ -260,16 +259,7 @@ def can_pass(test: FunctionTest, bench: Bench, kept: list[Kept]) -> bool:
     """Check whether something defines all names in a call of a test."""
     known = {name for source in kept for name in source.defines} | set(dir(builtins))
     known |= bench.assignment.input.keys() | {"np", "torch", "nn", "device"}
-    return "*" in known or any(free_names(call) <= known for call in test.call)
-
-
-def free_names(call: str) -> set[str]:
-    """Return the names that an expression reads and does not bind itself."""
-    tree = ast.parse(call.strip(), mode="eval")
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    bound = {name.id for name in found if isinstance(name.ctx, ast.Store)}
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    return {name.id for name in found} - bound
+    return "*" in known or any(caller.free_names(call.strip()) <= known for call in test.call)
 
 
 def run_test_stage(bench: Bench, stage: Stage) -> Step:

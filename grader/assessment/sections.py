@@ -10,7 +10,7 @@ from ..artifacts import read_file
 from ..errors import UserError, printable
 from ..judging import Manual
 from ..submission.images import decode_images
-from ..submission.notebook import Cell, Notebook, read_notebook
+from ..submission.notebook import Cell, Notebook, Output, read_notebook
 from ..texts import decoded
 from .grade import Section
 from .stages import Bench
@@ -64,14 +64,16 @@ def pictures_in(cell: Cell) -> Iterator[tuple[str, bytes]]:
         yield f"cell {cell.number}", content[:LARGEST_PICTURE]
 
 
+def printed_text(output: Output) -> str:
+    """Return the text of an output. Objects that are shown as a picture have none."""
+    if any(kind in output.data for kind in DECODED):
+        return ""
+    return output.text or output.data.get("text/markdown") or output.data.get("text/plain", "")
+
+
 def printed_in(cells: list[Cell]) -> str:
     """Return what the cells printed and returned as plain text, cut after some thousand signs."""
-    texts = (
-        output.text or ("" if any(k in output.data for k in DECODED) else plain)
-        for cell in cells
-        for output in cell.outputs
-        if (plain := output.data.get("text/plain", "")) or output.text
-    )
+    texts = [printed_text(output) for cell in cells for output in cell.outputs]
     text = "\n".join(part.rstrip("\n") for part in texts if part.strip())
     more = len(text) - LARGEST_PRINTED
     return text[:LARGEST_PRINTED] + (f"\n[{more:,} more characters]" if more > 0 else "")

@@ -18,6 +18,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,12 +58,56 @@ def encode(value: Any, depth: int = 0) -> Any:
     return {"type": type(value).__name__}
 
 
+def run(text: str, place: str, names: dict[str, Any], problems: list[str]) -> None:
+    """Run a source, statement by statement: one that fails does not stop the others.
+
+    A definition may need data or a package that is not there, and not be needed itself.
+    """
+    for statement in ast.parse(text).body:
+        code = compile(ast.Module([statement], []), place, "exec")
+        try:
+            exec(code, names)
+        except (Exception, SystemExit) as error:
+            line = f"{place}, line {statement.lineno}"
+            problems.append(f"{line}: {type(error).__name__}: {error}"[:TEXT])
+
+
+class OwnModules(MetaPathFinder, Loader):
+    """Imports the submission's modules with `run`."""
+
+    def __init__(self, sources: list[dict[str, Any]], problems: list[str]) -> None:
+        self.texts = {source["file"]: source["text"] for source in sources if source["file"]}
+        self.problems = problems
+
+    def file_of(self, name: str) -> str | None:
+        """Return the file of a module, if it is the submission's."""
+        path = name.replace(".", "/")
+        return next((f for f in (f"{path}.py", f"{path}/__init__.py") if f in self.texts), None)
+
+    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
+        file = self.file_of(fullname)
+        if file is None:
+            return None
+        package = file.endswith("/__init__.py")
+        spec = ModuleSpec(fullname, self, origin=str(Path(file).absolute()), is_package=package)
+        spec.has_location = True  # so that the module has a __file__
+        if package:
+            spec.submodule_search_locations = [str(Path(file).parent)]
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        file = self.file_of(module.__name__)
+        assert file is not None
+        run(self.texts[file], file, vars(module), self.problems)
+
+
 class Definitions:
     """The names that a submission defines, after each of its sources."""
 
     def __init__(self, sources: list[dict[str, Any]]) -> None:
         self.sources = sources
         self.problems: list[str] = []
+        sys.meta_path.insert(0, OwnModules(sources, self.problems))
 
     def defining(self, name: str) -> Iterator[int]:
         """Yield the sources that define a name, the last one first."""
@@ -82,18 +128,8 @@ class Definitions:
         sys.modules["__main__"] = main  # classes of a notebook belong to it
         for source in self.sources[: last + 1]:
             if source["file"] is None:
-                self.run(source, vars(main))
+                run(source["text"], source["place"], vars(main), self.problems)
         return vars(main)
-
-    def run(self, source: dict[str, Any], names: dict[str, Any]) -> None:
-        """Run a cell, statement by statement: one that fails does not stop the others."""
-        for statement in ast.parse(source["text"]).body:
-            code = compile(ast.Module([statement], []), source["place"], "exec")
-            try:
-                exec(code, names)
-            except Exception as error:  # whatever a definition needs, such as data
-                line = f"{source['place']}, line {statement.lineno}"
-                self.problems.append(f"{line}: {type(error).__name__}: {error}"[:TEXT])
 
 
 def last_place(error: BaseException, places: set[str]) -> str:
@@ -108,8 +144,13 @@ def last_place(error: BaseException, places: set[str]) -> str:
     return found
 
 
-def names_in(call: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Name)}
+def free_names(call: str) -> set[str]:
+    """Return the names that an expression reads and does not bind itself."""
+    tree = ast.parse(call, mode="eval")
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {name.id for name in found if isinstance(name.ctx, ast.Store)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    return {name.id for name in found} - bound
 
 
 def tries(definitions: Definitions, names: list[str]) -> list[int | None]:
@@ -143,7 +184,7 @@ def answer(plan: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
     places = {source["place"] for source in plan["sources"]}
     found: dict[str, Any] = {}
     for call in test["calls"]:
-        own = [name for name in sorted(names_in(call)) if [*definitions.defining(name)]]
+        own = [name for name in sorted(free_names(call)) if [*definitions.defining(name)]]
         for last in tries(definitions, own):
             try:
                 known = {**read_inputs(plan), "np": np, "torch": torch, "nn": torch.nn}
@@ -155,7 +196,7 @@ def answer(plan: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
                 text = " ".join(str(error).split())[:TEXT]
                 place = last_place(error, places)
                 found = found or {"raised": type(error).__name__, "text": text, "place": place}
-    if definitions.problems and found["raised"] in ("NameError", "KeyError"):
+    if definitions.problems and found["raised"] == "NameError" and not found["place"]:
         found["text"] += f" ({definitions.problems[0]})"
     return found
 

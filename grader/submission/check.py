@@ -174,7 +174,7 @@ def check_report(contents: Contents, required: SubmissionFormat, level: Level) -
         problem = f"{contents.report.name} has {pages} pages; {most} are allowed"
         long = pages > most
         checks.append(Check(f"the report has at most {most} pages", not long, long * problem))
-    if contents.members:
+    if contents.members and required.group_file:
         absent = [member for member in contents.members if member not in line.upper()]
         rest = line.upper()
         for member in contents.members:
