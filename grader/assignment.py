@@ -258,6 +258,8 @@ class Assignment(Table):
             made |= set(stage.makes)
             if stage.kind != "tests" and (stage.kind == "notebook") != self.is_notebook:
                 raise ValueError(f"for a stage of the kind {stage.kind}, another program")
+            if stage.kind == "tests" and any(self.data[n].private for n in stage.place.values()):
+                raise ValueError("only public data under 'place' of tests, whose errors are shown")
         kinds = [stage.kind for stage in self.stage]
         if kinds.count("tests") != bool(self.test) or kinds.count("notebook") > 1:
             raise ValueError("one stage of the kind tests if there are tests, and one notebook")

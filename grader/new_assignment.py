@@ -1,5 +1,6 @@
 """Write a new assignment's file, with comments, from a few answers."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import jinja2
 
 from . import HOME
 from .assignment import NOTEBOOK, read_assignment
-from .errors import UserError
+from .errors import UserError, printable
 from .files import write_whole
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -43,6 +44,7 @@ def assignment_text(
     return environment.from_string(source).render(
         name=name,
         title=title,
+        quoted_title=json.dumps(printable(title), ensure_ascii=False),
         program=program,
         notebook=notebook,
         run=run,

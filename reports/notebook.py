@@ -31,7 +31,7 @@ try:
     import nbclient
     import nbformat
 except ImportError as error:  # they require much of Jupyter, which nothing else here needs
-    installed = "'python -m pip install --requirement requirements-dev.lock'"
+    installed = "'python -m pip install --requirement requirements.lock'"
     raise UserError("notebook", f"no {error.name}", installed) from error
 
 ROOT = Path(__file__).parent.parent

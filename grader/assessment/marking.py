@@ -14,6 +14,7 @@ from .copies import DataSet
 from .grade import Mark, Step
 from .stages import Bench
 
+ROUNDING = 1e-9  # by which a sum of decimal numbers may be wrong
 PICTURES = 10  # images shown in a report
 
 
@@ -72,8 +73,9 @@ def mark_number(bench: Bench, wanted: Number) -> Mark:
 def out_of_bounds(found: float, wanted: Number) -> str | None:
     """Return what is expected in place of a number; None if it is right."""
     if wanted.equals is not None:
-        right = abs(found - wanted.equals) <= wanted.tolerance
-        return None if right else f"{wanted.equals:g}, or at most {wanted.tolerance:g} from it"
+        slack = wanted.tolerance + ROUNDING * max(1.0, abs(wanted.equals))
+        around = f" (or {wanted.tolerance:g} more or less)" if wanted.tolerance else ""
+        return None if abs(found - wanted.equals) <= slack else f"{wanted.equals:g}{around}"
     if wanted.at_least is not None and found < wanted.at_least:
         return f"at least {wanted.at_least:g}"
     if wanted.at_most is not None and found > wanted.at_most:

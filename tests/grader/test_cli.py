@@ -12,6 +12,7 @@ from grader import cli
 from grader.cli import EXAMPLES, LOCK, main
 from grader.sandbox.command import Level
 from grader.sandbox.isolation import best_level
+from tests.grader import notebooks
 from tests.grader.test_exploits import program
 
 Score = Callable[..., tuple[int, str, str]]
@@ -266,3 +267,20 @@ def test_the_doctor_says_how_to_get_a_better_level(
     assert [words[1:3] for words in commands] == [["-m", "venv"], ["-m", "pip"], ["-m", "grader"]]
     assert commands[1][-1] == str(LOCK)
     assert LOCK.is_file()
+
+
+def test_new_asks_and_dry_run_shows(
+    grader: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--title", "Homework", "--program", "*.ipynb", "--as-it-came"]
+    code, out, _ = grader("new", "hw1", *words, "--functions", "f, g", "--questions", "2")
+    assert code == 0
+    assert "wrote hw1.toml" in out
+    (tmp_path / "work.ipynb").write_text(notebooks.notebook(notebooks.honest()))
+    code, out, _ = grader("dry-run", "hw1.toml", "work.ipynb")
+    assert code == 0
+    assert "Test f() returns the right value: f(x)" in out
+    code, _, err = grader("new", "hw1", *words, "--functions", "f", "--questions", "2")
+    assert code == 2
+    assert err.count("\n") == 1

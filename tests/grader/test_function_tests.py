@@ -332,6 +332,12 @@ def test_definitions_without_what_they_do(tmp_path: Path) -> None:
         ("shape = [4, 2]", "", "'within' only with 'shape'"),
         ("[input.x]\nshape = [4, 3]", "[input.x]", "input.x"),
         ('kind = "tests"', 'kind = "tests"\nmakes = ["a.txt"]', "no 'makes'"),
+        (
+            'kind = "tests"',
+            'kind = "tests"\nplace = { "d.npz" = "d" }\n'
+            '[data.d]\nfile = "d.npz"\n[[stage]]\nname = "t"',
+            "only public data",
+        ),
     ],
 )
 def test_a_mistake_in_tests_is_one_line(

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import skimage.metrics
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 from sklearn.metrics import f1_score
 
+from grader import metrics
 from grader.metrics import (
     class_scores,
     classification_scores,
@@ -104,3 +107,60 @@ def test_ssim_is_that_of_scikit_image(shape: tuple[int, int]) -> None:
                 structural_similarity(t, r, data_range=1) for t, r in zip(truth, recon, strict=True)
             ]
             assert ssim(truth, recon) == pytest.approx(np.array(expected), abs=1e-10)
+
+
+LABELS = np.random.default_rng(0).integers(0, 4, (2, 60))
+IMAGES = np.random.default_rng(1).random((2, 5, 12, 12))
+
+
+@pytest.mark.parametrize("name", metrics.LIBRARY_METRICS["labels"])
+def test_library_metrics_of_labels_are_the_librarys(name: str) -> None:
+    arguments = {"average": "macro"} if name[8:] in AVERAGED else {}
+    expected = getattr(sklearn.metrics, name[8:])(*LABELS, **arguments)
+    assert metrics.problem_with_metric("labels", name, arguments) is None
+    found = metrics.classification_scores(*LABELS, {name: 1.0}, {name: arguments})
+    assert found[name].value == pytest.approx(expected)
+    assert found["classification"].value == pytest.approx(expected)
+    assert found[name].low <= found[name].high
+
+
+AVERAGED = {"f1_score", "jaccard_score", "precision_score", "recall_score"}
+
+
+@pytest.mark.parametrize("name", metrics.LIBRARY_METRICS["images"])
+def test_library_metrics_of_images_are_the_librarys(name: str) -> None:
+    function = getattr(skimage.metrics, name[8:])
+    ranged = name[8:] in ("structural_similarity", "peak_signal_noise_ratio")
+    arguments = {"data_range": 1.0} if ranged else {}
+    values = np.array([function(x, y, **arguments) for x, y in zip(*IMAGES, strict=True)])
+    assert metrics.problem_with_metric("images", name, {}) is None
+    found = metrics.reconstruction_scores(*IMAGES, {name: 1.0}, {}, {name: (0.0, 40.0)})
+    assert found[name].value == pytest.approx(values.mean())
+    assert found["reconstruction"].value == pytest.approx(np.clip(values / 40, 0, 1).mean())
+
+
+def test_equal_images_have_a_finite_ratio() -> None:
+    name = "skimage.peak_signal_noise_ratio"
+    found = metrics.reconstruction_scores(IMAGES[0], IMAGES[0], {name: 1.0}, {}, {name: (10, 30)})
+    assert found[name].value == 100
+    assert found["reconstruction"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arguments", "problem"),
+    [
+        ("labels", "sklearn.no_such_score", {}, "a known metric of labels"),
+        ("labels", "skimage.structural_similarity", {}, "a known metric of labels"),
+        ("labels", "sklearn.f1_score", {"averages": "macro"}, "in place of 'averages'"),
+        ("labels", "sklearn.f1_score", {"average": "mean"}, "arguments that"),
+        ("labels", "sklearn.f1_score", {"average": "none"}, "arguments that"),
+        ("labels", "accuracy", {"normalize": True}, "no arguments"),
+        ("images", "skimage.structural_similarity", {"win_size": 99}, "arguments that"),
+        ("images", "skimage.structural_similarity", {"full": True}, "one number"),
+        ("numbers", "ssim", {}, "a known metric of numbers"),
+    ],
+)
+def test_a_wrong_metric_is_found_when_the_file_is_read(
+    kind: str, name: str, arguments: dict[str, object], problem: str
+) -> None:
+    assert problem in (metrics.problem_with_metric(kind, name, arguments) or "")
