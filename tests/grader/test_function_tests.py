@@ -333,9 +333,8 @@ def test_definitions_without_what_they_do(tmp_path: Path) -> None:
         ("[input.x]\nshape = [4, 3]", "[input.x]", "input.x"),
         ('kind = "tests"', 'kind = "tests"\nmakes = ["a.txt"]', "no 'makes'"),
         (
-            'kind = "tests"',
-            'kind = "tests"\nplace = { "d.npz" = "d" }\n'
-            '[data.d]\nfile = "d.npz"\n[[stage]]\nname = "t"',
+            "[[stage]]",
+            '[data.d]\nfile = "d.npz"\n\n[[stage]]\nplace = { "d.npz" = "d" }',
             "only public data",
         ),
     ],

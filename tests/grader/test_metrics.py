@@ -118,7 +118,7 @@ def test_library_metrics_of_labels_are_the_librarys(name: str) -> None:
     arguments = {"average": "macro"} if name[8:] in AVERAGED else {}
     expected = getattr(sklearn.metrics, name[8:])(*LABELS, **arguments)
     assert metrics.problem_with_metric("labels", name, arguments) is None
-    found = metrics.classification_scores(*LABELS, {name: 1.0}, {name: arguments})
+    found = metrics.classification_scores(LABELS[0], LABELS[1], {name: 1.0}, {name: arguments})
     assert found[name].value == pytest.approx(expected)
     assert found["classification"].value == pytest.approx(expected)
     assert found[name].low <= found[name].high
@@ -134,7 +134,9 @@ def test_library_metrics_of_images_are_the_librarys(name: str) -> None:
     arguments = {"data_range": 1.0} if ranged else {}
     values = np.array([function(x, y, **arguments) for x, y in zip(*IMAGES, strict=True)])
     assert metrics.problem_with_metric("images", name, {}) is None
-    found = metrics.reconstruction_scores(*IMAGES, {name: 1.0}, {}, {name: (0.0, 40.0)})
+    found = metrics.reconstruction_scores(
+        IMAGES[0], IMAGES[1], {name: 1.0}, {}, {name: (0.0, 40.0)}
+    )
     assert found[name].value == pytest.approx(values.mean())
     assert found["reconstruction"].value == pytest.approx(np.clip(values / 40, 0, 1).mean())
 
