@@ -2,13 +2,10 @@
 
 import numpy as np
 
-from ..artifacts import without_folder
-from ..errors import UserError
 from ..judging import Artefact, Metric, Number
 from ..metrics import Score, classification_scores, reconstruction_scores, unknown_labels
 from ..safe_text import SafeText
-from ..submission.notebook import read_notebook, sources
-from ..submission.notebook_checks import KINDS, Handed
+from ..submission.notebook_checks import KINDS, handed_in
 from ..verdicts import Verdict
 from .copies import DataSet
 from .grade import Mark, Step
@@ -85,17 +82,9 @@ def out_of_bounds(found: float, wanted: Number) -> str | None:
 
 def mark_checks(bench: Bench) -> Step | None:
     """Give marks for the assignment's checks on the notebook; None if there are none."""
-    checks = bench.assignment.check
-    if not checks:
+    checks, handed = bench.assignment.check, handed_in(bench.submission)
+    if not checks or handed is None:
         return None
-    try:
-        notebook = read_notebook(bench.program)
-    except UserError as error:
-        return Step(
-            "checks", Verdict.WRONG_FORMAT, SafeText(without_folder(error, bench.submission.folder))
-        )
-    found = [*sources(bench.program, bench.submission.program)]
-    handed = Handed(notebook, found, bench.submission.contents)
     kept = 0
     for check in checks:
         result = KINDS[check.kind](handed, check)

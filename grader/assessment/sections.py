@@ -10,7 +10,7 @@ from ..artifacts import read_file
 from ..errors import UserError, printable
 from ..judging import Manual
 from ..submission.images import decode_images
-from ..submission.notebook import Cell, Notebook, Output, read_notebook
+from ..submission.notebook import Cell, Notebook, Output
 from ..texts import decoded
 from .grade import Section
 from .stages import Bench
@@ -112,13 +112,8 @@ def of_artefact(bench: Bench, manual: Manual) -> tuple[Section, list[tuple[str, 
 
 def gather_sections(bench: Bench) -> list[Section]:
     """Return what people mark in a submission. Pictures beyond the limit are counted."""
-    notebook: Notebook | None = bench.executed
+    notebook = bench.executed or bench.submission.notebook
     wanted = [m for m in bench.assignment.manual if m.section or m.artefact]
-    if wanted and bench.assignment.is_notebook and notebook is None:
-        try:
-            notebook = read_notebook(bench.program)
-        except UserError:
-            notebook = Notebook(nbformat=4, cells=[])
     patterns = [m.section for m in wanted if m.section]
     evidence = [
         of_notebook(notebook, manual, [p for p in patterns if p != manual.section])

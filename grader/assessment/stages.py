@@ -97,10 +97,6 @@ class Bench:
         namespaces = self.settings.level.namespaces
         return tuple(hidden_paths(self.assignment.rules)) if namespaces else ()
 
-    @property
-    def program(self) -> Path:
-        return self.submission.folder / self.submission.program
-
 
 def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
     """Copy the submission, and the artefacts and data that the stage needs, to `folder`.
@@ -112,8 +108,8 @@ def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) ->
     for path in kept:
         target = folder / path.relative_to(home)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == NOTEBOOK:
-            target.write_text(without_outputs(read_notebook(path)))
+        if path.suffix == NOTEBOOK and bench.submission.notebook:
+            target.write_text(without_outputs(bench.submission.notebook))
         else:
             shutil.copyfile(path, target)
     for name in stage.needs:
@@ -353,9 +349,10 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
 
 def read_executed(bench: Bench, step: Step, folder: Path) -> None:
     """Keep the notebook that a stage has run; say which cell ended with an error."""
-    submitted = read_notebook(bench.program)
+    assert bench.submission.notebook is not None
     try:
-        bench.executed = with_outputs(submitted, read_notebook(folder / EXECUTED))
+        executed = read_notebook(folder / EXECUTED)
+        bench.executed = with_outputs(bench.submission.notebook, executed)
     except UserError as error:
         step.verdict = Verdict.WRONG_FORMAT
         text = f"the notebook was not run to its end ({without_folder(error, folder)})"

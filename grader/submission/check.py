@@ -12,8 +12,7 @@ from ..sandbox.command import Level
 from ..sandbox.resources import temporary_folder
 from . import rules
 from .contents import Check, Contents, problems_of_links
-from .notebook import read_notebook, sources
-from .notebook_checks import KINDS, Handed
+from .notebook_checks import KINDS, handed_in
 from .pdf import read_pdf
 from .rules import Kind
 from .size import measure_size
@@ -202,17 +201,10 @@ def check_weights(submission: Submission, assignment: Assignment) -> Iterator[Ch
 
 def check_notebook(submission: Submission, assignment: Assignment) -> Iterator[Check]:
     """Apply the assignment's checks to a notebook."""
-    if not assignment.check:
-        return
-    path = submission.folder / submission.program
-    try:
-        notebook = read_notebook(path)
-    except UserError as error:
-        yield Check("the notebook can be read", False, without_folder(error, path.parent))
-        return
-    found = [*sources(path, submission.program)]
-    for check in assignment.check:
-        result = KINDS[check.kind](Handed(notebook, found, submission.contents), check)
+    handed = handed_in(submission)
+    for check in assignment.check if handed else []:
+        assert handed is not None
+        result = KINDS[check.kind](handed, check)
         yield Check(check.title, result.share == 1, result.problem)
 
 

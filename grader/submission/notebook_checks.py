@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ..errors import listed, printable
 from ..judging import NotebookCheck
 from .contents import NAMED, TYPES, Contents
-from .notebook import Notebook, Source
+from .notebook import Notebook, Source, cell_source
+from .unpacking import Submission
 
 RULE_LINE = re.compile(r"\s*\|?[\s:|-]+\|?\s*")  # between the header and the rows of a table
 EMPTY = re.compile(r"[\W_]*")
@@ -19,11 +20,19 @@ SAVING_CHARACTERS = 200  # of a file's name
 
 @dataclass(frozen=True)
 class Handed:
-    """A notebook, the Python in it and in the other files, and the checks on the files' names."""
+    """A notebook, the Python in it, and the checks on the names of all files."""
 
     notebook: Notebook
     sources: list[Source]
     contents: Contents
+
+
+def handed_in(submission: Submission) -> Handed | None:
+    """Return what checks look at in a submission; None if it is no notebook."""
+    if submission.notebook is None:
+        return None
+    found = [cell_source(cell, submission.program) for cell in submission.notebook.code]
+    return Handed(submission.notebook, found, submission.contents)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ..assignment import NOTEBOOK, Assignment
 from ..errors import UserError, has_control, listed
 from ..leftovers import is_leftover
 from .contents import Contents, check_contents
+from .notebook import EXPECTED, Notebook, read_notebook
 
 MOST_ENTRIES = 2_000
 MOST_BYTES = 512 << 20  # unpacked
@@ -42,7 +43,8 @@ BACKSLASHES = "the zip has backslashes between folders; expected /"
 class Submission:
     """A submission that can be run: `folder` has the program; `remarks` are for the student.
 
-    `program` is the program's name there. `files` are the names of all files that were handed in.
+    `program` is the program's name there, and `notebook` its cells if it is one. `files` are the
+    names of all files that were handed in.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Submission:
     sha256: str
     contents: Contents
     remarks: list[str]
+    notebook: Notebook | None = None
 
 
 def leftover(path: PurePosixPath) -> str | None:
@@ -309,11 +312,17 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
         raise UserError(path, "no such file or folder", "a submission's zip or folder")
     program = find_program(path, destination, assignment, remarks)
     home = program.parent
+    try:
+        notebook = read_notebook(program) if assignment.is_notebook else None
+    except UserError as error:
+        raise UserError(path, f"{program.name}: {error.found}", EXPECTED) from error
     files = [PurePosixPath(p.relative_to(home)) for p in home.rglob("*") if p.is_file()]
     archive = path.name if is_archive(path) else None
     contents = check_contents(program, archive, sorted(files), assignment.submission)
     remarks += [check.message for check in contents.checks if check.passed is False]
-    return Submission(path.name, home, program.name, sorted(files), digest(home), contents, remarks)
+    return Submission(
+        path.name, home, program.name, sorted(files), digest(home), contents, remarks, notebook
+    )
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:
