@@ -1,9 +1,10 @@
-"""The cost of the grader: its SSIM compared with scikit-image's, and its overhead per submission.
+"""The cost of the grader: SSIM compared with scikit-image's, overhead per submission and notebook.
 
 python -m benchmarks.grading: times SSIM over 10,000 images, alternating with scikit-image's
 function in a loop, and reports the median time of each, their ratio and the largest difference.
 Then it reports the time of a whole assessment of a small submission, minus the time that its own
-program ran. The data are made up.
+program ran. Last, it assesses a small notebook that is run, alternating with nbclient alone. The
+data are made up.
 """
 
 import statistics
@@ -12,6 +13,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import nbclient
+import nbformat
 import numpy as np
 from skimage.metrics import structural_similarity
 
@@ -26,6 +29,20 @@ from grader.sandbox.isolation import best_level
 
 ROUNDS = 5
 IMAGES = 10_000
+COURSE = """
+name = "course"
+title = "A course that runs notebooks"
+program = "*.ipynb"
+
+[[stage]]
+name = "notebook"
+kind = "notebook"
+
+[[manual]]
+title = "Question"
+section = "question"
+points = 1
+"""
 SIZES = {"train": 14_748, "val": 15, "test_recon": 10, "test": 1_512}  # as in the course
 
 
@@ -77,10 +94,42 @@ def measure_overhead(folder: Path) -> dict[str, float | str]:
     }
 
 
+def measure_notebook(folder: Path) -> dict[str, float | str]:
+    """Measure a notebook that imports PyTorch and prints, in the grader and in nbclient alone."""
+    (folder / "course.toml").write_text(COURSE)
+    sheet = nbformat.v4.new_notebook()
+    sheet.cells = [
+        nbformat.v4.new_markdown_cell("# Question"),
+        nbformat.v4.new_code_cell("import torch\nprint(torch.ones(3).sum())"),
+    ]
+    path = folder / "work.ipynb"
+    nbformat.write(sheet, path)
+    assignment = read_assignment(str(folder / "course.toml"))
+    settings = Settings(folder, best_level())
+    whole, alone = [], []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        grade = assess(path, assignment, settings)
+        render(grade)
+        to_gradescope(grade)
+        whole.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        nbclient.NotebookClient(nbformat.read(path, as_version=4)).execute()
+        alone.append(time.perf_counter() - started)
+    own, reference = map(statistics.median, (whole, alone))
+    return {
+        "level": str(settings.level),
+        "assessment_seconds": own,
+        "nbclient_seconds": reference,
+        "ratio": own / reference,
+    }
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results: dict[str, Mapping[str, float | str]]
         results = {"ssim": measure_ssim(), "overhead": measure_overhead(Path(folder))}
+        results["notebook"] = measure_notebook(Path(folder))
     for name, figures in results.items():
         texts = (f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
         print(f"{name:9}", "  ".join(texts))
