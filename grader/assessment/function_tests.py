@@ -106,7 +106,7 @@ def run_tests(
                     target = folder / source.file
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(source.text, errors="backslashreplace")
-        place_data(bench, stage, folder)
+        place_data(stage, folder, bench.copies)
         readable = write_plan(assignment, kept, inputs, scratch)
         command = Command(
             words=(interpreter(), "-c", CALLER.read_text(), str(readable[0]), "results"),

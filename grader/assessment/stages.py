@@ -98,7 +98,9 @@ class Bench:
         return tuple(hidden_paths(self.assignment.rules)) if namespaces else ()
 
 
-def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) -> None:
+def lay_out(
+    bench: Bench, stage: Stage, folder: Path, copies: dict[str, Path], given: dict[str, Path]
+) -> None:
     """Copy the submission, and the artefacts and data that the stage needs, to `folder`.
 
     A notebook comes without its outputs, which could carry anything.
@@ -114,13 +116,13 @@ def lay_out(bench: Bench, stage: Stage, folder: Path, given: dict[str, Path]) ->
             shutil.copyfile(path, target)
     for name in stage.needs:
         shutil.copyfile(given[name], folder / name)
-    place_data(bench, stage, folder)
+    place_data(stage, folder, copies)
 
 
-def place_data(bench: Bench, stage: Stage, folder: Path) -> None:
+def place_data(stage: Stage, folder: Path, copies: dict[str, Path]) -> None:
     """Copy the data sets of a stage to the paths in `folder` where the code expects them."""
     for place, name in stage.place.items():
-        target, source = folder / place, bench.copies[name]
+        target, source = folder / place, copies[name]
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
@@ -243,7 +245,7 @@ def stage_run(
         scratch.chmod(0o711)
         folder = scratch / "work"
         folder.mkdir(mode=0o700)
-        lay_out(bench, stage, folder, given)
+        lay_out(bench, stage, folder, copies, given)
         command = Command(
             words=(interpreter(), *words_of(bench, stage, copies)),
             folder=folder,

@@ -74,6 +74,12 @@ at_least = 0
 at_most = 1
 points = 1
 
+[[probe]]
+kind = "order"
+stage = "notebook"
+artefact = "answers.csv"
+limit = 0.9
+
 [[manual]]
 title = "Question 1"
 section = "question 1"
@@ -149,6 +155,16 @@ def test_a_notebook_is_run_and_what_it_makes_is_judged(run: Callable[[Cells], Gr
     assert "<em>brighter</em>" in page
     assert page.count("data:image/png") >= 3
     json.dumps(to_gradescope(grade), allow_nan=False)
+
+
+def test_a_notebook_is_probed(run: Callable[[Cells], Grade]) -> None:
+    assert run(work()).flags == []
+    cells = work()
+    cells[1]["source"] = ANSWER.replace(
+        "[1, 4, 8][k]) for k in labels", "[1, 4, 8][i % 3]) for i in range(30)"
+    )
+    (flag,) = run(cells).flags
+    assert flag.source == "order of notebook"
 
 
 def test_the_same_notebook_gives_the_same_result(run: Callable[[Cells], Grade]) -> None:
