@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError
-from ..submission.notebook import Source, sources
+from ..submission.notebook import LARGEST_SOURCE, Source, sources
 from ..submission.rules import installed
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -86,11 +86,13 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
 
 
 def definitions(source: Source, imported: set[str]) -> Kept | None:
-    """Return the definitions of a source; None if it is not valid Python.
+    """Return the definitions of a source; None if it is not valid Python, or too large.
 
     A module keeps all of its text, because it is imported as it is. `imported` are the names
     imported by earlier sources; those of this one are added.
     """
+    if len(source.text) > LARGEST_SOURCE:
+        return None
     try:
         tree = ast.parse(source.text)
         found = [*imports(tree)]

@@ -15,7 +15,7 @@ from ..texts import decoded
 from .grade import Section
 from .stages import Bench
 
-HEADING = re.compile(r"^[ ]{0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$", re.MULTILINE)
+HEADING = re.compile(r"^[ ]{0,3}(#{1,6})[ \t]+(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)  # a # there is no heading
 DECODED = ("image/png", "image/jpeg")
 MOST_PICTURES = 60  # of a submission
@@ -28,7 +28,7 @@ def headings(cell: Cell) -> list[tuple[int, str]]:
     if cell.cell_type != "markdown":
         return []
     found = HEADING.finditer(FENCED.sub("", cell.source))
-    return [(len(match[1]), match[2]) for match in found]
+    return [(len(match[1]), match[2].strip(" \t#")) for match in found]
 
 
 def section_cells(notebook: Notebook, pattern: str, others: list[str]) -> list[Cell]:

@@ -18,6 +18,7 @@ from ..errors import UserError, printable
 
 SUFFIX = ".ipynb"
 LARGEST = 64 << 20  # bytes
+LARGEST_SOURCE = 2 << 20  # bytes of Python; more is flagged, and not parsed
 MOST_CELLS = 2_000
 EXPECTED = "a Jupyter notebook in format 4, as Jupyter saves it"
 
@@ -27,7 +28,6 @@ WRITING = ("writefile", "file")
 MODULE_FILE = re.compile(r"(\w[\w-]*/){0,10}\w[\w-]*\.py")
 CELL_MAGIC = re.compile(r"\s*%%(\w+)[ \t]*(.*)")
 LINE_MAGIC = re.compile(r"(\s*)(?:%(\w+)[ \t]*(.*)|(!.*)|(\?.*)|(\S.*\?))$")
-ASSIGNED_MAGIC = re.compile(r"(\s*[\w.,\s\[\]'\"]+=\s*)([%!].*)$")
 
 
 def joined(value: object) -> object:
@@ -135,17 +135,26 @@ def is_python(text: str) -> bool:
     return True
 
 
+def is_assigned(line: str) -> bool:
+    """Check whether a line assigns the result of a magic to a name."""
+    _, equals, value = line.partition("=")
+    return bool(equals) and value.lstrip().startswith(("%", "!"))
+
+
 def without_magics(text: str) -> tuple[str, tuple[Magic, ...]]:
-    """Replace the magics in a cell by Python on the same lines; return it, and the magics."""
-    if is_python(text):
+    """Replace the magics in a cell by Python on the same lines; return it, and the magics.
+
+    A cell that is too large to be parsed stays as it is.
+    """
+    if len(text) > LARGEST_SOURCE or is_python(text):
         return text, ()
     lines, magics = text.split("\n"), list[Magic]()
     for number, line in enumerate(lines):
         if found := LINE_MAGIC.fullmatch(line):
             indent, name, argument = found[1], found[2], found[3]
             lines[number] = indent + (argument if name in TIMED and argument else "pass")
-        elif found := ASSIGNED_MAGIC.fullmatch(line):
-            lines[number] = found[1] + "None"
+        elif is_assigned(line):
+            lines[number] = line.partition("=")[0] + "= None"
         else:
             continue
         magics.append(Magic(number + 1, line.strip()))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ..errors import listed, printable
 from ..judging import NotebookCheck
 from .contents import NAMED, TYPES, Contents
-from .notebook import Notebook, Source, cell_source
+from .notebook import LARGEST_SOURCE, Notebook, Source, cell_source
 from .unpacking import Submission
 
-RULE_LINE = re.compile(r"\s*\|?[\s:|-]+\|?\s*")  # between the header and the rows of a table
+RULE_LINE = set(" \t|:-")  # characters of the line between the header and the rows of a table
 EMPTY = re.compile(r"[\W_]*")
 FORMATTED = re.compile(r"\{[^{}]*\}|%[-+ #0-9.]*[a-zA-Z]")
 SAVING_CHARACTERS = 200  # of a file's name
@@ -99,7 +99,7 @@ def tables(text: str) -> Iterator[list[list[str]]]:
     rows: list[list[str]] = []
     for line in [*text.splitlines(), ""]:
         if "|" in line:
-            if not RULE_LINE.fullmatch(line):
+            if not (set(line) <= RULE_LINE and "-" in line):
                 rows.append([part.strip() for part in line.strip().strip("|").split("|")])
         elif rows:
             yield rows
@@ -129,7 +129,8 @@ def trees(handed: Handed) -> Iterator[ast.Module]:
     """Yield the syntax trees of all sources that are valid Python."""
     for source in handed.sources:
         try:
-            yield ast.parse(source.text)
+            if len(source.text) <= LARGEST_SOURCE:
+                yield ast.parse(source.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
 

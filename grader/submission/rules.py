@@ -20,10 +20,9 @@ from ..artifacts import without_folder
 from ..assignment import NOTEBOOK, Rules
 from ..errors import UserError, printable
 from ..safe_text import SafeText
-from .notebook import Magic, Source, sources
+from .notebook import LARGEST_SOURCE, Magic, Source, sources
 
 PACKAGES = ("site-packages", "dist-packages")  # names of folders with installed packages
-LARGEST_SOURCE = 2 << 20  # bytes
 MOST_FINDINGS = 200  # in one file
 # More than this, in a whole submission, may be a table of answers.
 MOST_LITERALS = 10_000  # characters of texts and numbers in the code

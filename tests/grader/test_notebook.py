@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grader.assessment.sections import section_cells
 from grader.assignment import Rules
 from grader.errors import UserError
-from grader.submission import rules
+from grader.judging import NotebookCheck
+from grader.submission import notebook_checks, rules
+from grader.submission.contents import Contents
 from grader.submission.notebook import (
     cell_source,
     read_notebook,
@@ -19,6 +22,7 @@ from grader.submission.notebook import (
     without_magics,
     without_outputs,
 )
+from grader.submission.notebook_checks import Handed
 from tests.grader.notebooks import code, honest, markdown, notebook, printed, shown
 
 
@@ -213,3 +217,31 @@ def test_a_notebook_is_run_without_its_outputs(tmp_path: Path) -> None:
 def test_the_honest_notebook_is_python(tmp_path: Path) -> None:
     for source in sources(write(tmp_path, [*honest(), code("1 + 1", shown())]), "work.ipynb"):
         ast.parse(source.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 200_000 + "x",
+        "# " + "#" * 200_000 + "x",
+        "|" + " " * 200_000 + "x",
+        "{" * 200_000 + "%" * 200_000,
+        "```\n" * 50_000,
+        "x = " * 50_000 + "!ls",
+        "?" * 200_000,
+        "%%" + "w" * 200_000,
+    ],
+)
+@pytest.mark.parametrize("kind", ["markdown", "code"])
+def test_no_line_keeps_the_grader_busy(tmp_path: Path, text: str, kind: str) -> None:
+    cell = markdown(text) if kind == "markdown" else code(text)
+    check = NotebookCheck.model_validate(
+        {"name": "t", "title": "t", "points": 1, "kind": "table_filled", "columns": ["a"]}
+    )
+    path = write(tmp_path, [cell])
+    read = read_notebook(path)
+    handed = Handed(read, [*sources(path, "work.ipynb")], Contents())
+    notebook_checks.table_filled(handed, check)
+    notebook_checks.checkpoints(handed, check.model_copy(update={"names": ["a_{}_b.pth"]}))
+    assert section_cells(read, "question", ["other"]) == []
+    findings(tmp_path, cell)
