@@ -21,6 +21,7 @@ from ..safe_text import SafeText
 from ..sandbox import caller, isolation
 from ..sandbox.command import Command, Limits, Outcome, interpreter
 from ..sandbox.resources import temporary_folder
+from ..submission.unpacking import carried_files
 from ..verdicts import Verdict
 from .definitions import Kept, find_definitions, libraries
 from .grade import Mark, Step
@@ -265,7 +266,8 @@ def can_pass(test: FunctionTest, bench: Bench, kept: list[Kept]) -> bool:
 def run_test_stage(bench: Bench, stage: Stage) -> Step:
     """Run all tests of the assignment, and give a mark for each."""
     home, program = bench.submission.folder, bench.submission.program
-    others = sorted(path for path in home.rglob("*.py") if path != home / program)
+    files, _ = carried_files(bench.submission, bench.assignment.artefact)
+    others = sorted(p for p in files if p.suffix == ".py" and p != home / program)
     kept = find_definitions(home, program, others)
     expected = expected_results(bench, stage)
     tests = bench.assignment.test
