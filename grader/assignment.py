@@ -46,6 +46,9 @@ from .judging import (
 
 FOLDER = Path(__file__).parent / "assignments"
 NOTEBOOK = ".ipynb"
+# What a gradebook and the calls of tests have in addition.
+COLUMNS = ("student", "submission", "days_late", "penalty", "total", "flags")
+RESERVED = {"np", "torch", "nn", "device", "file", "allow_pickle"}
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Program = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9_][A-Za-z0-9_.-]*)\.(py|ipynb)$")]
@@ -242,6 +245,13 @@ class Assignment(Table):
         for names in ([s.name for s in self.stage], [judged.name for judged in self.judged]):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"a name of its own for each stage and mark, not {twice[0]!r}")
+        titles = [manual.title for manual in self.manual]
+        taken = [*COLUMNS, *(part.name for part in self.judged)]
+        for title in (*titles, *(part.name for part in self.judged)):
+            if titles.count(title) > 1 or (*titles, *taken).count(title) > 1:
+                raise ValueError(f"a name or title that no other column has, not {title!r}")
+        for name in RESERVED & self.input.keys():
+            raise ValueError(f"another name for the input {name!r}, which is taken")
         expect_known("data", (d.stand_in for d in self.data.values() if d.stand_in), self.data)
         expect_known("data", (a.of for a in self.artefact.values() if a.of), self.data)
         self.check_stages()
@@ -399,13 +409,18 @@ def read_assignment(name: str) -> Assignment:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise UserError(path, "no such file", f"the path of a TOML file, or one of: {known}")
+    return parse_assignment(path.read_bytes(), path)
+
+
+def parse_assignment(content: bytes, path: Path) -> Assignment:
+    """Read the content of an assignment's file. Raises UserError, which names the `path`."""
     try:
-        content = path.read_text(encoding="utf-8-sig")
-        task = Assignment.model_validate(tomllib.loads(content))
+        text = content.decode("utf-8-sig")
+        task = Assignment.model_validate(tomllib.loads(text.replace("\r\n", "\n")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(path, f"not TOML ({error})", "a file in the TOML format") from error
     except ValidationError as error:
-        raise explain(path, content, error) from error
+        raise explain(path, text, error) from error
     task._folder = path.absolute().parent
     for companion in task.companions():
         if not companion.is_file():

@@ -335,6 +335,10 @@ def write_package(
     """Make the submission's zip: the code in one file, the report, the entry numbers, the link."""
     require_repository("package")
     task = read_assignment(assignment)
+    if task.program != "vae.py" or not task.trained_artefacts():
+        raise UserError(
+            assignment, f"the program {task.program}", "vae.py, with a stage that trains"
+        )
     required = task.submission
     for entry in group:
         if not re.fullmatch(required.entry_number or ".+", entry, re.ASCII):

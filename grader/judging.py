@@ -5,19 +5,37 @@ each key.
 """
 
 import ast
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
 from .metrics import OTHER_RANGE, problem_with_metric
 
+MOST_DRAWN = 10_000_000  # numbers of an input
 Points = Annotated[float, Field(ge=0)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Shape = list[Annotated[int, Field(ge=0)]]
+
+
+def is_plain(value: object) -> bool:
+    """Check whether a value is a number, a text, or consists of lists of them."""
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str)
+
+
+def is_rectangular(value: object) -> bool:
+    """Check whether a value is a number, or consists of lists of equal length of numbers."""
+    try:
+        return np.asarray(value).dtype.kind in "buif"
+    except ValueError:
+        return False
 
 
 def check_pattern(pattern: str | None) -> str | None:
@@ -152,6 +170,8 @@ class Number(Judged):
         bounds = self.at_least is not None or self.at_most is not None
         if bounds == (self.equals is not None):
             raise ValueError("either 'equals', or 'at_least' and 'at_most' or one of them")
+        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError("'at_least' below 'at_most'")
         if self.tolerance and self.equals is None:
             raise ValueError("a 'tolerance' only with 'equals'")
         return self
@@ -176,6 +196,12 @@ class Input(Table):
     def check_origin(self) -> Self:
         if sum(origin is not None for origin in (self.values, self.file, self.shape)) != 1:
             raise ValueError("exactly one of 'values', 'file' and 'shape'")
+        if self.values is not None and self.kind != "plain" and not is_rectangular(self.values):
+            raise ValueError("under 'values', numbers in lists of equal length")
+        if self.kind == "plain" and not is_plain(self.values):
+            raise ValueError("under 'values', numbers, texts, and lists of them")
+        if self.shape is not None and math.prod(self.shape) > MOST_DRAWN:
+            raise ValueError(f"a 'shape' of at most {MOST_DRAWN:,} numbers")
         if self.low >= self.high:
             raise ValueError("a 'low' below 'high'")
         return self
@@ -209,7 +235,7 @@ class FunctionTest(Judged):
                 ast.parse(str(one).strip(), mode="eval")
             except (SyntaxError, ValueError, RecursionError) as error:
                 raise ValueError("an expression of Python") from error
-        return calls
+        return [str(one).strip() for one in calls] if isinstance(calls, list) else calls
 
     @check_model(mode="after")
     def check_expected(self) -> Self:
@@ -217,6 +243,10 @@ class FunctionTest(Judged):
             raise ValueError("at most one of 'equals', 'shape' and 'raises'")
         if self.within is not None and self.shape is None:
             raise ValueError("'within' only with 'shape'")
+        if self.within is not None and self.within[0] > self.within[1]:
+            raise ValueError("under 'within', the lower bound first")
+        if self.equals is not None and not is_plain(self.equals):
+            raise ValueError("under 'equals', numbers, texts, and lists of them")
         return self
 
     @property

@@ -11,27 +11,45 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError
-from ..submission.notebook import LARGEST_SOURCE, Source, sources
+from ..submission.notebook import LARGEST_SOURCE, Source, sources, text_of
 from ..submission.rules import installed
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-HARMLESS = {"print"}  # builtins whose call defines nothing
+HARMLESS = {"print", "input"}  # builtins whose call defines nothing
 MOST_SOURCES = 2_000
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A source's definitions, on the lines where they were, with their names and its imports."""
+    """A source, and which of its statements define something: their numbers, names and imports.
+
+    A module keeps all of its statements, because it is imported as it is.
+    """
 
     place: str
     text: str
     file: str | None
+    keep: list[int] | None
     defines: list[str]
     imports: list[str]
 
 
-def called(node: ast.AST) -> list[ast.expr]:
-    return [child.func for child in ast.walk(node) if isinstance(child, ast.Call)]
+@dataclass
+class Known:
+    """Names whose call trains nothing: the submission's `modules` may, other imports do not."""
+
+    modules: set[str]
+    callable: set[str]
+
+
+def called(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what is called below a node when it is evaluated, so not in a lambda's body."""
+    if isinstance(node, ast.Lambda):
+        return
+    if isinstance(node, ast.Call):
+        yield node.func
+    for child in ast.iter_child_nodes(node):
+        yield from called(child)
 
 
 def first_name(node: ast.expr) -> str | None:
@@ -41,26 +59,26 @@ def first_name(node: ast.expr) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def is_simple(value: ast.expr, imported: set[str]) -> bool:
-    """Check whether an expression calls nothing but Python's own functions and those of modules.
+def keeps(node: ast.stmt, known: Known) -> bool:
+    """Check whether a statement defines something without doing anything.
 
-    A call of something else could be a training.
+    A call of something else than Python's own functions, those of libraries, and the submission's
+    classes could be a training.
     """
-    known = imported | (set(dir(builtins)) - HARMLESS)
-    return all(first_name(function) in known for function in called(value))
-
-
-def keeps(node: ast.stmt, imported: set[str]) -> bool:
-    """Check whether a statement defines something without doing anything."""
-    if isinstance(node, ast.Import | ast.ImportFrom | Definition):
+    if isinstance(node, ast.Import | ast.ImportFrom | Definition | ast.Pass):
         return True
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        plain = all(isinstance(t, ast.Name | ast.Tuple) for t in targets)
-        return plain and node.value is not None and is_simple(node.value, imported)
+        if node.value is None:
+            return False
+        return all(first_name(function) in known.callable for function in called(node.value))
+    if isinstance(node, ast.If):
+        return all(keeps(part, known) for part in (*node.body, *node.orelse))
+    if isinstance(node, ast.With):
+        return all(keeps(part, known) for part in node.body)
     if isinstance(node, ast.Try):  # an import with an alternative
-        inside = [*node.body, *(part for handler in node.handlers for part in handler.body)]
-        return all(keeps(part, imported) or isinstance(part, ast.Pass) for part in inside)
+        handled = [part for handler in node.handlers for part in handler.body]
+        parts = (*node.body, *handled, *node.orelse, *node.finalbody)
+        return all(keeps(part, known) for part in parts)
     return False
 
 
@@ -68,14 +86,20 @@ def defined(node: ast.stmt) -> list[str]:
     """Return the functions, classes, variables and imported names that a statement defines."""
     if isinstance(node, Definition):
         return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [name for _, names in imports(ast.Module([node], [])) for name in names]
-    stores = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
-    return [name.id for name in stores]
+    names = [name for _, found in imports(node) for name in found]
+    for child in ast.walk(node):
+        if isinstance(child, Definition):
+            names.append(child.name)
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            names.append(child.id)
+    return names
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Yield each module that is imported, with the names that the import defines."""
+def imports(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
+    """Yield each module that is imported, with the names that the import defines.
+
+    The submission's own package, which `.` means, has no name.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -85,58 +109,66 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
             yield "" if own else node.module or "", [a.asname or a.name for a in node.names]
 
 
-def definitions(source: Source, imported: set[str]) -> Kept | None:
+def definitions(source: Source, known: Known) -> Kept | None:
     """Return the definitions of a source; None if it is not valid Python, or too large.
 
-    A module keeps all of its text, because it is imported as it is. `imported` are the names
-    imported by earlier sources; those of this one are added.
+    `known` has names from earlier sources; those of this one are added.
     """
     if len(source.text) > LARGEST_SOURCE:
         return None
+    text = text_of(source)
     try:
-        tree = ast.parse(source.text)
+        tree = ast.parse(text)
         found = [*imports(tree)]
-        imported |= {name for _, names in found for name in names}
-        body = tree.body if source.file else [n for n in tree.body if keeps(n, imported)]
-        names = [name for node in body for name in defined(node)]
+        for module, names in found:
+            if module and module.split(".")[0] not in known.modules:
+                known.callable |= {*names}
+        known.callable |= {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        keep = [number for number, node in enumerate(tree.body) if keeps(node, known)]
+        body = tree.body if source.file else [tree.body[number] for number in keep]
+        own = [name for node in body for name in defined(node)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    text = source.text if isinstance(source.text, str) else source.text.decode(errors="replace")
-    if source.file is None:
-        text = on_their_lines(text, body)
-    return Kept(source.place, text, source.file, names, [module for module, _ in found if module])
+    modules = [module for module, _ in found if module]
+    return Kept(source.place, text, source.file, None if source.file else keep, own, modules)
 
 
-def on_their_lines(text: str, body: list[ast.stmt]) -> str:
-    """Return a text without what is not in `body`; line numbers stay."""
-    lines = text.split("\n")
-    kept = [""] * len(lines)
-    for node in body:
-        decorators = node.decorator_list if isinstance(node, Definition) else []
-        first = min([node.lineno, *(d.lineno for d in decorators)])
-        for number in range(first, (node.end_lineno or first) + 1):
-            kept[number - 1] = lines[number - 1]
-    return "\n".join(kept)
+def joined(found: list[Source]) -> list[Source]:
+    """Return sources with those of one file joined: a cell may add to what another has written."""
+    files: dict[str, Source] = {}
+    rest: list[Source] = []
+    for source in found:
+        if source.file is None:
+            rest.append(source)
+        elif source.file in files and source.added:
+            before = files[source.file]
+            files[source.file] = replace(before, text=f"{text_of(before)}\n{text_of(source)}")
+        else:
+            files[source.file] = source
+    return [*files.values(), *rest]
 
 
 def find_definitions(folder: Path, program: str, others: list[Path]) -> list[Kept]:
-    """Return the definitions of a program in `folder`, then of its `other` modules.
+    """Return the definitions of the `other` modules, then those of a program in `folder`.
 
     What cannot be read defines nothing. The program is no module, which may train when it is
     imported.
     """
-    found: list[Kept] = []
-    imported: set[str] = set()
-    for path in [folder / program, *others]:
+    found: list[Source] = []
+    for path in [*others, folder / program]:
         name = path.relative_to(folder).as_posix()
         try:
-            for source in sources(path, name):
-                own = replace(source, file=None) if source.file == program else source
-                kept = definitions(own, imported)
-                found += [kept] if kept else []
+            read = sources(path, name)
+            found += [replace(s, file=None) if s.file == program else s for s in read]
         except (UserError, OSError):
             continue
-    return found[:MOST_SOURCES]
+    found = joined(found)
+    known = Known(
+        {source.file.split("/")[0].split(".")[0] for source in found if source.file},
+        set(dir(builtins)) - HARMLESS,
+    )
+    kept = [definitions(source, known) for source in found]
+    return [part for part in kept if part][-MOST_SOURCES:]
 
 
 def libraries(kept: list[Kept]) -> list[str]:

@@ -7,7 +7,8 @@ sandbox of its own, so that no function can spoil the result of another.
 import builtins
 import contextlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..errors import UserError, printable
 from ..judging import FunctionTest, Input
 from ..safe_text import SafeText
 from ..sandbox import caller, isolation
-from ..sandbox.command import Command, Limits, Outcome, interpreter
+from ..sandbox.command import Command, Outcome, interpreter
 from ..sandbox.resources import temporary_folder
 from ..submission.unpacking import carried_files
 from ..verdicts import Verdict
@@ -72,19 +73,32 @@ def make_input(
 
 
 def write_plan(
-    assignment: Assignment, kept: list[Kept], inputs: dict[str, np.ndarray], folder: Path
+    assignment: Assignment,
+    kept: list[Kept],
+    tests: list[FunctionTest],
+    inputs: dict[str, np.ndarray],
+    folder: Path,
 ) -> list[Path]:
-    """Write what the caller reads to a folder, and return the paths of the files."""
+    """Write what the caller reads to a folder, and return the paths of the files.
+
+    Only these tests and their inputs are in it: a function may tell what it finds there.
+    """
     plan, arrays = folder / "plan.json", folder / "inputs.npz"
-    np.savez(arrays, **inputs)  # type: ignore[arg-type]
+    names = {name for test in tests for call in test.call for name in caller.free_names(call)}
+    np.savez(arrays, **{n: array for n, array in inputs.items() if n in names})  # type: ignore[arg-type]
     content = {
         "inputs": str(arrays),
-        "kinds": {name: part.kind for name, part in assignment.input.items()},
+        "kinds": {n: part.kind for n, part in assignment.input.items() if n in names},
         "sources": [asdict(source) for source in kept],
         "modules": libraries(kept),
         "tests": [
-            {"name": test.name, "calls": [*map(str.strip, test.call)], "seconds": test.seconds}
-            for test in assignment.test
+            {
+                "name": test.name,
+                "calls": test.call,
+                "seconds": test.seconds,
+                "raises": test.raises is not None,
+            }
+            for test in tests
         ],
     }
     plan.write_text(json.dumps(content))
@@ -92,10 +106,12 @@ def write_plan(
 
 
 def run_tests(
-    bench: Bench, stage: Stage, kept: list[Kept], tests: list[FunctionTest]
+    bench: Bench, stage: Stage, kept: list[Kept], tests: list[FunctionTest], seconds: float
 ) -> tuple[Results, Outcome]:
-    """Call the functions in a sandbox; return what came back by test, and how the run ended."""
-    assignment = bench.assignment.model_copy(update={"test": tests})
+    """Call the functions in a sandbox; return what came back by test, and how the run ended.
+
+    `seconds` is the most that the run may take.
+    """
     inputs = make_inputs(bench.assignment, bench.settings.data_folder)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
@@ -108,17 +124,17 @@ def run_tests(
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(source.text, errors="backslashreplace")
         place_data(stage, folder, bench.copies)
-        readable = write_plan(assignment, kept, inputs, scratch)
+        readable = write_plan(bench.assignment, kept, tests, inputs, scratch)
         command = Command(
             words=(interpreter(), "-c", CALLER.read_text(), str(readable[0]), "results"),
             folder=folder,
             readable=tuple(readable),
             hidden=bench.hidden_paths(),
         )
-        seconds = START_SECONDS + sum(test.seconds for test in tests)
-        limits = limits_of(stage)
-        limits = Limits(**{**asdict(limits), "seconds": min(limits.seconds, seconds)})
-        outcome = isolation.run(command, limits, bench.settings.level)
+        most = min(seconds, START_SECONDS + sum(test.seconds for test in tests))
+        outcome = isolation.run(
+            command, replace(limits_of(stage), seconds=most), bench.settings.level
+        )
         return {test.name: read_result(folder / "results", test.name) for test in tests}, outcome
 
 
@@ -132,12 +148,26 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
+def is_numeric(value: Any) -> bool:
+    """Check whether a value is a number, or consists of nested lists of numbers."""
+    if isinstance(value, list):
+        return all(map(is_numeric, value))
+    return isinstance(value, bool | int | float)
+
+
 def arrays_of(value: Any) -> np.ndarray | None:
     """Return the numbers of an encoded result as an array; None if it is something else."""
     try:
         if isinstance(value, dict) and value.get("type") in ("tensor", "array", "number"):
             return np.array(value["values"], np.float64).reshape(value["shape"])
-        if isinstance(value, bool | int | float | list):
+        if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            parts = [arrays_of(part) for part in value]
+            return (
+                None
+                if any(p is None or p.size != 1 for p in parts)
+                else np.array([part.item() for part in parts if part is not None])
+            )
+        if is_numeric(value):
             return np.array(value, np.float64)
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError):
         return None
@@ -148,22 +178,35 @@ def difference(found: Any, expected: Any, tolerance: float) -> str | None:
     """Return how a result differs from what is expected; None if it does not.
 
     Numbers may be in arrays, tensors, lists, or plain; they may differ by `tolerance`, absolutely
-    or relatively.
+    or relatively. What could not be encoded equals nothing.
     """
     one, other = arrays_of(found), arrays_of(expected)
-    lists = isinstance(found, list) and isinstance(expected, list)
-    if lists and (one is None or other is None):
+    if one is not None and other is not None:
+        return difference_of_arrays(one, other, tolerance)
+    if isinstance(found, list) and isinstance(expected, list):
         if len(found) != len(expected):
             return f"{len(found)} values; expected {len(expected)}"
-        differences = (
-            f"value {number}: {text}"
-            for number, pair in enumerate(zip(found, expected, strict=True), 1)
-            if (text := difference(*pair, tolerance))
+        return first_difference(
+            zip(range(1, len(found) + 1), found, expected, strict=True), tolerance
         )
-        return next(differences, None)
-    if other is None or one is None:
-        same = found == expected
-        return None if same else f"{described(found)}; expected {described(expected)}"
+    if isinstance(found, dict) and isinstance(expected, dict):
+        mine, theirs = found.get("items"), expected.get("items")
+        if isinstance(mine, dict) and isinstance(theirs, dict) and mine.keys() == theirs.keys():
+            return first_difference(((k, mine[k], theirs[k]) for k in theirs), tolerance)
+    same = found == expected and not isinstance(expected, dict)
+    return None if same else f"{described(found)}; expected {described(expected)}"
+
+
+def first_difference(parts: Iterable[tuple[Any, Any, Any]], tolerance: float) -> str | None:
+    """Return the first difference among parts, each with its place, what was found and expected."""
+    for place, one, other in parts:
+        if text := difference(one, other, tolerance):
+            return printable(f"value {place!s:.60}: {text}")
+    return None
+
+
+def difference_of_arrays(one: np.ndarray, other: np.ndarray, tolerance: float) -> str | None:
+    """Return how two arrays of numbers differ; None if they do not."""
     if one.shape != other.shape and not (one.size == other.size == 1):
         return f"shape {one.shape}; expected {other.shape}"
     if np.allclose(one.ravel(), other.ravel(), rtol=tolerance, atol=tolerance, equal_nan=True):
@@ -180,7 +223,7 @@ def described(value: Any) -> str:
     if isinstance(value, dict):
         shape = value.get("shape")
         size = f" of shape {tuple(shape)}" if isinstance(shape, list) and shape else ""
-        return printable(f"a {value.get('type')!s:.60}{size:.60}")
+        return printable(f"a value of the type {value.get('type')!s:.60}{size:.60}")
     return printable(repr(value)[:SHOWN])
 
 
@@ -236,11 +279,12 @@ def expected_results(bench: Bench, stage: Stage) -> dict[str, Any]:
     if key not in SOLVED:
         kept = find_definitions(path.parent, path.name, [])
         SOLVED.clear()
-        SOLVED[key], _ = run_tests(bench, stage, kept, tests)
+        SOLVED[key], _ = run_tests(bench, stage, kept, tests, stage.limits.seconds)
     for test in tests:
         answer = SOLVED[key][test.name]
-        if "result" not in answer:
-            text = problem_with(test, answer, None) or "no result"
+        result = answer.get("result")
+        if "result" not in answer or difference(result, result, 0):
+            text = problem_with(test, answer, None) or "a result that cannot be compared"
             raise UserError(path, f"the test {test.name}: {text}", "a result to compare with")
         found[test.name] = answer["result"]
     return found
@@ -256,33 +300,73 @@ def mark_of(test: FunctionTest, problem: str | None) -> Mark:
     return mark
 
 
-def can_pass(test: FunctionTest, bench: Bench, kept: list[Kept]) -> bool:
-    """Check whether something defines all names in a call of a test."""
+def undefined(test: FunctionTest, bench: Bench, kept: list[Kept]) -> str | None:
+    """Return a name in the calls of a test that nothing defines; None if each call has them all."""
     known = {name for source in kept for name in source.defines} | set(dir(builtins))
     known |= bench.assignment.input.keys() | {"np", "torch", "nn", "device"}
-    return "*" in known or any(caller.free_names(call.strip()) <= known for call in test.call)
+    missing = [sorted(caller.free_names(call) - known) for call in test.call]
+    return None if "*" in known or not all(missing) else missing[0][0]
+
+
+@dataclass
+class Run:
+    """What the runs of a test stage have used so far, of `most` seconds, and what was printed."""
+
+    most: float
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    output: str = ""
+
+    def add(self, outcome: Outcome) -> None:
+        self.seconds += outcome.seconds
+        self.cpu_seconds += outcome.cpu_seconds
+        self.peak_memory = max(self.peak_memory, outcome.peak_memory)
+        self.output = outcome.output or self.output
+
+
+def run_group(
+    bench: Bench, stage: Stage, kept: list[Kept], tests: list[FunctionTest], run: Run
+) -> dict[str, str | None]:
+    """Run tests together, and those that fail alone; return what is wrong with each."""
+    expected = expected_results(bench, stage)
+    problems: dict[str, str | None] = {}
+    for test in tests:
+        if name := undefined(test, bench, kept):
+            problems[test.name] = f"the submission defines no {name}"
+    waiting = [[test for test in tests if test.name not in problems]]
+    while waiting:
+        chosen = waiting.pop(0)
+        if not chosen or run.seconds >= run.most:
+            continue
+        results, outcome = run_tests(bench, stage, kept, chosen, run.most - run.seconds)
+        run.add(outcome)
+        for test in chosen:
+            found = problem_with(test, results[test.name], expected[test.name])
+            problems[test.name] = found
+            if found and len(chosen) > 1:
+                waiting.append([test])
+    return {test.name: problems.get(test.name, "the time ran out before it") for test in tests}
 
 
 def run_test_stage(bench: Bench, stage: Stage) -> Step:
-    """Run all tests of the assignment, and give a mark for each."""
+    """Run all tests of the assignment, and give a mark for each.
+
+    Hidden tests are not in one sandbox with the others, whose errors students read.
+    """
     home, program = bench.submission.folder, bench.submission.program
     files, _ = carried_files(bench.submission, bench.assignment.artefact)
     others = sorted(p for p in files if p.suffix == ".py" and p != home / program)
     kept = find_definitions(home, program, others)
-    expected = expected_results(bench, stage)
-    tests = bench.assignment.test
-    results, outcome = run_tests(bench, stage, kept, tests)
-    problems = {t.name: problem_with(t, results[t.name], expected[t.name]) for t in tests}
-    seconds, cpu_seconds, peak = outcome.seconds, outcome.cpu_seconds, outcome.peak_memory
-    for test in tests:
-        if problems[test.name] and len(tests) > 1 and can_pass(test, bench, kept):
-            alone, outcome = run_tests(bench, stage, kept, [test])
-            problems[test.name] = problem_with(test, alone[test.name], expected[test.name])
-            seconds, cpu_seconds = seconds + outcome.seconds, cpu_seconds + outcome.cpu_seconds
-            peak = max(peak, outcome.peak_memory)
+    run, tests = Run(stage.limits.seconds), bench.assignment.test
+    problems: dict[str, str | None] = {}
+    for hidden in (False, True):
+        group = [test for test in tests if test.hidden == hidden]
+        problems |= run_group(bench, stage, kept, group, run)
     for test in tests:
         bench.grade.replace(mark_of(test, problems[test.name]))
-    bench.program_seconds += seconds
+    bench.program_seconds += run.seconds
     passed = sum(problem is None for problem in problems.values())
     message = SafeText(f"{passed} of {len(tests)} tests passed")
-    return Step(stage.name, Verdict.OK, message, seconds, cpu_seconds, peak, outcome.output)
+    used = (run.seconds, run.cpu_seconds, run.peak_memory, run.output)
+    return Step(stage.name, Verdict.OK, message, *used)

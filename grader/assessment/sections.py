@@ -20,7 +20,7 @@ FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)  # a # there 
 DECODED = ("image/png", "image/jpeg")
 MOST_PICTURES = 60  # of a submission
 LARGEST_PICTURE = 16 << 20  # bytes
-LARGEST_TEXT, LARGEST_PRINTED = 100_000, 4_000  # characters
+LARGEST_TEXT, LARGEST_PRINTED = 20_000, 4_000  # characters
 
 
 def headings(cell: Cell) -> list[tuple[int, str]]:
@@ -72,7 +72,7 @@ def printed_text(output: Output) -> str:
 
 
 def printed_in(cells: list[Cell]) -> str:
-    """Return what the cells printed and returned as plain text, cut after some thousand signs."""
+    """Return what the cells printed and returned as plain text, cut after 4,000 characters."""
     texts = [printed_text(output) for cell in cells for output in cell.outputs]
     text = "\n".join(part.rstrip("\n") for part in texts if part.strip())
     more = len(text) - LARGEST_PRINTED
@@ -126,7 +126,8 @@ def gather_sections(bench: Bench) -> list[Section]:
     ]
     every = [(n, *picture) for n, (_, own) in enumerate(evidence) for picture in own]
     shown = every[:MOST_PICTURES]
-    pixels = decode_images([*(part[2] for part in shown), *references], bench.settings.level)
+    pixels = decode_images([part[2] for part in shown], bench.settings.level)
+    known = decode_images(references, bench.settings.level)
     sections = []
     for number, (section, own) in enumerate(evidence):
         read = [(part[1], p) for part, p in zip(shown, pixels, strict=False) if part[0] == number]
@@ -135,7 +136,7 @@ def gather_sections(bench: Bench) -> list[Section]:
         if len(read) < len(own):
             problems.append(f"{len(own) - len(read)} more pictures, beyond {MOST_PICTURES} in all")
         pictures = tuple((name, p) for name, p in read if p is not None)
-        reference = pixels[len(shown) + number]
+        reference = known[number]
         sections.append(
             replace(section, pictures=pictures, reference=reference, problem="; ".join(problems))
         )

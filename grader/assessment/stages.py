@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -123,6 +123,10 @@ def place_data(stage: Stage, folder: Path, copies: dict[str, Path]) -> None:
     """Copy the data sets of a stage to the paths in `folder` where the code expects them."""
     for place, name in stage.place.items():
         target, source = folder / place, copies[name]
+        for path in (*reversed(target.relative_to(folder).parents), PurePosixPath(place)):
+            inside = folder / path
+            if inside.is_file() or (inside == target and inside.is_dir()):  # of the submission
+                shutil.rmtree(inside) if inside.is_dir() else inside.unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
@@ -282,7 +286,9 @@ def collect(
     made = {}
     for name in names:
         try:
-            content = read_file(folder / name, "a file that the stage writes")
+            handed_in = folder == bench.submission.folder
+            expected = "a file that is handed in" if handed_in else "a file that the stage writes"
+            content = read_file(folder / name, expected)
         except UserError as error:
             if step.verdict is Verdict.OK:
                 step.verdict = Verdict.WRONG_FORMAT
@@ -357,8 +363,8 @@ def read_executed(bench: Bench, step: Step, folder: Path) -> None:
         bench.executed = with_outputs(bench.submission.notebook, executed)
     except UserError as error:
         step.verdict = Verdict.WRONG_FORMAT
-        text = f"the notebook was not run to its end ({without_folder(error, folder)})"
-        step.message = SafeText(text)
+        step.message = SafeText("the notebook was not run to its end")
+        bench.grade.flags.append(Flag(step.name, without_folder(error, folder)))
         return
     for cell in bench.executed.code:
         for output in cell.outputs:

@@ -59,6 +59,7 @@ def render(grade: Grade) -> str:
     template = ENVIRONMENT.get_template("result.html")
     helpers: dict[str, Any] = {
         "label": label,
+        "scored": any(mark.parts for mark in grade.marks),
         "seconds_text": seconds_text,
         "mark_text": mark_text,
         "summary": summary_text(grade).splitlines(),

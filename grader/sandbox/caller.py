@@ -44,6 +44,8 @@ def encode(value: Any, depth: int = 0) -> Any:
         value = value.numpy()
     else:
         kind = "array" if isinstance(value, np.ndarray) else "number"
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c":
+        return [encode(value.real, depth + 1), encode(value.imag, depth + 1)]
     if isinstance(value, np.ndarray | np.generic):
         if value.size > MOST_VALUES or value.dtype.kind not in "buif":
             return {"type": "large" if value.size > MOST_VALUES else str(value.dtype)}
@@ -58,12 +60,15 @@ def encode(value: Any, depth: int = 0) -> Any:
     return {"type": type(value).__name__}
 
 
-def run(text: str, place: str, names: dict[str, Any], problems: list[str]) -> None:
-    """Run a source, statement by statement: one that fails does not stop the others.
+def run(source: dict[str, Any], names: dict[str, Any], problems: list[str]) -> None:
+    """Run what a source keeps, statement by statement: one that fails does not stop the others.
 
     A definition may need data or a package that is not there, and not be needed itself.
     """
-    for statement in ast.parse(text).body:
+    place, keep = source["place"], source["keep"]
+    for number, statement in enumerate(ast.parse(source["text"]).body):
+        if keep is not None and number not in keep:
+            continue
         code = compile(ast.Module([statement], []), place, "exec")
         try:
             exec(code, names)
@@ -76,13 +81,13 @@ class OwnModules(MetaPathFinder, Loader):
     """Imports the submission's modules with `run`."""
 
     def __init__(self, sources: list[dict[str, Any]], problems: list[str]) -> None:
-        self.texts = {source["file"]: source["text"] for source in sources if source["file"]}
+        self.sources = {source["file"]: source for source in sources if source["file"]}
         self.problems = problems
 
     def file_of(self, name: str) -> str | None:
         """Return the file of a module, if it is the submission's."""
         path = name.replace(".", "/")
-        return next((f for f in (f"{path}.py", f"{path}/__init__.py") if f in self.texts), None)
+        return next((f for f in (f"{path}.py", f"{path}/__init__.py") if f in self.sources), None)
 
     def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
         file = self.file_of(fullname)
@@ -98,7 +103,7 @@ class OwnModules(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         file = self.file_of(module.__name__)
         assert file is not None
-        run(self.texts[file], file, vars(module), self.problems)
+        run(self.sources[file], vars(module), self.problems)
 
 
 class Definitions:
@@ -128,7 +133,7 @@ class Definitions:
         sys.modules["__main__"] = main  # classes of a notebook belong to it
         for source in self.sources[: last + 1]:
             if source["file"] is None:
-                run(source["text"], source["place"], vars(main), self.problems)
+                run(source, vars(main), self.problems)
         return vars(main)
 
 
@@ -154,9 +159,13 @@ def free_names(call: str) -> set[str]:
 
 
 def tries(definitions: Definitions, names: list[str]) -> list[int | None]:
-    """Return the sources after which a call with these names can be tried, the last one first."""
+    """Return the sources after which a call with these names can be tried, the last one first.
+
+    Modules come after the program in question only if that defines none of the names.
+    """
     found = {number for name in names for number in definitions.defining(name)}
-    return [*sorted(found, reverse=True)] or [None]
+    main = {number for number in found if definitions.sources[number]["file"] is None}
+    return [*sorted(main or found, reverse=True)] or [None]
 
 
 def namespace(
@@ -196,6 +205,8 @@ def answer(plan: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
                 text = " ".join(str(error).split())[:TEXT]
                 place = last_place(error, places)
                 found = found or {"raised": type(error).__name__, "text": text, "place": place}
+                if test["raises"]:
+                    return found
     if definitions.problems and found["raised"] == "NameError" and not found["place"]:
         found["text"] += f" ({definitions.problems[0]})"
     return found

@@ -25,6 +25,8 @@ Image.MAX_IMAGE_PIXELS = 50_000_000
 for name in sys.argv[1:]:
     try:
         with Image.open(name, formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
+            if image.mode.startswith("I;16"):
+                image = image.point(lambda value: value / 256).convert("L")
             image.thumbnail(({SIDE}, {SIDE}))
             whole = image.convert("RGBA")
         paper = Image.new("RGBA", whole.size, "white")

@@ -4,8 +4,10 @@ The format: https://nbformat.readthedocs.io/en/latest/format_description.html, v
 """
 
 import ast
+import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,10 @@ from ..errors import UserError, printable
 
 SUFFIX = ".ipynb"
 LARGEST = 64 << 20  # bytes
-LARGEST_SOURCE = 2 << 20  # bytes of Python; more is flagged, and not parsed
+LARGEST_SOURCE = 512 << 10  # bytes of Python; more is flagged, and not parsed
+LARGEST_CODE = 1 << 20  # characters of all code cells together
+LONGEST_LINE = 10_000  # characters of a magic's line
+MOST_OPEN = 30  # lines between a bracket and its end
 MOST_CELLS = 2_000
 EXPECTED = "a Jupyter notebook in format 4, as Jupyter saves it"
 
@@ -26,8 +31,13 @@ EXPECTED = "a Jupyter notebook in format 4, as Jupyter saves it"
 TIMED = ("time", "timeit", "prun", "capture", "memit", "mprun", "lprun")
 WRITING = ("writefile", "file")
 MODULE_FILE = re.compile(r"(\w[\w-]*/){0,10}\w[\w-]*\.py")
+TEXT_FILE = re.compile(r"(\w[\w-]*/){0,10}\w[\w-]*\.\w+")
 CELL_MAGIC = re.compile(r"\s*%%(\w+)[ \t]*(.*)")
-LINE_MAGIC = re.compile(r"(\s*)(?:%(\w+)[ \t]*(.*)|(!.*)|(\?.*)|(\S.*\?))$")
+LINE_MAGIC = re.compile(r"(\s*)(?:%(\w+)[ \t]*(.*)|(!.*)|(\?\??[\w.*]+)|([\w.*]+\?\??))\s*$")
+INSTALLING = re.compile(r"\s*(pip3?|conda|mamba) +(install|uninstall|list|show|freeze)\b.*")
+OPTIONS = re.compile(
+    r"(-[a-z]+ *[\d.]* +)*(.*)"
+)  # of %timeit and the like, and the code after them
 
 
 def joined(value: object) -> object:
@@ -104,6 +114,7 @@ class Source:
     text: str | bytes
     file: str | None
     magics: tuple[Magic, ...] = ()
+    added: bool = False  # to the end of the file
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -121,10 +132,29 @@ def read_notebook(path: Path) -> Notebook:
         raise UserError(path, f"{key}: {first['msg']}", EXPECTED) from error
     except (ValueError, RecursionError) as error:
         raise UserError(path, f"no JSON ({printable(str(error)[:80])})", EXPECTED) from error
+    size = sum(len(cell.source) for cell in notebook.code)
+    if size > LARGEST_CODE:
+        found = f"{size:,} characters of code"
+        raise UserError(path, found, f"at most {LARGEST_CODE:,}")
     numbered = [
         cell.model_copy(update={"number": number}) for number, cell in enumerate(notebook.cells, 1)
     ]
     return notebook.model_copy(update={"cells": numbered})
+
+
+def text_of(source: Source) -> str:
+    """Return the text of a source, decoded as Python does it, with \\n at the end of each line.
+
+    Bytes that are not in its encoding are read as Latin-1.
+    """
+    text = source.text
+    if isinstance(text, bytes):
+        try:
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(text).readline)
+            text = source.text.decode(encoding)  # type: ignore[union-attr]
+        except (SyntaxError, LookupError, ValueError):
+            text = source.text.decode("latin-1")  # type: ignore[union-attr]
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def is_python(text: str) -> bool:
@@ -133,6 +163,23 @@ def is_python(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
+
+
+def statement(found: re.Match[str]) -> str:
+    """Return the Python in a line that begins with a magic."""
+    if found[2] not in TIMED:
+        return "pass"
+    code = OPTIONS.fullmatch(found[3])
+    return (code[2] if code else "") or "pass"
+
+
+def is_open(lines: list[str]) -> bool:
+    """Check whether a bracket is open after some lines, so that the next one is no magic."""
+    try:
+        ast.parse("\n".join(lines[-MOST_OPEN:]))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return "was never closed" in str(error)
+    return False
 
 
 def is_assigned(line: str) -> bool:
@@ -149,10 +196,21 @@ def without_magics(text: str) -> tuple[str, tuple[Magic, ...]]:
     if len(text) > LARGEST_SOURCE or is_python(text):
         return text, ()
     lines, magics = text.split("\n"), list[Magic]()
+    continued = False  # from a magic on the line above
     for number, line in enumerate(lines):
+        if continued:
+            continued, lines[number] = line.endswith("\\"), ""
+            continue
+        if len(line) > LONGEST_LINE:
+            continue
         if found := LINE_MAGIC.fullmatch(line):
-            indent, name, argument = found[1], found[2], found[3]
-            lines[number] = indent + (argument if name in TIMED and argument else "pass")
+            if number and is_open(lines[:number]):
+                continue
+            lines[number] = found[1] + statement(found)
+            continued = line.endswith("\\")
+        elif INSTALLING.fullmatch(line):
+            lines[number] = "pass"
+            continued = line.endswith("\\")
         elif is_assigned(line):
             lines[number] = line.partition("=")[0] + "= None"
         else:
@@ -176,11 +234,15 @@ def cell_source(cell: Cell, name: str) -> Source:
         return Source(place, text, None, magics)
     magic = (Magic(1, first.strip()),)
     if found[1] in WRITING:
+        added = found[2].strip().startswith("-a ")
         file = found[2].strip().removeprefix("-a").strip(" '\"").removeprefix("./")
         module = MODULE_FILE.fullmatch(file) is not None
-        return Source(place, empty + rest if module else "", file if module else None, magic)
+        text = empty + rest if module else ""
+        plain = module or (TEXT_FILE.fullmatch(file) and not file.endswith(".py"))
+        return Source(place, text, file if module else None, () if plain else magic, added)
     if found[1] in TIMED:
-        text, magics = without_magics(empty + rest)
+        code = OPTIONS.fullmatch(found[2]) if found[1] in ("timeit", "prun") else None
+        text, magics = without_magics(empty[:-1] + (code[2] if code else "") + "\n" + rest)
         return Source(place, text, None, magic + magics)
     return Source(place, "", None, magic)
 

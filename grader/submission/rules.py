@@ -32,7 +32,15 @@ DOCSTRING = 2_000  # characters of a docstring that is not counted among the tex
 DEEPEST_SEARCH = 3  # loops in loops that are read as a search for settings
 
 # These run or find code by names that only appear at run time.
-DYNAMIC_NAMES = {"__import__", "__builtins__", "exec", "eval", "compile", "breakpoint"}
+DYNAMIC_NAMES = {
+    "get_ipython",
+    "__import__",
+    "__builtins__",
+    "exec",
+    "eval",
+    "compile",
+    "breakpoint",
+}
 DYNAMIC_MODULES = {
     "importlib",
     "runpy",
@@ -58,8 +66,14 @@ OUTSIDE_CALLS = {
 SEARCH_CALLS = {"product", "ParameterGrid", "GridSearchCV", "RandomizedSearchCV"}
 TRAIN_WORDS = ("train", "fit")
 
-# Magics that run code which is not in the cell.
-RUNNING = {"run", "bash", "sh", "script", "system", "sx", "cmd", "perl", "ruby", "load", "loadpy"}
+INSTALLERS = {"pip", "pip3", "conda", "mamba"}
+# Magics that run no code, or only what is in the cell and was read.
+HARMLESS = {
+    *("matplotlib", "time", "timeit", "prun", "capture", "memit", "autoreload", "config", "who"),
+    *("whos", "pwd", "cd", "ls", "env", "pylab", "precision", "html", "markdown", "latex"),
+    *("svg", "reset", "tensorboard", "xmode", "pdb", "debug", "history", "lsmagic", "magic"),
+}
+EXTENSIONS = [["load_ext", "autoreload"], ["load_ext", "tensorboard"]]
 MAGIC_SIZE = 60  # characters of a magic in a finding
 
 STANDARD = sys.stdlib_module_names | {"__main__"}
@@ -393,14 +407,29 @@ def own_modules(folder: Path, rules: Rules, written: Iterable[str] = ()) -> set[
 
 
 def judge_magic(magic: Magic) -> tuple[Kind, str] | None:
-    """Return what is to be said about a command of a notebook, or None."""
-    words = magic.text.strip("%!{} ").split()
-    installs = words[:1] in (["pip"], ["pip3"], ["conda"]) or words[1:3] == ["-m", "pip"]
-    if magic.text.startswith("%") and words[:1] and words[0] not in RUNNING and not installs:
+    """Return what is to be said about a command of a notebook, or None if it is harmless."""
+    text = magic.text.partition("=")[2].strip() if "=" in magic.text.split()[0:2] else magic.text
+    words = text.strip("%!?{} ").split()
+    name, several = words[0] if words else "", set(";&|`$") & set(text)
+    installs = name in INSTALLERS or words[1:3] == ["-m", "pip"]
+    if text.startswith("?") or text.endswith("?"):
         return None
-    if installs:
-        return Kind.REMARK, f"installs packages: {magic.text[:MAGIC_SIZE]}"
-    return Kind.SUSPICIOUS, f"runs a command: {magic.text[:MAGIC_SIZE]}"
+    if installs and not several:
+        return Kind.REMARK, f"installs packages: {text[:MAGIC_SIZE]}"
+    if text.startswith("%") and not several and (name in HARMLESS or words in EXTENSIONS):
+        return None
+    return Kind.SUSPICIOUS, f"runs a command: {text[:MAGIC_SIZE]}"
+
+
+def replaced(found: list[Source], file: str, reserved: set[str]) -> Iterator[Finding]:
+    """Yield the modules that cells write in the place of others."""
+    for source in found:
+        first, _, inner = (source.file or "").partition("/")
+        module = first.split(".")[0]
+        written = source.file is not None and source.place != file
+        if written and module in reserved and (not inner or inner.startswith("__init__.")):
+            message = f"takes the place of the module {module}"
+            yield Finding(Kind.FORBIDDEN, source.place, 1, message)
 
 
 def is_code(path: Path) -> bool:
@@ -445,6 +474,7 @@ def check(folder: Path, files: list[Path], program: str, rules: Rules) -> list[F
             findings.append(found)
             continue
         reader = Reader(file, rules, own)
+        findings += replaced(found, file, reserved)
         for source in found:
             tree = parse(source)
             reader.file = source.place

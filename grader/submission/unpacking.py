@@ -303,6 +303,7 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
     if path.is_dir():
         remarks += copy_folder(path, destination)
     elif assignment.is_notebook and path.is_file() and path.suffix == NOTEBOOK:
+        safe_path(path, path.name)
         (destination / path.name).write_bytes(read_file(path, "a notebook"))
     elif path.is_file():
         if zip_name and path.name != zip_name and not is_tar(path):

@@ -124,6 +124,11 @@ def test_line_numbers_survive_the_magics(lines: list[str]) -> None:
         ("for i in x:\n    !echo {i}", "for i in x:\n    pass"),
         ("%time import sklearn", "import sklearn"),
         ("print?\nx = 1", "pass\nx = 1"),
+        ("%matplotlib inline\nx = 1  # why?", "pass\nx = 1  # why?"),
+        ("%matplotlib inline\nx = f(1\n      %k)", "pass\nx = f(1\n      %k)"),
+        ("!pip install \\\n  x\ny = 1", "pass\n\ny = 1"),
+        ("pip install x\ny = 1", "pass\ny = 1"),
+        ("%timeit -n 10 f(1)", "f(1)"),
         ("s = '''\n!kept\n'''", "s = '''\n!kept\n'''"),
     ],
 )
@@ -173,7 +178,14 @@ def test_names_are_known_in_later_cells(tmp_path: Path) -> None:
 
 
 def test_no_magic_hides_an_import(tmp_path: Path) -> None:
-    for text in ("%time import sklearn", "%%time\nimport sklearn", "%%capture out\nimport sklearn"):
+    for text in (
+        "%time import sklearn",
+        "%%time\nimport sklearn",
+        "%%capture out\nimport sklearn",
+        "%%timeit -n1 -r1 import sklearn\npass",
+        "%timeit -n1 import sklearn",
+        "%prun import sklearn",
+    ):
         assert any(
             "imports sklearn" in f for f in findings(tmp_path, code(text), forbidden=["sklearn"])
         )
@@ -185,6 +197,14 @@ def test_no_magic_hides_an_import(tmp_path: Path) -> None:
         ("!curl http://x", "runs a command: !curl http://x"),
         ("%%bash\nls", "runs a command: %%bash"),
         ("%run other.py", "runs a command: %run other.py"),
+        ("%%python\nimport sklearn", "runs a command: %%python"),
+        ("%alias go python x.txt", "runs a command: %alias go python x.txt"),
+        ("%load_ext sklearn", "runs a command: %load_ext sklearn"),
+        ("!pip install x; python y.txt", "runs a command: !pip install x; python y.txt"),
+        ("%%writefile ../evil.py\nx = 1", "runs a command: %%writefile ../evil.py"),
+        ("x = !ls", "runs a command: !ls"),
+        ("get_ipython().run_cell('x')", "uses get_ipython"),
+        ("pip install umap-learn", "installs packages: pip install umap-learn"),
         ("!pip install umap-learn", "installs packages: !pip install umap-learn"),
         ("%pip install umap-learn", "installs packages: %pip install umap-learn"),
     ],
@@ -193,8 +213,24 @@ def test_commands_are_flagged_or_remarked(tmp_path: Path, text: str, said: str) 
     assert findings(tmp_path, code(text)) == [f"work.ipynb, cell 1, line 1: {said}"]
 
 
-def test_usual_magics_are_no_finding(tmp_path: Path) -> None:
-    assert findings(tmp_path, code("%matplotlib inline\n%load_ext autoreload\nx = 1")) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%matplotlib inline\n%load_ext autoreload\nx = 1",
+        "p = %pwd",
+        "import math\nmath?",
+        "%matplotlib inline\nx = 1  # enough?",
+        "%%writefile notes.md\nhello",
+        "%timeit -n 10 sum([1])",
+    ],
+)
+def test_usual_magics_are_no_finding(tmp_path: Path, text: str) -> None:
+    assert findings(tmp_path, code(text)) == []
+
+
+def test_a_cell_may_not_write_a_module_in_the_place_of_another(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, code("%%writefile random.py\nx = 1"))
+    assert "takes the place of the module random" in found
 
 
 def test_a_broken_cell_is_flagged_and_the_others_are_read(tmp_path: Path) -> None:

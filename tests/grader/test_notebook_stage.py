@@ -268,3 +268,31 @@ def test_html_and_hostile_objects_in_outputs_stay_text(run: Callable[[Cells], Gr
     assert "&lt;script&gt;alert(1)" in page
     assert 'href="javascript' not in page
     assert 'src="http' not in page
+
+
+def test_data_take_the_place_of_what_was_handed_in(
+    data: Path, tmp_path: Path, level: Level
+) -> None:
+    folder = tmp_path / "handed_in"
+    (folder / "notes.txt").mkdir(parents=True)
+    (folder / "notes.txt" / "x.py").write_text("x = 1")
+    (folder / "data").write_text("a file")
+    (folder / "work.ipynb").write_text(notebook(work()))
+    grade = assess(folder, course(data), Settings(data, level))
+    assert float(grade.mark("count").points) == 2
+
+
+def test_what_replaces_the_executed_notebook_says_nothing_to_students(
+    run: Callable[[Cells], Grade],
+) -> None:
+    secret = "314159265358979323846264338327950288"
+    grade = run(
+        [
+            code(
+                f"import os\nopen('executed.ipynb', 'w').write('{{\"nbformat\": {secret}, "
+                '"cells": []}\')\nos.kill(os.getppid(), 9)'
+            )
+        ]
+    )
+    results = to_gradescope(grade)
+    assert secret not in json.dumps(results["tests"]) + results["output"]
