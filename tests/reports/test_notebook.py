@@ -76,7 +76,7 @@ def test_the_notebook_is_executed_and_runs_again(mnist: Path, tmp_path: Path) ->
     path = tmp_path / "out" / f"{stem}.ipynb"
     sheet = nbformat.read(path, as_version=4)
     nbformat.validate(sheet)
-    assert "| Ada | 012345678 |" in sheet.cells[0].source
+    assert "| Ada |  | 012345678 |" in sheet.cells[0].source
     pictures = images(sheet)
     assert len(pictures) > 10
     answers = [cell.source for cell in sheet.cells if cell.source.startswith("### ")]
