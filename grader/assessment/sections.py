@@ -17,6 +17,7 @@ from .stages import Bench
 
 HEADING = re.compile(r"^[ ]{0,3}(#{1,6})[ \t]+(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)  # a # there is no heading
+TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours, and lines written again
 DECODED = ("image/png", "image/jpeg")
 MOST_PICTURES = 60  # of a submission
 LARGEST_PICTURE = 16 << 20  # bytes
@@ -68,7 +69,8 @@ def printed_text(output: Output) -> str:
     """Return the text of an output. Objects that are shown as a picture have none."""
     if any(kind in output.data for kind in DECODED):
         return ""
-    return output.text or output.data.get("text/markdown") or output.data.get("text/plain", "")
+    text = output.text or output.data.get("text/markdown") or output.data.get("text/plain", "")
+    return TERMINAL_CODE.sub("", text)
 
 
 def printed_in(cells: list[Cell]) -> str:

@@ -104,7 +104,11 @@ with open("answers.csv", "w") as file:
 with open("numbers.json", "w") as file:
     json.dump({"found": {"count": len(images)}, "brightness": float(images.mean())}, file)
 """
-DRAW = "plt.plot(means)\nplt.savefig('plot.png')\nprint(open('notes.txt').read())\nplt.show()"
+DRAW = """plt.plot(means)
+plt.savefig('plot.png')
+print('\\x1b[1m' + open('notes.txt').read())
+plt.show()
+"""
 
 
 def work() -> Cells:
