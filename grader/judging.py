@@ -170,7 +170,8 @@ class Number(Judged):
         bounds = self.at_least is not None or self.at_most is not None
         if bounds == (self.equals is not None):
             raise ValueError("either 'equals', or 'at_least' and 'at_most' or one of them")
-        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+        low, high = self.at_least, self.at_most
+        if low is not None and high is not None and low > high:
             raise ValueError("'at_least' below 'at_most'")
         if self.tolerance and self.equals is None:
             raise ValueError("a 'tolerance' only with 'equals'")

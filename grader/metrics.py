@@ -171,7 +171,7 @@ LIBRARIES = {"skimage": skimage.metrics, "sklearn": sklearn.metrics}
 LIBRARY_RESAMPLES = 200  # of labels; a library's measure takes a millisecond
 
 
-def library_metric(name: str, arguments: Mapping[str, Any]) -> Callable[..., float]:
+def library_metric(name: str, arguments: Mapping[str, Any]) -> partial[float]:
     """Return a measure of a library, such as "sklearn.f1_score", with arguments."""
     library, _, function = name.partition(".")
     if name in ("skimage.structural_similarity", "skimage.peak_signal_noise_ratio"):
@@ -192,7 +192,7 @@ def problem_with_metric(kind: str, name: str, arguments: Mapping[str, Any]) -> s
     if name in own:
         return f"no arguments for '{name}'" if arguments else None
     metric = library_metric(name, arguments)
-    unknown = arguments.keys() - inspect.signature(metric.func).parameters.keys()  # type: ignore[attr-defined]
+    unknown = arguments.keys() - inspect.signature(metric.func).parameters.keys()
     if unknown:
         return f"an argument of '{name}' in place of '{min(unknown)}'"
     image = np.linspace(0, 1, 28 * 28).reshape(28, 28)

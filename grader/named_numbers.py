@@ -40,10 +40,10 @@ def number(text: str) -> float | None:
 
 def from_rows(rows: list[list[str]]) -> dict[str, float]:
     """Return the numbers of a table: a row for each, or one row below their names."""
-    if len(rows) == 2 and len(rows[0]) == len(rows[1]) and not any(map(number, rows[0])):
-        pairs = zip(rows[0], rows[1], strict=True)
-    else:
-        pairs = ((row[0], row[1]) for row in rows if len(row) == 2)  # type: ignore[assignment]
+    wide = len(rows) == 2 and len(rows[0]) == len(rows[1])
+    if wide and all(number(text) is None for text in rows[0]):
+        rows = [[*pair] for pair in zip(*rows, strict=True)]
+    pairs = [row for row in rows if len(row) == 2]
     return {name.strip(): value for name, text in pairs if (value := number(text)) is not None}
 
 

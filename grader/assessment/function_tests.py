@@ -161,12 +161,8 @@ def arrays_of(value: Any) -> np.ndarray | None:
         if isinstance(value, dict) and value.get("type") in ("tensor", "array", "number"):
             return np.array(value["values"], np.float64).reshape(value["shape"])
         if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            parts = [arrays_of(part) for part in value]
-            return (
-                None
-                if any(p is None or p.size != 1 for p in parts)
-                else np.array([part.item() for part in parts if part is not None])
-            )
+            parts = [part for part in map(arrays_of, value) if part is not None and part.size == 1]
+            return np.array([p.item() for p in parts]) if len(parts) == len(value) else None
         if is_numeric(value):
             return np.array(value, np.float64)
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError):
@@ -326,10 +322,14 @@ class Run:
 
 
 def run_group(
-    bench: Bench, stage: Stage, kept: list[Kept], tests: list[FunctionTest], run: Run
+    bench: Bench,
+    stage: Stage,
+    kept: list[Kept],
+    tests: list[FunctionTest],
+    expected: dict[str, Any],
+    run: Run,
 ) -> dict[str, str | None]:
     """Run tests together, and those that fail alone; return what is wrong with each."""
-    expected = expected_results(bench, stage)
     problems: dict[str, str | None] = {}
     for test in tests:
         if name := undefined(test, bench, kept):
@@ -358,11 +358,12 @@ def run_test_stage(bench: Bench, stage: Stage) -> Step:
     files, _ = carried_files(bench.submission, bench.assignment.artefact)
     others = sorted(p for p in files if p.suffix == ".py" and p != home / program)
     kept = find_definitions(home, program, others)
+    expected = expected_results(bench, stage)
     run, tests = Run(stage.limits.seconds), bench.assignment.test
     problems: dict[str, str | None] = {}
     for hidden in (False, True):
         group = [test for test in tests if test.hidden == hidden]
-        problems |= run_group(bench, stage, kept, group, run)
+        problems |= run_group(bench, stage, kept, group, expected, run)
     for test in tests:
         bench.grade.replace(mark_of(test, problems[test.name]))
     bench.program_seconds += run.seconds

@@ -81,6 +81,12 @@ def printed_in(cells: list[Cell]) -> str:
     return text[:LARGEST_PRINTED] + (f"\n[{more:,} more characters]" if more > 0 else "")
 
 
+def shortened(text: str) -> str:
+    """Return the beginning of an answer, and how much more there is."""
+    more = len(text) - LARGEST_TEXT
+    return text[:LARGEST_TEXT] + (f"\n\n({more:,} more characters)" if more > 0 else "")
+
+
 def of_notebook(
     notebook: Notebook, manual: Manual, others: list[str]
 ) -> tuple[Section, list[tuple[str, bytes]]]:
@@ -90,7 +96,7 @@ def of_notebook(
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     pictures = [picture for cell in cells for picture in pictures_in(cell)]
     problem = "" if cells else f"the notebook has no heading like '{manual.section}'"
-    section = Section(manual.title, manual.points, text[:LARGEST_TEXT], printed_in(cells))
+    section = Section(manual.title, manual.points, shortened(text), printed_in(cells))
     return replace(section, problem=problem), pictures
 
 
@@ -105,7 +111,7 @@ def of_artefact(bench: Bench, manual: Manual) -> tuple[Section, list[tuple[str, 
         content = read_file(path, "a text or a picture", LARGEST_PICTURE)
         if bench.assignment.artefact[manual.artefact].kind == "picture":
             return section, [(manual.artefact, content)]
-        return replace(section, text=decoded(content)[:LARGEST_TEXT]), []
+        return replace(section, text=shortened(decoded(content))), []
     except (UserError, ValueError) as error:
         return replace(
             section, problem=f"{manual.artefact} cannot be read ({printable(str(error)[:100])})"
@@ -123,13 +129,12 @@ def gather_sections(bench: Bench) -> list[Section]:
         else of_artefact(bench, manual)
         for manual in wanted
     ]
-    references = [
-        bench.assignment.companion(m.reference).read_bytes() if m.reference else b"" for m in wanted
-    ]
+    references = [m.reference for m in wanted if m.reference]
     every = [(n, *picture) for n, (_, own) in enumerate(evidence) for picture in own]
     shown = every[:MOST_PICTURES]
     pixels = decode_images([part[2] for part in shown], bench.settings.level)
-    known = decode_images(references, bench.settings.level)
+    contents = [bench.assignment.companion(name).read_bytes() for name in references]
+    known = dict(zip(references, decode_images(contents, bench.settings.level), strict=True))
     sections = []
     for number, (section, own) in enumerate(evidence):
         read = [(part[1], p) for part, p in zip(shown, pixels, strict=False) if part[0] == number]
@@ -138,7 +143,7 @@ def gather_sections(bench: Bench) -> list[Section]:
         if len(read) < len(own):
             problems.append(f"{len(own) - len(read)} more pictures, beyond {MOST_PICTURES} in all")
         pictures = tuple((name, p) for name, p in read if p is not None)
-        reference = known[number]
+        reference = known.get(wanted[number].reference or "")
         sections.append(
             replace(section, pictures=pictures, reference=reference, problem="; ".join(problems))
         )

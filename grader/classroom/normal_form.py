@@ -6,10 +6,8 @@ keywords. What is left is a text of words, one character each, which fingerprint
 """
 
 import ast
-import io
 import operator
 import re
-import tokenize
 import warnings
 import zlib
 from collections import Counter
@@ -20,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..submission.notebook import Source
+from ..submission.notebook import Source, text_of
 
 BREAK = "\n"  # between blocks; no word becomes this character
 OWN, TEXT = "V", "S"  # the words for names that a submission chose, and for texts
@@ -90,20 +88,9 @@ class NormalForm:
     unparsed: list[str]
 
 
-def source_text(content: bytes) -> str:
-    """Return the text of a source in its declared encoding, or in Latin-1 if it is in no other."""
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        return content.decode(encoding)
-    except (SyntaxError, LookupError, ValueError):
-        return content.decode("latin-1")
-
-
 def lines_of(source: Source) -> list[Line]:
     """Return the lines of a source as Python counts them, without characters that it refuses."""
-    text = source.text if isinstance(source.text, str) else source_text(source.text)
-    text = text.removeprefix("\ufeff").replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-    text = text.encode(errors="backslashreplace").decode()
+    text = text_of(source).replace("\0", "").encode(errors="backslashreplace").decode()
     return [Line(source.place, number, line) for number, line in enumerate(text.split("\n"), 1)]
 
 

@@ -17,12 +17,12 @@ from copydetect.utils import get_token_coverage
 from numpy.typing import NDArray
 
 from ..artifacts import without_folder
-from ..assignment import Assignment
+from ..assignment import NOTEBOOK, Assignment
 from ..display.result_page import ENVIRONMENT
 from ..errors import UserError, printable
 from ..files import write_whole
 from ..sandbox.resources import temporary_folder
-from ..submission.notebook import SUFFIX, Source, sources
+from ..submission.notebook import Source, sources
 from ..submission.unpacking import open_submission
 from .class_run import Entry, find_submissions
 from .normal_form import BREAK, NormalForm, normal_form
@@ -36,7 +36,7 @@ THRESHOLD = 0.5
 LEAST = 50  # words in common; two short programs may well be alike
 LARGEST = 1 << 20  # characters of a submission's sources together
 SHOWN = 100  # pairs on the page
-SUFFIXES = (".py", SUFFIX)
+SUFFIXES = (".py", NOTEBOOK)
 
 
 @dataclass(frozen=True)

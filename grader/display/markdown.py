@@ -14,11 +14,12 @@ READER.disable(["link", "image", "autolink", "reference"])
 def to_html(text: str) -> str:
     """Return Markdown as HTML; formulas stay as they were written.
 
-    A text with more than `MOST_ROWS` rows of tables stays one, because they take long.
+    A text with more than `MOST_ROWS` rows of tables, which take long, stays as it is, and so does
+    one that is nested too deep.
     """
-    if sum("|" in line for line in text.splitlines()) > MOST_ROWS:
-        return f"<pre>{html.escape(text)}</pre>"
     try:
-        return str(READER.render(text))
+        if sum("|" in line for line in text.splitlines()) <= MOST_ROWS:
+            return str(READER.render(text))
     except RecursionError:
-        return str(READER.renderInline(text[:10_000].replace(">", " ").replace("[", " ")))
+        pass
+    return f"<pre>{html.escape(text)}</pre>"

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from ..artifacts import read_file
+from ..assignment import NOTEBOOK
 from ..errors import UserError, printable
 
-SUFFIX = ".ipynb"
 LARGEST = 64 << 20  # bytes
 LARGEST_SOURCE = 512 << 10  # bytes of Python; more is flagged, and not parsed
 LARGEST_CODE = 1 << 20  # characters of all code cells together
@@ -35,9 +35,7 @@ TEXT_FILE = re.compile(r"(\w[\w-]*/){0,10}\w[\w-]*\.\w+")
 CELL_MAGIC = re.compile(r"\s*%%(\w+)[ \t]*(.*)")
 LINE_MAGIC = re.compile(r"(\s*)(?:%(\w+)[ \t]*(.*)|(!.*)|(\?\??[\w.*]+)|([\w.*]+\?\??))\s*$")
 INSTALLING = re.compile(r"\s*(pip3?|conda|mamba) +(install|uninstall|list|show|freeze)\b.*")
-OPTIONS = re.compile(
-    r"(-[a-z]+ *[\d.]* +)*(.*)"
-)  # of %timeit and the like, and the code after them
+OPTIONS = re.compile(r"(-[a-z]+ *[\d.]* +)*(.*)")  # of %timeit and the like, then the code
 
 
 def joined(value: object) -> object:
@@ -142,18 +140,18 @@ def read_notebook(path: Path) -> Notebook:
     return notebook.model_copy(update={"cells": numbered})
 
 
-def text_of(source: Source) -> str:
-    """Return the text of a source, decoded as Python does it, with \\n at the end of each line.
+def decoded_source(content: bytes) -> str:
+    """Return the text of a source in its declared encoding, or in Latin-1 if it is in no other."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        return content.decode(encoding)
+    except (SyntaxError, LookupError, ValueError):
+        return content.decode("latin-1")
 
-    Bytes that are not in its encoding are read as Latin-1.
-    """
-    text = source.text
-    if isinstance(text, bytes):
-        try:
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(text).readline)
-            text = source.text.decode(encoding)  # type: ignore[union-attr]
-        except (SyntaxError, LookupError, ValueError):
-            text = source.text.decode("latin-1")  # type: ignore[union-attr]
+
+def text_of(source: Source) -> str:
+    """Return the text of a source, with \\n at the end of each line."""
+    text = source.text if isinstance(source.text, str) else decoded_source(source.text)
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -252,7 +250,7 @@ def sources(path: Path, name: str) -> Iterator[Source]:
 
     A notebook has one source for each code cell. Raises UserError if it cannot be read.
     """
-    if path.suffix == SUFFIX:
+    if path.suffix == NOTEBOOK:
         yield from (cell_source(cell, name) for cell in read_notebook(path).code)
     else:
         yield Source(name, path.read_bytes(), name)

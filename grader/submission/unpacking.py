@@ -43,14 +43,12 @@ BACKSLASHES = "the zip has backslashes between folders; expected /"
 class Submission:
     """A submission that can be run: `folder` has the program; `remarks` are for the student.
 
-    `program` is the program's name there, and `notebook` its cells if it is one. `files` are the
-    names of all files that were handed in.
+    `program` is the program's name there, and `notebook` its cells if it is one.
     """
 
     name: str
     folder: Path
     program: str
-    files: list[PurePosixPath]
     sha256: str
     contents: Contents
     remarks: list[str]
@@ -317,13 +315,11 @@ def open_submission(path: Path, assignment: Assignment, destination: Path) -> Su
         notebook = read_notebook(program) if assignment.is_notebook else None
     except UserError as error:
         raise UserError(path, f"{program.name}: {error.found}", EXPECTED) from error
-    files = [PurePosixPath(p.relative_to(home)) for p in home.rglob("*") if p.is_file()]
+    files = sorted(PurePosixPath(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
     archive = path.name if is_archive(path) else None
-    contents = check_contents(program, archive, sorted(files), assignment.submission)
+    contents = check_contents(program, archive, files, assignment.submission)
     remarks += [check.message for check in contents.checks if check.passed is False]
-    return Submission(
-        path.name, home, program.name, sorted(files), digest(home), contents, remarks, notebook
-    )
+    return Submission(path.name, home, program.name, digest(home), contents, remarks, notebook)
 
 
 def weights_in(folder: Path, names: list[str]) -> dict[str, Path]:

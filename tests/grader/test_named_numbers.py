@@ -29,6 +29,7 @@ def read(tmp_path: Path, name: str, content: str | bytes) -> dict[str, float]:
         ("a.csv", "name,value\nloss,1.5\nacc,0.5\n", {"loss": 1.5, "acc": 0.5}),
         ("a.csv", "loss;1.5\nacc;0.5\n", {"loss": 1.5, "acc": 0.5}),
         ("a.csv", "loss,acc\n1.5,0.5\n", {"loss": 1.5, "acc": 0.5}),
+        ("a.csv", "acc,0\nloss,1\n", {"acc": 0, "loss": 1}),
         ("a.csv", "loss , 1.5\n\nacc,many\n", {"loss": 1.5}),
         ("a.csv", "loss,1.5\n".encode("utf-16"), {"loss": 1.5}),
     ],

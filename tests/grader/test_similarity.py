@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from grader.assignment import read_assignment
 from grader.classroom import similarity
 from grader.classroom.class_run import find_submissions
-from grader.classroom.normal_form import normal_form, source_text
+from grader.classroom.normal_form import normal_form
 from grader.classroom.similarity import Pair, compare, earlier_entries
 from grader.errors import UserError
-from grader.submission.notebook import Source
+from grader.submission.notebook import Source, decoded_source
 from tests.grader.classes import grader
 from tests.grader.disguises import HONEST, KINDS, MORE, ROOT, Sources
 from tests.mutations import damaged
@@ -225,7 +225,7 @@ def test_the_result_is_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_a_source_is_read_as_python_reads_it() -> None:
-    assert "\u20ac" in source_text("# coding: cp1252\nx = '\u20ac'\n".encode("cp1252"))
+    assert "\u20ac" in decoded_source("# coding: cp1252\nx = '\u20ac'\n".encode("cp1252"))
 
 
 NASTY = st.sampled_from(
