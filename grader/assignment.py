@@ -17,6 +17,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
@@ -47,7 +48,10 @@ from .judging import (
 FOLDER = Path(__file__).parent / "assignments"
 NOTEBOOK = ".ipynb"
 # What a gradebook and the calls of tests have in addition.
-COLUMNS = ("student", "submission", "days_late", "penalty", "total", "flags")
+COLUMNS = (
+    *("student", "name", "email", "section", "submission", "status"),
+    *("days_late", "bank_days", "penalty", "total", "flags"),
+)
 RESERVED = {"np", "torch", "nn", "device", "file", "allow_pickle"}
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -184,12 +188,16 @@ class Stage(Table):
 class Late(Table):
     """The share of points lost after one day, two days, ...; after the last of them, all points.
 
-    Without `days`, nothing is lost. `zone` is the time zone of the course, whose clocks count.
+    Without `days`, nothing is lost. `zone` is the time zone of the course, whose clocks count. Each
+    student has `bank` free days for all assignments together, of which one takes at most
+    `bank_at_once`.
     """
 
     days: list[Share] = []
     due: AwareDatetime | None = None
     zone: str | None = None
+    bank: NonNegativeInt = 0
+    bank_at_once: PositiveInt | None = None
 
     @check_field("zone")
     @classmethod
@@ -300,14 +308,18 @@ class Assignment(Table):
         return [*self.metric, *self.check, *self.number, *self.test]
 
     @property
+    def parts(self) -> list[Judged | Manual]:
+        """Return everything that gives points: what the grader marks, then what people mark."""
+        return [*self.judged, *self.manual]
+
+    @property
     def is_notebook(self) -> bool:
         return self.program.endswith(NOTEBOOK)
 
     @property
     def possible(self) -> float:
         """Return the points that can be reached without a bonus."""
-        every: list[Judged | Manual] = [*self.judged, *self.manual]
-        points = sum(part.points for part in every if not part.bonus)
+        points = sum(part.points for part in self.parts if not part.bonus)
         return points if self.most_points is None else min(points, self.most_points)
 
     def limited(self, points: float) -> float:
@@ -328,8 +340,12 @@ class Assignment(Table):
         return [self.companion(name) for name in dict.fromkeys(names) if name]
 
     def digest(self) -> str:
-        """Return the SHA-256 of everything in the assignment's file and next to it that counts."""
-        total = hashlib.sha256(self.model_dump_json().encode())
+        """Return the SHA-256 of all in the assignment's file and next to it that a result needs.
+
+        Rubrics and late days change totals, but no result.
+        """
+        later: Any = {"late": True, "manual": {"__all__": {"start", "item"}}}
+        total = hashlib.sha256(self.model_dump_json(exclude=later).encode())
         for path in self.companions():
             total.update(path.read_bytes())
         return total.hexdigest()

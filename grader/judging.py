@@ -7,6 +7,7 @@ each key.
 import ast
 import math
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -83,6 +84,11 @@ class Judged(Table):
     title: str
     points: Points
     bonus: bool = False
+
+    @property
+    def column(self) -> str:
+        """Return what tables and marks call it."""
+        return self.name
 
 
 class Metric(Judged):
@@ -256,11 +262,25 @@ class FunctionTest(Judged):
         return self.equals is None and self.shape is None and self.raises is None
 
 
+class Item(Table):
+    """An item of a rubric: points for whoever has it, below 0 to deduct.
+
+    A submission gets at most one of the items of a `group`. Its student reads the `comment`.
+    """
+
+    name: Name
+    title: Annotated[str, Field(min_length=1)]
+    points: float
+    group: Name | None = None
+    comment: str = ""
+
+
 class Manual(Table):
     """Points given by people, with what they are given for, shown on the result page.
 
-    That is the `section` of a notebook, a regular expression for its heading, or an artefact.
-    `reference` is a picture next to the assignment's file, shown for comparison.
+    That is the `section` of a notebook, a regular expression for its heading, or an artefact, or
+    otherwise the report. `reference` is a picture next to the assignment's file, shown for
+    comparison. The rubric's items count from `start`; a mark is never below 0 or above `points`.
     """
 
     title: str
@@ -269,11 +289,37 @@ class Manual(Table):
     section: Annotated[str | None, Field(min_length=1)] = None
     artefact: FileName | None = None
     reference: FileName | None = None
+    start: Points = 0
+    item: list[Item] = []
 
     @check_field("section")
     @classmethod
     def check_section(cls, section: str | None) -> str | None:
         return check_pattern(section)
+
+    @check_model(mode="after")
+    def check_items(self) -> Self:
+        names = [item.name for item in self.item]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"a name of its own for each item, not {twice[0]!r}")
+        if self.start > self.points or (self.start and not self.item):
+            raise ValueError("a 'start' up to the part's points, for items that deduct from it")
+        if self.item and not self.start and all(item.points <= 0 for item in self.item):
+            raise ValueError("a 'start' above 0 if all items deduct")
+        return self
+
+    @property
+    def column(self) -> str:
+        """Return what tables and marks call it."""
+        return self.title
+
+    def score(self, items: Collection[str], adjustment: float = 0.0) -> float:
+        """Return the points for these items of the rubric and an adjustment.
+
+        Names that the rubric does not have any more count nothing.
+        """
+        points = sum(item.points for item in self.item if item.name in items)
+        return round(min(max(self.start + points + adjustment, 0.0), self.points), 2)
 
 
 class Probe(Table):

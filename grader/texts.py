@@ -5,6 +5,7 @@ import io
 import re
 
 DELIMITERS = ",;\t"  # Excel writes the list separator of the user's country
+HINT = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # some programs write a first row for Excel
 
 
 def is_utf8(content: bytes) -> bool:
@@ -30,7 +31,9 @@ def decoded(content: bytes) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """Return the character between the columns of a CSV, which its first row shows."""
+    """Return the character between the columns of a CSV, which its first row shows or names."""
+    if hint := HINT.match(text):
+        return hint[1]
     first = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
     return max(DELIMITERS, key=first.count)
 
@@ -43,4 +46,5 @@ def csv_rows(content: bytes) -> list[tuple[int, list[str]]]:
     text = decoded(content)
     source = io.StringIO(text, newline="")
     reader = csv.reader(source, strict=True, delimiter=delimiter_of(text))
-    return [(number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row))]
+    rows = [(number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row))]
+    return rows[1:] if HINT.match(text) else rows

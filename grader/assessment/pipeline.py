@@ -229,7 +229,7 @@ def assess(
                     done(step)
                 run_stages(bench, done)
                 done(run_probes(bench))
-                grade.sections = gather_sections(bench)
+            grade.sections = gather_sections(bench)
         except Exception:  # a student gets a result whatever a submission breaks
             grade.fail(traceback.format_exc())
             progress(grade)

@@ -1,4 +1,4 @@
-"""What people mark: the sections of a notebook, or files that came with a submission."""
+"""What people mark: the sections of a notebook, files that came with a submission, the report."""
 
 import base64
 import binascii
@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..artifacts import read_file
+from ..artifacts import read_file, without_folder
 from ..errors import UserError, printable
 from ..judging import Manual
 from ..submission.images import decode_images
 from ..submission.notebook import Cell, Notebook, Output
+from ..submission.pdf import draw_pages
 from ..texts import decoded
 from .grade import Section
 from .stages import Bench
@@ -118,8 +119,32 @@ def of_artefact(bench: Bench, manual: Manual) -> tuple[Section, list[tuple[str, 
         ), []
 
 
+def of_report(bench: Bench, manual: Manual) -> Section:
+    """Return the pages of the report, for a part that people mark in nothing else."""
+    section, path = Section(manual.title, manual.points), bench.submission.contents.report
+    if path is None:
+        return replace(section, problem="no report")
+    try:
+        pages, count = draw_pages(path, bench.settings.level)
+    except UserError as error:
+        return replace(section, problem=without_folder(error, path.parent))
+    more = f"{count - len(pages)} more pages" if count > len(pages) else ""
+    named = tuple((f"page {number}", page) for number, page in enumerate(pages, 1))
+    return replace(section, pictures=named, problem=more)
+
+
 def gather_sections(bench: Bench) -> list[Section]:
-    """Return what people mark in a submission. Pictures beyond the limit are counted."""
+    """Return what people mark in a submission, in the order of the assignment."""
+    evidence = {section.title: section for section in gather_evidence(bench)}
+    if bench.assignment.submission.report:
+        for manual in bench.assignment.manual:
+            if not (manual.section or manual.artefact):
+                evidence[manual.title] = of_report(bench, manual)
+    return [evidence[m.title] for m in bench.assignment.manual if m.title in evidence]
+
+
+def gather_evidence(bench: Bench) -> list[Section]:
+    """Return the sections and artefacts that people mark. Pictures beyond the limit are counted."""
     notebook = bench.executed or bench.submission.notebook
     wanted = [m for m in bench.assignment.manual if m.section or m.artefact]
     patterns = [m.section for m in wanted if m.section]

@@ -23,6 +23,7 @@ from ..assessment.grade import Grade, empty_grade
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
 from ..assignment import Assignment, read_assignment
+from ..display.evidence import all_evidence
 from ..display.result_page import render
 from ..display.results import to_gradescope
 from ..errors import UserError, reason
@@ -31,7 +32,7 @@ from ..sandbox import isolation
 from ..sandbox.command import Level
 from ..sandbox.resources import reserved_cpu, temporary_folder
 from ..verdicts import Verdict
-from .class_run import RESULTS, ClassRun, Entry, Plan, find_submissions, keys
+from .class_run import EVIDENCE, RESULTS, ClassRun, Entry, Plan, find_submissions, keys
 
 FRACTION = 0.9  # of the machine's memory, for all submissions that run at once
 
@@ -94,9 +95,10 @@ def grade_job(job: Job) -> None:
 
 
 def leave_result(job: Job, grade: Grade) -> None:
-    """Write a grade to its folder, the page first: results.json shows that both files are there."""
+    """Write a grade to its folder; results.json, the last, shows that the other files are there."""
     content = to_gradescope(grade) | {"key": job.key}
     job.home.mkdir(parents=True, exist_ok=True)
+    write_whole(job.home / EVIDENCE, json.dumps(all_evidence(grade)) + "\n")
     write_whole(job.home / "report.html", render(grade))
     write_whole(job.home / RESULTS, json.dumps(content, indent=2) + "\n")
 

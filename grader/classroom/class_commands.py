@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +19,13 @@ from ..sandbox import isolation
 from ..sandbox.command import Level
 from .class_run import ClassRun, Plan, find_submissions
 from .lateness import read_extensions
+from .open_book import FLAGS, SIMILAR
+from .roster import read_roster
 
 INTERRUPTED = 130  # the exit code that shells give a command that Ctrl-C ended
-MARKS, SIMILAR, FLAGS = "marks.json", "similarity.json", "flags.json"
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of the run")]
+RosterFile = Annotated[Path | None, typer.Option(help="the class list; later commands know it too")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="submissions at once; default: one per CPU")]
 
 
@@ -43,7 +44,7 @@ Scheduler = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    for command in (batch, regrade, export, stats, marks, similarity, fetch):
+    for command in (batch, regrade, similarity, fetch):
         app.command()(command)
 
 
@@ -87,6 +88,7 @@ def batch(
     train: Annotated[bool, typer.Option("--train", help="train even if there are weights")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="grade weights, never train")] = False,
     extensions: Annotated[Path | None, typer.Option(help="CSV of entry,due")] = None,
+    roster: RosterFile = None,
 ) -> None:
     """Grade a class, on this machine or a cluster; submissions with a valid result are skipped."""
     # If one is missing, nothing has been written yet.
@@ -103,6 +105,10 @@ def batch(
     if extensions is not None:
         read_extensions(extensions)
         extensions = extensions.resolve()
+    if roster is not None:
+        for line in read_roster(roster).left_out:
+            print(f"{roster}: {printable(line)}", file=sys.stderr)
+        roster = roster.resolve()
     if Path(assignment).suffix:
         assignment = str(Path(assignment).resolve())
     if out.exists() and not out.is_dir():
@@ -110,7 +116,9 @@ def batch(
     if out.resolve().is_relative_to(submissions.resolve()):
         raise UserError(out, "a folder among the submissions", "one outside of them")
     run = ClassRun(out.resolve())
-    plan = Plan(submissions.resolve(), assignment, data.resolve(), train, weights, extensions)
+    plan = Plan(
+        submissions.resolve(), assignment, data.resolve(), train, weights, extensions, roster
+    )
     run.save_plan(plan)
     with run.locked():
         grade(run, jobs, scheduler)
@@ -160,96 +168,6 @@ def failed_steps(result: dict[str, Any]) -> list[str]:
     """Return the steps of a result that did not pass."""
     verdicts = result["extra_data"]["verdicts"]
     return [step for step, verdict in verdicts.items() if verdict not in PASSING]
-
-
-def load(run: ClassRun, name: str) -> dict[str, Any]:
-    """Read a JSON file in the folder of the run; return an empty dict if there is none."""
-    path = run.folder / name
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def book_of(run: ClassRun) -> Any:
-    """Collect the data for a run's gradebook: the current submissions and their results.
-
-    What is left out is printed on stderr. Raises UserError if there are no results.
-    """
-    from .gradebook import Book
-
-    plan = run.plan()
-    task = read_assignment(plan.assignment)
-    entries = {entry.id: entry for entry in find_submissions(plan.submissions)}
-    results = dict(run.results())
-    for name in sorted(results.keys() - entries.keys()):
-        print(f"{name}: left out, because it is no longer among the submissions", file=sys.stderr)
-    results = {name: result for name, result in results.items() if name in entries}
-    if not results:
-        raise UserError(run.folder, "no result yet", "a run that has graded something")
-    extensions: dict[str, datetime] = read_extensions(plan.extensions) if plan.extensions else {}
-    book = Book(task, results, entries, extensions, load(run, MARKS), load(run, FLAGS))
-    everybody = {student for name in results for student in book.students(name)}
-    for student in sorted(extensions.keys() - everybody):
-        print(f"{student}: has an extension, and no submission", file=sys.stderr)
-    if task.late.due is None and any(entry.submitted for entry in entries.values()):
-        print("the assignment has no [late] due date, so no submission is late", file=sys.stderr)
-    return book
-
-
-def export(
-    folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="gradebook.csv, or .xlsx")],
-    gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
-) -> None:
-    """Write the gradebook: a row for each student."""
-    from .gradebook import for_gradescope, gradebook, write_gradebook
-
-    table = gradebook(book_of(ClassRun(folder.resolve())))
-    if gradescope:
-        table, problems = for_gradescope(table)
-        for problem in problems:
-            print(problem, file=sys.stderr)
-    write_gradebook(table, out)
-    print(f"wrote {out}: {len(table)} rows")
-
-
-def stats(
-    folder: RunFolder,
-    board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
-) -> None:
-    """Write RUN/index.html: distributions, verdicts, and a table to search and sort."""
-    from .class_page import render_class
-    from .similarity import Pair
-
-    if board not in ("none", "anonymous", "named"):
-        raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
-    run = ClassRun(folder.resolve())
-    pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
-    print(f"wrote {render_class(run, book_of(run), pairs, board=board)}")
-
-
-def marks(
-    folder: RunFolder,
-    table: Annotated[
-        Path, typer.Argument(help="CSV or XLSX: written if it does not exist, otherwise read")
-    ],
-) -> None:
-    """Write a template for points given by hand, or read a filled one into the gradebook."""
-    from .gradebook import marks_template, read_marks, write_gradebook
-
-    run = ClassRun(folder.resolve())
-    book = book_of(run)
-    if table.exists():
-        given = read_marks(table, book)
-        kept = load(run, MARKS)
-        for name, points in given.items():
-            kept[name] = kept.get(name, {}) | points
-        write_whole(run.folder / MARKS, json.dumps(kept, indent=2, sort_keys=True) + "\n")
-        others = len(kept) - len(given)
-        rest = f"; those of {others} others stay" if others else ""
-        print(f"read the marks of {len(given)} submissions{rest}")
-        return
-    template = marks_template(book)
-    write_gradebook(template, table)
-    print(f"wrote {table}: {len(template)} rows to fill")
 
 
 def similarity(

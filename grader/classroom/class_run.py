@@ -3,8 +3,11 @@
     RUN/run.json                     what is graded, and with what
     RUN/submissions/ID/results.json  the result; `key` identifies what it is the result of
                        report.html   the same as a page
+                       evidence.json what people mark in it
                        earlier/N/    what regrading replaced
     RUN/fetched/ID/                  weights fetched from a link
+    RUN/marks.jsonl                  marks that people gave; marks are only added
+    RUN/requests.json                requests for another look at a mark
     RUN/index.sqlite                 one row per submission; can be rebuilt from the folders
 
 A result counts if its key is the one that grading would give it now. So a run that was killed
@@ -38,7 +41,8 @@ from .lateness import read_time
 METADATA = "submission_metadata.yml"
 # What students hand in instead of a zip; it is graded, and found to be in the wrong format.
 HANDED_IN = ARCHIVES | {".ipynb", ".py"}
-RESULTS = "results.json"
+RESULTS, EVIDENCE = "results.json", "evidence.json"
+TABLES = ("extensions", "roster", "ledger")  # of a plan
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,10 @@ def grader_version() -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a run, recorded in run.json; `regrade` reads them from there."""
+    """The settings of a run, recorded in run.json; later commands read them from there.
+
+    `extensions`, `roster` and `ledger` are tables of staff, which may be given at any time.
+    """
 
     submissions: Path
     assignment: str
@@ -202,6 +209,8 @@ class Plan:
     train: bool = False
     weights: bool = False
     extensions: Path | None = None
+    roster: Path | None = None
+    ledger: Path | None = None
 
 
 class ClassRun:
@@ -218,7 +227,8 @@ class ClassRun:
         path = self.folder / "run.json"
         if path.exists():
             before = self.plan()
-            plan = replace(plan, extensions=plan.extensions or before.extensions)
+            tables = {name: getattr(plan, name) or getattr(before, name) for name in TABLES}
+            plan = replace(plan, **tables)
             for name in ("submissions", "assignment", "data", "train", "weights"):
                 old, new = getattr(before, name), getattr(plan, name)
                 if old != new:
@@ -248,8 +258,8 @@ class ClassRun:
         path = self.folder / "run.json"
         try:
             text = json.loads(path.read_text())
-            for name in ("submissions", "data", "extensions"):
-                text[name] = Path(text[name]) if text[name] else None
+            for name in ("submissions", "data", *TABLES):
+                text[name] = Path(text[name]) if text.get(name) else None
             return Plan(**text)
         except (OSError, ValueError, TypeError, KeyError) as error:
             found = f"no record of a run ({reason(error)})"
@@ -279,7 +289,7 @@ class ClassRun:
         number = max((int(p.name) for p in home.glob("earlier/*")), default=0) + 1
         target = home / "earlier" / f"{number}"
         target.mkdir(parents=True)
-        for name in ("report.html", RESULTS):
+        for name in ("report.html", EVIDENCE, RESULTS):
             if (home / name).exists():
                 shutil.move(home / name, target / name)
 

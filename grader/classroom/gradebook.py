@@ -1,59 +1,104 @@
-"""The results of a run as a table, with a row per student, or per submission without students."""
+"""The results of a run as a table, with a row for each student of each submission.
 
-import io
-import math
-import re
-import unicodedata
-import zipfile
-from dataclasses import dataclass
+With a roster, it has everybody in the class, also those who handed in nothing.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from ..assessment.grade import rounded
 from ..assignment import Assignment
-from ..errors import UserError, printable
-from ..files import DATE, write_whole
-from ..judging import Manual, Metric
+from ..errors import printable
+from ..judging import Metric
 from .class_run import Entry
-from .lateness import days_late, due_date, share_lost
-from .tables import read_table
+from .lateness import Lateness, days_late, due_date, lateness
+from .marks import Marks
+from .roster import Roster, Student
 
-# How formulas begin in spreadsheets, also after what some of them take for the end of a cell.
-FORMULA = re.compile(r"(^|[;|,\t\r\n])(\s*)(?=[=+\-@\t\r])")
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
+GRADED, MISSING = "graded", "not handed in"
 
 
 @dataclass(frozen=True)
 class Book:
     """The data for a gradebook: results and entries by submission, and what was added later.
 
-    `extensions`: due dates by student; `marks`: points given by hand, by submission and title;
-    `flags`: from the comparison of sources, by submission.
+    `extensions`: due dates by student; `marks`: what people gave; `flags`: from the comparison of
+    sources, by submission; `bank_used`: free late days of earlier assignments, by student.
     """
 
     task: Assignment
     results: dict[str, dict[str, Any]]
     entries: dict[str, Entry]
-    extensions: dict[str, datetime]
-    marks: dict[str, dict[str, float]]
-    flags: dict[str, list[str]]
+    extensions: dict[str, datetime] = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
+    flags: dict[str, list[str]] = field(default_factory=dict)
+    roster: Roster | None = None
+    bank_used: dict[str, int] = field(default_factory=dict)
+
+    def words(self, name: str) -> list[str]:
+        """Return how a submission calls its students: the platform's words, or else its own.
+
+        Canvas and Moodle say in the name of a submission who uploaded it. The rest of a group
+        counts if it names that student too.
+        """
+        members = list(self.results[name]["extra_data"]["members"])
+        uploader = self.roster.uploader(name) if self.roster else None
+        if self.roster and uploader and uploader not in map(self.roster.find, members):
+            return [uploader.key]
+        return list(dict.fromkeys(self.entries[name].students or members))
+
+    @cached_property
+    def on_roster(self) -> dict[str, dict[str, Student | None]]:
+        """Return by submission whom on the roster each of its words names."""
+        if self.roster is None:
+            return {}
+        find = self.roster.find
+        return {name: {word: find(word) for word in self.words(name)} for name in self.results}
 
     def students(self, name: str) -> list[str]:
-        """Return the students of a submission: from the platform, or else from the submission."""
-        members = self.results[name]["extra_data"]["members"]
-        return list(dict.fromkeys(self.entries[name].students or members or [""]))
+        """Return the students of a submission as tables call them; [''] if there are none."""
+        known = self.on_roster.get(name, {})
+        words = [student.key if (student := known.get(w)) else w for w in self.words(name)]
+        return list(dict.fromkeys(words or [""]))
 
-    def lateness(self, name: str) -> tuple[int, float]:
-        """Return the days late, and the share of the points lost for them."""
-        submitted = self.entries[name].submitted
+    @cached_property
+    def submissions_of(self) -> dict[str, list[str]]:
+        """Return the submissions of each student."""
+        found: dict[str, list[str]] = {}
+        for name in self.results:
+            for student in self.students(name):
+                found.setdefault(student, []).append(name)
+        return found
+
+    @cached_property
+    def missing(self) -> list[Student]:
+        """Return who is on the roster and has handed in nothing."""
+        everybody = self.roster.students if self.roster else []
+        return [student for student in everybody if student.key not in self.submissions_of]
+
+    def lateness(self, name: str, student: str) -> Lateness:
+        """Return how late a submission is, and what that costs one of its students."""
+        submitted, late = self.entries[name].submitted, self.task.late
         if submitted is None:
-            return 0, 0.0
-        due = due_date(self.students(name), self.task.late.due, self.extensions)
-        days = days_late(submitted, due, self.task.late.zone)
-        return days, share_lost(days, self.task.late)
+            return Lateness()
+        due = due_date(self.students(name), late.due, self.extensions)
+        return lateness(days_late(submitted, due, late.zone), late, self.bank_used.get(student, 0))
+
+    def bank_days(self) -> dict[str, int]:
+        """Return how many free late days each student takes for this assignment.
+
+        Of several submissions of a student, the one that takes most counts.
+        """
+        return {
+            student: max(self.lateness(name, student).bank_days for name in names)
+            for student, names in self.submissions_of.items()
+            if student
+        }
 
     def own_flags(self, name: str) -> list[str]:
         """Return what should be reviewed by hand in one submission."""
@@ -61,56 +106,81 @@ class Book:
         flags = [f"{flag['source']}: {flag['evidence']}" for flag in extra["flags"]]
         flags += self.flags.get(name, [])
         for student in self.students(name):
-            others = [n for n in self.results if n != name and student in self.students(n)]
+            others = [other for other in self.submissions_of[student] if other != name]
             if student and others:
                 flags.append(f"group: {student} is also in {', '.join(others)}")
-        known, listed = set(self.entries[name].students), set(extra["members"])
-        if known and listed and known != listed:
-            flags.append(f"group: it names {' '.join(extra['members'])}")
+        flags += self.roster_flags(name)
+        flags += [
+            f"marks: {text}"
+            for part in self.task.parts
+            if (text := self.marks.contradiction(name, part))
+        ]
         return flags
 
-    def row(self, name: str) -> dict[str, Any]:
-        """Return the scores, lateness, total, verdicts and flags of one submission."""
-        extra, marks = self.results[name]["extra_data"], self.marks.get(name, {})
-        row: dict[str, Any] = {"submission": name}
+    def roster_flags(self, name: str) -> list[str]:
+        """Return what does not fit together in how a submission calls its students."""
+        members, words = self.results[name]["extra_data"]["members"], self.words(name)
+        flags = []
+        if self.roster is not None:
+            find = self.roster.find
+            known, listed = {find(w) for w in words}, {find(m) for m in members}
+            flags += [f"roster: {w} is not on it" for w in words if find(w) is None]
+            flags += [
+                f"roster: {student.key} was found by the name {word} alone"
+                for word, student in self.on_roster[name].items()
+                if student and self.roster.is_name(word)
+            ]
+            flags += [] if words else ["roster: it names no student"]
+            differ = bool(known and listed and known != listed)
+        else:
+            differ = bool(self.entries[name].students and members) and {*words} != {*members}
+        return flags + ([f"group: it names {' '.join(members)}"] if differ else [])
+
+    def points(self, name: str) -> dict[str, Any]:
+        """Return the scores and points of one submission, before lateness."""
+        extra = self.results[name]["extra_data"]
+        row: dict[str, Any] = {}
         for judged in self.task.judged:
             figures = extra["metrics"].get(judged.name, {"parts": {}, "points": "0"})
             for part in judged.parts if isinstance(judged, Metric) else ():
                 row[f"{judged.name}_{part}"] = figures["parts"].get(part, {}).get("value")
-            row[judged.name] = float(figures["points"])
-        points = sum(row[judged.name] for judged in self.task.judged)
-        for manual in self.task.manual:
-            row[manual.title] = marks.get(manual.title)
-            points += row[manual.title] or 0.0
-        days, share = self.lateness(name)
-        points = self.task.limited(points)
-        row |= {"days_late": days, "penalty": share, "total": float(rounded(1 - share, points))}
-        row |= {f"verdict_{step}": verdict for step, verdict in extra["verdicts"].items()}
+            by_hand = self.marks.points(name, judged)
+            row[judged.name] = float(figures["points"]) if by_hand is None else by_hand
+        return row | {part.title: self.marks.points(name, part) for part in self.task.manual}
+
+    def row(self, name: str, student: str) -> dict[str, Any]:
+        """Return the row of a student: scores, lateness, total, verdicts and flags."""
+        points, late = self.points(name), self.lateness(name, student)
+        total = self.task.limited(sum(points[part.column] or 0.0 for part in self.task.parts))
+        verdicts = self.results[name]["extra_data"]["verdicts"]
+        row = {"submission": name, "status": GRADED, **points, "days_late": late.days}
+        if self.task.late.bank:
+            row["bank_days"] = late.bank_days
+        row |= {"penalty": late.share, "total": float(rounded(1 - late.share, total))}
+        row |= {f"verdict_{step}": verdict for step, verdict in verdicts.items()}
         return row | {"flags": "; ".join(self.own_flags(name))}
+
+    def identity(self, student: str) -> dict[str, str]:
+        """Return the first cells of a student's row; with a roster, what it says."""
+        cells = {"student": student}
+        if self.roster is not None:
+            known = self.roster.find(student) or Student(0)
+            cells |= {"name": known.name, "email": known.email, "section": known.section}
+        return cells
 
 
 def gradebook(book: Book) -> pd.DataFrame:
     """Build a table with a row for each student; all students in a group get the group's row."""
     rows = [
-        {"student": student, **book.row(name)}
+        book.identity(student) | book.row(name, student)
         for name in book.results
         for student in book.students(name)
     ]
+    rows += [
+        book.identity(s.key) | {"submission": "", "status": MISSING, "total": 0.0, "flags": ""}
+        for s in book.missing
+    ]
     return pd.DataFrame(rows).sort_values(["student", "submission"], ignore_index=True)
-
-
-def harmless(value: Any) -> Any:
-    """Escape a cell, so that no spreadsheet reads it as a formula or fails to read it.
-
-    Some of them normalise full-width characters first.
-    """
-    if not isinstance(value, str):
-        return value
-    plain = "".join(unicodedata.normalize("NFKC", c)[:1] for c in value)  # as long as `value`
-    begins = [match.end() for match in FORMULA.finditer(plain)]
-    for place in reversed(begins):
-        value = f"{value[:place]}'{value[place:]}"
-    return printable(value)
 
 
 def for_gradescope(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -122,87 +192,5 @@ def for_gradescope(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     problems = [f"{name}: left out: no student" for name in table["submission"][nobody]]
     for student, rows in table[twice & ~nobody].groupby("student"):
         problems.append(f"{student}: left out: in {' and '.join(rows['submission'])}")
-    kept = table[~nobody & ~twice]
+    kept = table[~nobody & ~twice & (table["status"] == GRADED)]
     return kept[list(GRADESCOPE)].rename(columns=GRADESCOPE), [printable(p) for p in problems]
-
-
-def write_gradebook(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as .csv or .xlsx.
-
-    Raises UserError for another ending, and if the file cannot be written.
-    """
-    if path.suffix not in (".csv", ".xlsx"):
-        raise UserError(path, f"the ending '{path.suffix}'", ".csv or .xlsx")
-    table = table.map(harmless).rename(columns=harmless)
-    try:
-        if path.suffix == ".csv":
-            content = table.to_csv(index=False).encode(errors="backslashreplace")
-        else:
-            content = excel(table)
-        write_whole(path, content)
-    except OSError as error:
-        expected = "a folder with write access and space"
-        raise UserError(path, f"cannot be written ({error.strerror})", expected) from error
-
-
-def excel(table: pd.DataFrame) -> bytes:
-    """Return a table as .xlsx with a fixed time, so that equal tables give equal bytes."""
-    made, fixed = io.BytesIO(), io.BytesIO()
-    table.to_excel(made, index=False)
-    with zipfile.ZipFile(made) as source, zipfile.ZipFile(fixed, "w") as target:
-        for entry in source.infolist():
-            content = source.read(entry)
-            if entry.filename == "docProps/core.xml":
-                content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"1980-01-01T00:00:00Z", content)
-            name = zipfile.ZipInfo(entry.filename, DATE)
-            target.writestr(name, content, zipfile.ZIP_DEFLATED)
-    return fixed.getvalue()
-
-
-def marks_template(book: Book) -> pd.DataFrame:
-    """Build a template for points given by hand.
-
-    It has a row for each submission, with its students and the path of its report page, and a
-    column for each title.
-    """
-    return pd.DataFrame(
-        [
-            {
-                "submission": name,
-                "students": " ".join(book.students(name)),
-                "page": f"submissions/{name}/report.html",
-                **{m.title: book.marks.get(name, {}).get(m.title) for m in book.task.manual},
-            }
-            for name in book.results
-        ]
-    )
-
-
-def read_marks(path: Path, book: Book) -> dict[str, dict[str, float]]:
-    """Read points by submission and title from a filled template. Raises UserError."""
-    titles = {str(harmless(manual.title)): manual for manual in book.task.manual}
-    rows = read_table(path, {"submission", *titles}, "a filled template of 'grader marks'")
-    names = {str(harmless(name)).strip(): name for name in book.results}
-    marks: dict[str, dict[str, float]] = {}
-    for number, row in rows:
-        name = names.pop(row["submission"], None)
-        if name is None:
-            found = f"row {number}: the submission '{row['submission']}'"
-            raise UserError(path, found, "each of this run's once")
-        for column, manual in titles.items():
-            if row[column]:
-                points = read_points(path, number, row[column], manual)
-                marks.setdefault(name, {})[manual.title] = points
-    return marks
-
-
-def read_points(path: Path, number: int, text: str, manual: Manual) -> float:
-    """Convert the text in a row to points. Raises UserError if it is no number in their range."""
-    try:
-        points = float(text)
-    except ValueError:
-        points = math.nan
-    if not 0 <= points <= manual.points:
-        found = f"row {number}: {text!r} for '{manual.title}'"
-        raise UserError(path, found, f"points from 0 to {manual.points:g}")
-    return points

@@ -5,6 +5,7 @@ changes nothing.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -35,6 +36,25 @@ def days_late(submitted: datetime, due: datetime | None, zone: str | None = None
     known = zone is not None or submitted.tzinfo is not UTC
     extra = back if NONE < back <= CLOCK_CHANGE and known else NONE
     return max(1, -((due + extra - submitted) // DAY))
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """The days late, how many of them are free, and the share of the points lost for the others."""
+
+    days: int = 0
+    bank_days: int = 0
+    share: float = 0.0
+
+
+def lateness(days: int, policy: Late, used: int = 0) -> Lateness:
+    """Return what lateness costs a student who used some days of the bank before.
+
+    Free days are taken first, as many as are left.
+    """
+    left = max(0, policy.bank - used)
+    free = min(days, left, policy.bank_at_once or left)
+    return Lateness(days, free, share_lost(days - free, policy))
 
 
 def share_lost(days: int, policy: Late) -> float:

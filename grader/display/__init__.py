@@ -1,4 +1,5 @@
 """Show the outcome of an assessment: as JSON, on the terminal, as a page.
 
-Import from outside: `results` (JSON and terminal) and `result_page` (HTML).
+Import from outside: `results` (JSON and terminal), `result_page` (HTML) and `evidence` (what people
+mark, as JSON).
 """

@@ -14,16 +14,11 @@ from hypothesis import strategies as st
 
 from grader.assignment import read_assignment
 from grader.classroom.class_run import Entry
-from grader.classroom.gradebook import (
-    Book,
-    for_gradescope,
-    gradebook,
-    harmless,
-    marks_template,
-    read_marks,
-    write_gradebook,
-)
+from grader.classroom.gradebook import Book, for_gradescope, gradebook
 from grader.classroom.lateness import read_time
+from grader.classroom.mark_tables import marks_template, read_marks
+from grader.classroom.marks import Given, Marks
+from grader.classroom.tables import harmless, write_table
 from grader.errors import UserError
 
 DUE = read_time("2024-11-11T18:00:00+05:30")
@@ -48,13 +43,14 @@ def book(members: dict[str, list[str]], late: timedelta | None = None, **changes
     students: dict[str, list[str]] = changes.pop("students", {})
     entries = {n: Entry(n, Path(n), submitted, students.get(n, [])) for n in members}
     results = {name: result(own) for name, own in members.items()}
-    whole = Book(A3, results, entries, {}, {}, {})
+    whole = Book(A3, results, entries)
     return replace(whole, **changes)
 
 
 def test_every_member_of_a_group_gets_the_row() -> None:
     members = {"one": ["2020CSZ0002", "2020CSZ0001"], "two": []}
-    marks, flags = {"one": {"Report": 10.0}}, {"two": ["similar: to x"]}
+    flags = {"two": ["similar: to x"]}
+    marks = Marks([Given(submission="one", part="Report", marker="ada", points=10)])
     table = gradebook(book(members, timedelta(hours=30), marks=marks, flags=flags))
     assert list(table["student"]) == ["", "2020CSZ0001", "2020CSZ0002"]
     assert list(table["days_late"]) == [2, 2, 2]
@@ -124,7 +120,7 @@ def test_a_formula_becomes_text_and_text_stays(text: str, cell: str) -> None:
 def test_formulas_in_names_reach_neither_csv_nor_excel(tmp_path: Path) -> None:
     table = pd.DataFrame({"student": ["=1+1", "@SUM(A1)"], "total": [-1.5, 2]})
     for ending in ("csv", "xlsx"):
-        write_gradebook(table, tmp_path / f"book.{ending}")
+        write_table(table, tmp_path / f"book.{ending}")
     assert (tmp_path / "book.csv").read_text() == "student,total\n'=1+1,-1.5\n'@SUM(A1),2.0\n"
     sheet = openpyxl.load_workbook(tmp_path / "book.xlsx").active
     assert sheet is not None
@@ -135,7 +131,7 @@ def test_formulas_in_names_reach_neither_csv_nor_excel(tmp_path: Path) -> None:
 def test_the_same_table_is_the_same_bytes(tmp_path: Path) -> None:
     table = pd.DataFrame({"student": ["a\x07"], "total": [1.5]})
     for name in ("a.xlsx", "b.xlsx"):
-        write_gradebook(table, tmp_path / name)
+        write_table(table, tmp_path / name)
         time.sleep(2.1)  # time stamps in a zip have a resolution of 2 s
     assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
     assert pd.read_excel(tmp_path / "a.xlsx")["total"][0] == 1.5
@@ -149,9 +145,11 @@ def test_a_filled_template_is_read_whatever_submissions_are_called(
     whole, path = book(names), tmp_path / f"marks.{ending}"
     template = marks_template(whole)
     template["Report"] = [str(i) for i in range(len(template))]
-    write_gradebook(template, path)
-    expected = {name: {"Report": float(i)} for i, name in enumerate(names)}
-    assert read_marks(path, whole) == expected
+    write_table(template, path)
+    read = read_marks(path, whole, "ada", DUE)
+    assert [(given.submission, given.points) for given in read] == [
+        *zip(names, range(6), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +171,6 @@ def test_marks_that_cannot_be_are_refused(tmp_path: Path, text: str, found: str)
     path = tmp_path / "marks.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=found):
-        read_marks(path, book({"one": []}))
+        read_marks(path, book({"one": []}), "ada", DUE)
     path.write_text("submission,Report\none,\n")
-    assert read_marks(path, book({"one": []})) == {}
+    assert read_marks(path, book({"one": []}), "ada", DUE) == []

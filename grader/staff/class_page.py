@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..assignment import Assignment
+from ..classroom.class_run import ClassRun
+from ..classroom.gradebook import Book, gradebook
+from ..classroom.similarity import Pair
 from ..display.result_page import ENVIRONMENT, embedded
 from ..files import write_whole
 from ..judging import Judged
-from .class_run import ClassRun
-from .gradebook import Book, gradebook
-from .similarity import Pair
 
 COLOUR = "#0072B2"
 BINS = 20

@@ -1,0 +1,46 @@
+"""The file that the marking page exports."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..artifacts import read_file
+from ..classroom.gradebook import Book
+from ..classroom.marks import Given, problem_with
+from ..errors import UserError
+
+FORMAT = "vae-grader marks 1"
+LARGEST = 64 << 20  # bytes
+EXPECTED = "a file that the marking page exported"
+
+
+def read_mark_file(path: Path, book: Book, problems: list[str]) -> list[Given]:
+    """Read the marks that a marker exported; what is wrong with others is added to `problems`.
+
+    Raises UserError if it is no such file, or one of another assignment.
+    """
+    try:
+        content = json.loads(read_file(path, EXPECTED, LARGEST))
+        kind, name, records = content["format"], content["assignment"], list(content["marks"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(path, "no such file", EXPECTED) from error
+    if kind != FORMAT:
+        raise UserError(path, f"the format {str(kind)[:40]!r}", FORMAT)
+    if name != book.task.name:
+        raise UserError(path, f"marks for {str(name)[:40]!r}", f"for {book.task.name}")
+    marks = []
+    for number, record in enumerate(records, 1):
+        try:
+            given = Given.model_validate(record)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            problems.append(f"{path}: mark {number}: left out: {key}: {first['msg']}")
+            continue
+        problem = problem_with(given, book.task, book.results)
+        if problem:
+            problems.append(f"{path}: mark {number}: left out: {problem}")
+        else:
+            marks.append(given)
+    return marks

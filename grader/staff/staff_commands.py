@@ -1,0 +1,178 @@
+"""The commands for staff, on a class that is graded."""
+
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..classroom.class_commands import RosterFile, RunFolder
+from ..classroom.class_run import ClassRun
+from ..classroom.gradebook import Book
+from ..classroom.marks import POINTS, Given, write_log
+from ..classroom.open_book import SIMILAR, load, open_book
+from ..errors import UserError, printable
+from ..files import write_whole
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    for command in (marks, rescore, export, stats, ledger):
+        app.command()(command)
+
+
+def export(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Argument(help="gradebook.csv, or .xlsx")],
+    roster: RosterFile = None,
+    gradescope: Annotated[bool, typer.Option("--gradescope", help="for an import there")] = False,
+) -> None:
+    """Write the gradebook: a row for each student."""
+    from ..classroom.gradebook import for_gradescope, gradebook
+    from ..classroom.tables import write_table
+
+    book = open_book(folder, roster)
+    table = gradebook(book)
+    if gradescope:
+        table, problems = for_gradescope(table)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    write_table(table, out)
+    missing = f", {len(book.missing)} of them not handed in" if book.missing else ""
+    print(f"wrote {out}: {len(table)} rows{missing}")
+
+
+def stats(
+    folder: RunFolder,
+    roster: RosterFile = None,
+    board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
+) -> None:
+    """Write RUN/index.html: distributions, verdicts, and a table to search and sort."""
+    from ..classroom.similarity import Pair
+    from .class_page import render_class
+
+    if board not in ("none", "anonymous", "named"):
+        raise typer.BadParameter(f"--board {board}; expected none, anonymous or named")
+    run = ClassRun(folder.resolve())
+    pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
+    print(f"wrote {render_class(run, open_book(folder, roster), pairs, board=board)}")
+
+
+def marks(
+    folder: RunFolder,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="marks from the marking page (.json), or a table (.csv, .xlsx), which is written "
+            "if it does not exist; without it, say what is marked"
+        ),
+    ] = None,
+    marker: Annotated[str, typer.Option(help="who filled in the table; default: its name")] = "",
+    settle: Annotated[
+        bool, typer.Option("--settle", help="a table's marks replace those of other markers")
+    ] = False,
+    history: Annotated[bool, typer.Option("--history", help="who gave what and when")] = False,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="compare what several markers gave")
+    ] = False,
+) -> int:
+    """Read marks that people gave, or write a table to fill in."""
+    from ..classroom.mark_tables import marks_template, read_marks
+    from ..classroom.tables import write_table
+    from .mark_files import read_mark_file
+    from .mark_reports import agreement_lines, history_lines, state_lines
+
+    book = open_book(folder)
+    if file is None:
+        lines = history_lines if history else agreement_lines if agreement else state_lines
+        for line in lines(book):
+            print(line)
+        return 0
+    if not file.exists():
+        template = marks_template(book)
+        write_table(template, file)
+        print(f"wrote {file}: {len(template)} rows to fill")
+        return 0
+    run = ClassRun(folder.resolve())
+    with run.locked():
+        book = open_book(folder)
+        problems: list[str] = []
+        if file.suffix == ".json":
+            new = read_mark_file(file, book, problems)
+        else:
+            now = datetime.now(UTC).replace(microsecond=0)
+            new = read_marks(file, book, marker or file.stem, now, settle=settle)
+        return take(run, book, new, problems)
+
+
+def take(run: ClassRun, book: Book, new: list[Given], problems: list[str]) -> int:
+    """Add marks to the log, say what that did, and return 1 if something was left out."""
+    before = book.marks
+    after = before.with_new(new)
+    write_log(run.folder, after)
+    write_points(run, points_by_hand(replace(book, marks=after)))
+    read = {given.submission for given in after.given[len(before.given) :]}
+    others = len(after.standing.keys() - {given.submission for given in new})
+    rest = f"; those of {others} others stay" if others else ""
+    print(f"read the marks of {len(read)} submissions{rest}")
+    for problem in problems:
+        print(printable(problem), file=sys.stderr)
+    for name, texts in after.contradictions(book.task).items():
+        for text in texts:
+            print(f"{name}: {text}: contradiction; the first counts until somebody settles it")
+    return int(bool(problems))
+
+
+def rescore(folder: RunFolder) -> None:
+    """Say whose points changed since marks were read last, after a change of the rubric."""
+    run = ClassRun(folder.resolve())
+    with run.locked():
+        book = open_book(folder)
+        before, now = load(run, POINTS), points_by_hand(book)
+        changed = [name for name in book.results if before.get(name) != now.get(name)]
+        for name in changed:
+            old, new = before.get(name, {}), now.get(name, {})
+            for column in sorted(old.keys() | new.keys()):
+                if old.get(column) != new.get(column):
+                    said = [f"{p[column]:g}" if column in p else "not marked" for p in (old, new)]
+                    print(printable(f"{name}: {column}: {said[0]} -> {said[1]}"))
+        write_points(run, now)
+    print(f"{len(changed)} of {len(book.results)} submissions changed")
+
+
+def points_by_hand(book: Book) -> dict[str, dict[str, float]]:
+    """Return the points that people gave and that count, by submission and part."""
+    found: dict[str, dict[str, float]] = {}
+    for name in book.marks.standing:
+        for part in book.task.parts:
+            if (points := book.marks.points(name, part)) is not None:
+                found.setdefault(name, {})[part.column] = points
+    return found
+
+
+def write_points(run: ClassRun, points: dict[str, dict[str, float]]) -> None:
+    write_whole(run.folder / POINTS, json.dumps(points, indent=2, sort_keys=True) + "\n")
+
+
+def ledger(
+    folder: RunFolder,
+    file: Annotated[Path, typer.Argument(help="the ledger, a CSV; written if it does not exist")],
+) -> None:
+    """Read the free late days that earlier assignments took, and add this one's."""
+    from ..classroom.ledger import read_ledger, with_taken
+    from ..classroom.tables import write_table
+
+    run = ClassRun(folder.resolve())
+    with run.locked():
+        used = read_ledger(file) if file.exists() else []
+        book = open_book(folder, ledger=file)
+        if not book.task.late.bank or book.task.late.due is None:
+            found = "an assignment without free late days"
+            raise UserError(run.plan().assignment, found, "[late] with 'bank' and 'due'")
+        taken = book.bank_days()
+        write_table(with_taken(used, book.task, taken), file)
+        run.save_plan(replace(run.plan(), ledger=file.resolve()))
+    print(f"wrote {file}: {sum(taken.values())} free days of {sum(map(bool, taken.values()))}")
