@@ -405,6 +405,8 @@ EXAMPLES = {
     "export": "class gradebook.xlsx",
     "stats": "class --board anonymous",
     "marks": "class marks.csv",
+    "rescore": "class",
+    "ledger": "class ledger.csv",
     "similarity": "class --base starter",
     "fetch": "class --verify",
 }

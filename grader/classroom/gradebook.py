@@ -180,7 +180,9 @@ def gradebook(book: Book) -> pd.DataFrame:
         book.identity(s.key) | {"submission": "", "status": MISSING, "total": 0.0, "flags": ""}
         for s in book.missing
     ]
-    return pd.DataFrame(rows).sort_values(["student", "submission"], ignore_index=True)
+    table = pd.DataFrame(rows).sort_values(["student", "submission"], ignore_index=True)
+    days = [name for name in ("days_late", "bank_days") if name in table]
+    return table.astype(dict.fromkeys(days, "Int64"))  # whole numbers, also where some are missing
 
 
 def for_gradescope(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
