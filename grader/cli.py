@@ -406,6 +406,7 @@ EXAMPLES = {
     "stats": "class --board anonymous",
     "marks": "class marks.csv",
     "rescore": "class",
+    "requests": "class requests.csv",
     "ledger": "class ledger.csv",
     "similarity": "class --base starter",
     "fetch": "class --verify",

@@ -123,7 +123,8 @@ def read_log(folder: Path) -> Marks:
     """Read the marks of a run. Raises UserError if the log is damaged."""
     path, given = folder / LOG, []
     if path.exists():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        for number, line in enumerate(filter(None, lines), 1):
             try:
                 given.append(Given.model_validate_json(line))
             except ValidationError as error:

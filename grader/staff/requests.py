@@ -6,6 +6,7 @@ its id (`Given.request`), with another score or the same, and a text for the stu
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from email import message_from_bytes
@@ -25,6 +26,7 @@ STORE = "requests.json"
 LARGEST = 1 << 20  # bytes of a letter
 LONGEST = 20_000  # characters of a text
 EXPECTED = "a table with the columns student, part, text and date, or a folder of letters"
+REPLY = re.compile(r"\s*((re|aw|fwd?)\s*:\s*)*", re.IGNORECASE)  # what mail programs put before
 LETTERS = (".txt", ".md", ".eml")
 
 Raw = tuple[str, dict[str, str]]
@@ -80,7 +82,7 @@ def request_from(fields: dict[str, str], book: Book) -> Request | str:
     submissions = book.submissions_of.get(student, [])
     if len(submissions) != 1:
         return f"{who!r} has {len(submissions)} submissions; expected one"
-    wanted = plain(title.removeprefix("Re:").removeprefix("RE:"))
+    wanted = plain(REPLY.sub("", title, count=1))
     columns = [p.column for p in book.task.parts if wanted in (plain(p.column), plain(p.title))]
     if len(columns) != 1:
         titles = ", ".join(part.title for part in book.task.parts)

@@ -20,7 +20,7 @@ from ..files import write_whole
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    for command in (marks, rescore, export, stats, ledger):
+    for command in (marks, rescore, requests, export, stats, ledger):
         app.command()(command)
 
 
@@ -155,6 +155,35 @@ def points_by_hand(book: Book) -> dict[str, dict[str, float]]:
 
 def write_points(run: ClassRun, points: dict[str, dict[str, float]]) -> None:
     write_whole(run.folder / POINTS, json.dumps(points, indent=2, sort_keys=True) + "\n")
+
+
+def requests(
+    folder: RunFolder,
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="a table of student, part, text, date, or a folder of letters"),
+    ] = None,
+) -> int:
+    """Read requests for another look at a mark, or list those that wait and those answered."""
+    from .requests import read_requests, store_requests, stored_requests
+
+    run, problems = ClassRun(folder.resolve()), list[str]()
+    book = open_book(folder)
+    if source is not None:
+        with run.locked():
+            known = stored_requests(run.folder)
+            new = [r for r in read_requests(source, book, problems) if r not in known]
+            store_requests(run.folder, known + new)
+        print(f"read {len(new)} new requests")
+        for problem in problems:
+            print(printable(problem), file=sys.stderr)
+        return int(bool(problems))
+    answered = book.marks.answered()
+    for request in stored_requests(run.folder):
+        answer = answered.get(request.id)
+        state = f"answered: {answer.answer}" if answer else "waits"
+        print(printable(f"{request.student}: {request.part}: {request.text[:80]}: {state}"))
+    return 0
 
 
 def ledger(
