@@ -54,13 +54,16 @@ def decode_images(contents: list[bytes], level: Level) -> list[NDArray[np.uint8]
             isolation.run(Command(words, folder), LIMITS, level)
         except SandboxError:
             return [None] * len(contents)
-        return [read_pixels(folder / f"{name}.rgb") for name in names]
+        return [read_pixels(folder / f"{name}.rgb", SIDE) for name in names]
 
 
-def read_pixels(path: Path) -> NDArray[np.uint8] | None:
-    """Read what the decoder wrote; None if it wrote nothing, or something else."""
+def read_pixels(path: Path, side: int) -> NDArray[np.uint8] | None:
+    """Read a picture of at most `side` x `side` pixels that a decoder wrote in the sandbox.
+
+    Return None if it wrote nothing, or something else.
+    """
     try:
-        content = read_file(path, "pixels", HEADER.size + 3 * SIDE * SIDE)
+        content = read_file(path, "pixels", HEADER.size + 3 * side * side)
         width, height = HEADER.unpack_from(content)
         return np.frombuffer(content, np.uint8, offset=HEADER.size).reshape(height, width, 3)
     except (UserError, struct.error, ValueError):

@@ -23,7 +23,7 @@ DRAWING_LIMITS = Limits(seconds=60, memory=2 << 30, disk=256 << 20, files=100, p
 LARGEST = 64 << 20  # bytes
 MOST_PAGES = 20  # as pictures
 LINE = 500  # characters
-HEIGHT = 1_000  # pixels, of the longer side of a page
+SIDE = 1_200  # pixels, the most of a page
 EXPECTED = "a PDF that can be read without a password"
 READER = """
 import json, sys
@@ -41,7 +41,7 @@ pages = pypdfium2.PdfDocument(sys.argv[1])
 print(len(pages))
 for number in range(min(len(pages), {MOST_PAGES})):
     page = pages[number]
-    image = page.render(scale={HEIGHT} / max(page.get_size())).to_pil().convert("RGB")
+    image = page.render(scale={SIDE - 1} / max(page.get_size())).to_pil().convert("RGB")
     with open(str(number) + ".rgb", "wb") as file:
         file.write(struct.pack("{HEADER.format}", *image.size) + image.tobytes())
 """
@@ -68,7 +68,7 @@ def draw_pages(path: Path, level: Level) -> tuple[list[NDArray[np.uint8]], int]:
             count = int(outcome.output.split()[0])
         except (SandboxError, ValueError, IndexError) as error:
             raise UserError(path, "a damaged or locked PDF", EXPECTED) from error
-        found = (read_pixels(folder / f"{number}.rgb") for number in range(MOST_PAGES))
+        found = (read_pixels(folder / f"{number}.rgb", SIDE) for number in range(MOST_PAGES))
         return [page for page in found if page is not None], count
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_the_log_is_read_as_it_was_written_and_a_damaged_line_is_named(tmp_path:
     ],
 )
 def test_marks_that_cannot_be_are_left_out_and_named(
-    made: Made, values: dict[str, object], problem: str, monkeypatch: pytest.MonkeyPatch,
+    made: Made, values: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     wrong, right = mark("ada", **values), mark("ada", points=7)
