@@ -212,11 +212,13 @@ class Gradescope(Table):
     """Settings for Gradescope, whose own clock ends everything after at most 40 minutes.
 
     Without `training_minutes`, nothing is trained. `uploads_a_day` limits the uploads graded in
-    24 hours.
+    24 hours. Of uploads after the first `feedback_uploads`, students see no marks before grades are
+    published.
     """
 
     training_minutes: Annotated[float, Field(gt=0, le=30)] | None = None
     uploads_a_day: PositiveInt | None = None
+    feedback_uploads: NonNegativeInt | None = None
 
 
 class Assignment(Table):

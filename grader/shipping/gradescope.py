@@ -63,11 +63,15 @@ def pack(assignment: str, data_folder: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Upload:
-    """Gradescope's data on a submission; `earlier` has the times and scores of those before it."""
+    """Gradescope's data on a submission.
+
+    There are `uploads` before it; `earlier` has the times and scores of those that are graded.
+    """
 
     submitted: datetime | None
     due: datetime | None
     earlier: list[tuple[datetime, float]]
+    uploads: int
 
 
 def read_upload(path: Path) -> Upload:
@@ -95,7 +99,8 @@ def read_upload(path: Path) -> Upload:
     places = [metadata, *tables(metadata.get("users"))]
     dues = [time(table(place.get("assignment")).get("due_date")) for place in places]
     earlier = []
-    for row in tables(metadata.get("previous_submissions")):
+    before = tables(metadata.get("previous_submissions"))
+    for row in before:
         when = time(row.get("submission_time"))
         if when is not None:
             # A submission that is still being graded has no score yet.
@@ -105,6 +110,7 @@ def read_upload(path: Path) -> Upload:
         submitted=time(metadata.get("created_at")),
         due=max((due for due in dues if due is not None), default=None),
         earlier=sorted(earlier),
+        uploads=len(before),
     )
 
 
@@ -133,6 +139,22 @@ def with_lateness(content: dict[str, Any], upload: Upload, task: Assignment) -> 
         text = f"{days} days late: {share:.0%} less, {content['score']:g} points in all."
         content["output"] = f"{text}\n{content['output']}"
     return content
+
+
+def with_feedback(content: dict[str, Any], upload: Upload, task: Assignment) -> dict[str, Any]:
+    """Return results.json without marks before grades are published, if there were many uploads.
+
+    Gradescope shows no total while a test is hidden.
+    """
+    limit = task.gradescope.feedback_uploads
+    if limit is None or upload.uploads < limit:
+        return content
+    tests = [
+        test | ({"visibility": "after_published"} if "score" in test else {})
+        for test in content["tests"]
+    ]
+    text = f"Marks are shown for the first {limit} uploads; those of this one, with the grades."
+    return content | {"tests": tests, "leaderboard": [], "output": text}
 
 
 def for_gradescope(task: Assignment) -> Assignment:
@@ -195,7 +217,8 @@ def grade_upload(root: Path) -> None:
         return
 
     def content(grade: Grade) -> dict[str, Any]:
-        return with_lateness(results.to_gradescope(grade), upload, task)
+        late = with_lateness(results.to_gradescope(grade), upload, task)
+        return with_feedback(late, upload, task)
 
     def progress(grade: Grade) -> None:
         write_results(results.unfinished(content(grade)), root)

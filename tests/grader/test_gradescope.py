@@ -215,6 +215,23 @@ def test_uploads_beyond_the_limit_keep_the_score_before(root: Path) -> None:
     assert "More than 2 uploads" in found["output"]
 
 
+def test_only_the_first_uploads_show_their_marks(root: Path) -> None:
+    """A student who cannot see the total while improving on it must think about the task."""
+    toml = root / "source" / "assignment.toml"
+    toml.write_text(toml.read_text() + "\n[gradescope]\nfeedback_uploads = 2\n")
+    for count, shown in ((1, True), (2, False)):
+        earlier = [{"submission_time": "2024-11-12T10:00:00-08:00"}] * count  # not graded yet
+        metadata = METADATA | {"previous_submissions": earlier}
+        (root / "submission_metadata.json").write_text(json.dumps(metadata))
+        grade_upload(root)
+        found = results(root)
+        marks = [test for test in found["tests"] if "score" in test]
+        assert marks
+        assert all(("visibility" in test) != shown for test in marks)
+        assert ("points in all" in found["output"] or " of " in found["output"]) == shown
+        assert bool(found["leaderboard"]) <= shown
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"users": 3}', '{"created_at": 5, "users": [null], "assignment": 1}']
 )
