@@ -52,8 +52,12 @@ class Given(BaseModel):
 
     @cached_property
     def id(self) -> str:
-        """Return a hash of the mark: a file that is read twice adds nothing the second time."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Return a hash of the mark: a file that is read twice adds nothing the second time.
+
+        Defaults are left out, so that a later version with more fields has the same ids.
+        """
+        text = self.model_dump_json(exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def score(self, part: Part) -> float | None:
         """Return its points under a part's rubric as it is now.

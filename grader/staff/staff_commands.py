@@ -85,21 +85,19 @@ def marks(
     from .mark_files import read_mark_file
     from .mark_reports import agreement_lines, history_lines, state_lines
 
-    book = open_book(folder)
     if file is None:
         lines = history_lines if history else agreement_lines if agreement else state_lines
-        for line in lines(book):
+        for line in lines(open_book(folder)):
             print(line)
         return 0
-    if not file.exists():
-        template = marks_template(book)
+    if not file.exists() and file.suffix != ".json":
+        template = marks_template(open_book(folder))
         write_table(template, file)
         print(f"wrote {file}: {len(template)} rows to fill")
         return 0
-    run = ClassRun(folder.resolve())
+    run, problems = ClassRun(folder.resolve()), list[str]()
     with run.locked():
         book = open_book(folder)
-        problems: list[str] = []
         if file.suffix == ".json":
             new = read_mark_file(file, book, problems)
         else:
