@@ -22,7 +22,7 @@ from distributed.security import Security
 from ..assessment.grade import Grade, empty_grade
 from ..assessment.pipeline import assess
 from ..assessment.stages import Settings
-from ..assignment import Assignment, read_assignment
+from ..assignment import Assignment, StageLimits, read_assignment
 from ..display.evidence import all_evidence
 from ..display.result_page import render
 from ..display.results import to_gradescope
@@ -62,9 +62,13 @@ def with_one_cpu(task: Assignment) -> Assignment:
 
 
 def most_jobs(task: Assignment) -> int:
-    """Return how many submissions fit into this machine's memory at once; at least one."""
+    """Return how many submissions fit into this machine's memory at once; at least one.
+
+    Those of an assignment without stages are read in the sandbox all the same.
+    """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    memory = max(stage.limits.memory_gib for stage in task.stage)
+    limits = [stage.limits for stage in task.stage] or [StageLimits()]
+    memory = max(limit.memory_gib for limit in limits)
     return max(1, int(FRACTION * machine / memory))
 
 

@@ -285,6 +285,7 @@ def test_as_many_jobs_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) ->
     largest = max(stage.limits.memory_gib for stage in task.stage)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     assert most_jobs(task) == 1 or most_jobs(task) * largest < machine
+    assert most_jobs(task.model_copy(update={"stage": []})) >= 1, "only read, never run"
     monkeypatch.setattr(os, "sysconf", lambda _name: 1)
     assert most_jobs(task) == 1
 
