@@ -274,6 +274,13 @@ class Item(Table):
     group: Name | None = None
     comment: str = ""
 
+    @check_field("points")
+    @classmethod
+    def check_points(cls, points: float) -> float:
+        if abs(100 * points - round(100 * points)) > 1e-6:
+            raise ValueError("points with at most two decimals")
+        return points
+
 
 class Manual(Table):
     """Points given by people, with what they are given for, shown on the result page.
@@ -316,10 +323,12 @@ class Manual(Table):
     def score(self, items: Collection[str], adjustment: float = 0.0) -> float:
         """Return the points for these items of the rubric and an adjustment.
 
-        Names that the rubric does not have any more count nothing.
+        Names that the rubric does not have any more count nothing. Cents are added up, which floats
+        do without error: the marking page gets the same sum.
         """
-        points = sum(item.points for item in self.item if item.name in items)
-        return round(min(max(self.start + points + adjustment, 0.0), self.points), 2)
+        given = [item.points for item in self.item if item.name in items]
+        cents = sum(round(100 * points) for points in (self.start, adjustment, *given))
+        return min(max(cents, 0), round(100 * self.points)) / 100
 
 
 class Probe(Table):

@@ -67,6 +67,7 @@ def test_a_rubric_adds_deducts_and_is_capped(
         ("start = 20", "start = 21", "a 'start' up to the part's points"),
         ("start = 20\n", "", "a 'start' above 0 if all items deduct"),
         ("points = 8\n", 'points = "many"\n', "points = 'many'"),
+        ("points = 8\n", "points = 0.125\n", "points with at most two decimals"),
         ('title = "Names its sources"\n', "", "no key manual.0.item.3.title"),
     ],
 )
