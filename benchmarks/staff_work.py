@@ -16,13 +16,14 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from matplotlib.figure import Figure
 
 from benchmarks.common import ROOT, save
+from grader.classroom.marks import read_log
 from grader.classroom.open_book import open_book
+from grader.staff.requests import stored_requests
 from grader.staff.staff_commands import points_by_hand
 from tests.grader.staff_class import ASSIGNMENT, DUE, entry_number, full_name, student_row
 
@@ -123,11 +124,12 @@ def write_marks(folder: Path, marker: str, first: int, last: int) -> None:
 
 def write_answers(folder: Path, run: Path) -> None:
     """Write a marker's answers to all requests, as the marking page exports them."""
-    marks = []
-    for request in json.loads((run / "requests.json").read_text()):
-        answered = {"request": request["id"], "answer": "You are right."}
-        mark = {key: request[key] for key in ("submission", "part")}
-        marks.append(mark | answered | {"marker": "ada", "points": 18.0, "items": []})
+    standing, marks = read_log(run), []
+    for request in stored_requests(run):
+        seen = [given.id for given in standing.of(request.submission, request.part)]
+        mark = {"submission": request.submission, "part": request.part, "marker": "ada"}
+        answer = {"request": request.id, "answer": "You are right.", "replaces": seen}
+        marks.append(mark | answer | {"items": [], "time": datetime.now(UTC).isoformat()})
     content = {"format": "vae-grader marks 1", "assignment": "lab", "marks": marks}
     (folder / "answers.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -144,21 +146,16 @@ def step(times: dict[str, float], folder: Path, line: str) -> None:
     times[line] = round(time.perf_counter() - started, 2)
 
 
-def main() -> None:
-    if len(sys.argv) < 2 or Path(sys.argv[1]).exists():
-        sys.exit("usage: python -m benchmarks.staff_work NEW_FOLDER [COUNT]")
-    folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
+def walk(folder: Path, count: int) -> dict[str, float]:
+    """Make a class in a new folder, run every command on it, and return the seconds of each."""
     write_class(folder, count)
-    times: dict[str, Any] = {}
-    step(
-        times,
-        folder,
-        "batch submissions --data data --out run --assignment lab.toml --roster roster.csv",
-    )
+    times: dict[str, float] = {}
+    batch = "batch submissions --data data --out run --assignment lab.toml --roster roster.csv"
+    step(times, folder, batch)
     step(times, folder, "ledger run ledger.csv")
     step(times, folder, "marking run --markers ada,bob --double 0.1")
     handed_in = count - MISSING
-    write_marks(folder, "ada", 0, handed_in // 2 + handed_in // 20)
+    write_marks(folder, "ada", 0, handed_in // 2 + handed_in // 20 + 1)
     write_marks(folder, "bob", handed_in // 2 - handed_in // 20, handed_in)
     step(times, folder, "marks run ada-marks.json")
     step(times, folder, "marks run bob-marks.json")
@@ -166,19 +163,25 @@ def main() -> None:
     lab = folder / "lab.toml"
     lab.write_text(lab.read_text().replace("points = 8\n", "points = 9\n"), encoding="utf-8")
     step(times, folder, "rescore run")
-    write_table(
-        folder / "requests.csv",
-        [
-            {"student": entry_number(i), "part": "Question 1", "text": "The sign is right."}
-            for i in (3, 30)
-        ],
-    )
+    asked = [
+        {"student": entry_number(i), "part": "Question 1", "text": "The sign is right."}
+        for i in (1, 3)
+    ]
+    write_table(folder / "requests.csv", asked)
     step(times, folder, "requests run requests.csv")
     write_answers(folder, folder / "run")
-    step(times, folder, "marks run answers.json --settle")
+    step(times, folder, "marks run answers.json")
     step(times, folder, "stats run")
     step(times, folder, "export run worksheet.csv --for moodle")
     step(times, folder, "feedback run feedback.zip --for moodle")
+    return times
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or Path(sys.argv[1]).exists():
+        sys.exit("usage: python -m benchmarks.staff_work NEW_FOLDER [COUNT]")
+    folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
+    times = walk(folder, count)
     book = open_book(folder / "run")
     started = time.perf_counter()
     points_by_hand(book)
