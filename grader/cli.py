@@ -30,7 +30,7 @@ from .classroom import class_commands
 from .display import results
 from .display.result_page import render
 from .errors import UserError
-from .files import PRIVATE, write_whole
+from .files import PRIVATE, write
 from .new_assignment import assignment_text, check_answers, write_assignment
 from .parameters import count_numbers
 from .safe_text import SafeText
@@ -402,7 +402,8 @@ EXAMPLES = {
     "gradescope": "autograder.zip --data data",
     "batch": "submissions --data data --out class --jobs 2",
     "regrade": "class --failed",
-    "export": "class gradebook.xlsx",
+    "export": "class grades.csv --for canvas",
+    "feedback": "class feedback.zip --for moodle",
     "stats": "class --board anonymous",
     "marks": "class marks.csv",
     "rescore": "class",
@@ -419,18 +420,6 @@ for command in app.registered_commands:
 
 def write_json(value: dict[str, Any], path: Path) -> None:
     write(json.dumps(value, indent=2) + "\n", path)
-
-
-def write(content: str | bytes, path: Path) -> None:
-    """Write `content` to `path`, whole or not at all. Raises UserError if that fails."""
-    try:
-        if path.exists() and not path.is_file():
-            raise FileExistsError(0, "it is not a regular file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    except OSError as error:
-        expected = "a file in a folder with write access and space"
-        raise UserError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
 def main() -> int:

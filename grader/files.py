@@ -5,6 +5,8 @@ import os
 import zipfile
 from pathlib import Path
 
+from .errors import UserError
+
 PRIVATE = 0o077  # the umask with which files are closed to other users
 
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest in a zip; fixed, so that equal content is equal bytes
@@ -20,6 +22,18 @@ def write_whole(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(content: str | bytes, path: Path) -> None:
+    """Write `content` to `path`, whole or not at all. Raises UserError if that fails."""
+    try:
+        if path.exists() and not path.is_file():
+            raise FileExistsError(0, "it is not a regular file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        expected = "a file in a folder with write access and space"
+        raise UserError(path, f"cannot be written ({error.strerror})", expected) from error
 
 
 def zipped(files: dict[str, bytes], programs: tuple[str, ...] = ()) -> bytes:

@@ -1,5 +1,6 @@
 """Texts that people and their programs write: any usual encoding, any usual dialect of CSV."""
 
+import codecs
 import csv
 import io
 import re
@@ -17,14 +18,23 @@ def is_utf8(content: bytes) -> bool:
     return True
 
 
+def encoding_of(content: bytes) -> tuple[bytes, str]:
+    """Return the mark with which a text begins, and the codec of the rest."""
+    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if content.startswith(mark):
+            return mark, codec
+    if not is_utf8(content):
+        return b"", "cp1252"
+    return codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b"", "utf-8"
+
+
 def decoded(content: bytes) -> str:
     """Return the text of a file in UTF-8, in UTF-16 with its mark, or in Windows-1252.
 
     Raises ValueError if it is in none of them, or has a null character.
     """
-    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    rest = "utf-8-sig" if is_utf8(content) else "cp1252"
-    text = content.decode("utf-16" if marked else rest)
+    mark, codec = encoding_of(content)
+    text = content.removeprefix(mark).decode(codec)
     if "\0" in text:
         raise ValueError("not a text")
     return text

@@ -41,9 +41,12 @@ HEADERS = {
 }
 CANVAS = {"sis user id", "sis login id", "root account", "integration id"}  # next to its "ID"
 NOT_STUDENTS = re.compile(r"\s*(points possible|student, test|test student)\s*", re.IGNORECASE)
+IDS = ("entry", "email", "login")
+PLATFORM_IDS = ("canvas", "moodle")
 ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
-# The names that platforms give to submissions when they are downloaded together.
-IN_CANVAS = re.compile(r"[^_]+(?:_LATE)?_(\d+)_(\d+)_.+")
+# The names that platforms give to submissions when they are downloaded together; Canvas puts the
+# name of a group before that of its member.
+IN_CANVAS = re.compile(r".+?(?:_LATE)?_(\d+)_(\d+)_.+", re.DOTALL)
 IN_MOODLE = re.compile(r"(.+)_(\d+)_assignsubmission_(?:file|onlinetext)(?:_.*)?", re.DOTALL)
 
 
@@ -62,8 +65,9 @@ class Student:
 
     @property
     def key(self) -> str:
-        """Return what tables call the student."""
-        return self.entry or self.email or self.login or self.name
+        """Return what tables call the student; if anonymous, an id of the platform."""
+        known = (self.entry, self.email, self.login, self.name, self.canvas, self.moodle)
+        return next(filter(None, known), "")
 
 
 def plain(text: str) -> str:
@@ -85,41 +89,46 @@ class Roster:
     left_out: list[str] = field(default_factory=list)
 
     @cached_property
-    def by_id(self) -> list[dict[str, Student | None]]:
-        """Return for each kind of id who has it; None if several have."""
-        kinds: list[dict[str, Student | None]] = []
-        for kind in ("entry", "email", "login", "name"):
-            known: dict[str, Student | None] = {}
+    def by_id(self) -> dict[str, dict[str, Student | None]]:
+        """Return for each kind of id, and for names, who has it; None if several have."""
+        kinds: dict[str, dict[str, Student | None]] = {}
+        for kind in (*IDS, *PLATFORM_IDS, "name"):
+            known = kinds.setdefault(kind, {})
             for student in self.students:
                 value = getattr(student, kind)
                 key = name_key(value) if kind == "name" else plain(value)
                 if key:
                     known[key] = None if key in known else student
-            kinds.append(known)
         return kinds
+
+    def find_by_id(self, *words: str) -> Student | None:
+        """Return whose entry number, e-mail or login one of these words is, in this order.
+
+        Return None if it is nobody's, or that of more than one.
+        """
+        for kind in IDS:
+            for word in filter(None, words):
+                if (student := self.by_id[kind].get(plain(word))) is not None:
+                    return student
+        return None
 
     def find(self, *words: str) -> Student | None:
         """Return whom one of these words names: entry number, e-mail, login, or at last the name.
 
         Return None if it is nobody, or more than one.
         """
-        for known in self.by_id:
-            for word in filter(None, words):
-                key = name_key(word) if known is self.by_id[-1] else plain(word)
-                if (student := known.get(key)) is not None:
-                    return student
-        return None
+        named = (self.by_id["name"].get(name_key(word)) for word in words if word)
+        return self.find_by_id(*words) or next(filter(None, named), None)
 
     def is_name(self, word: str) -> bool:
         """Check whether a word names a student only by name, which may be that of another."""
-        return not any(plain(word) in known for known in self.by_id[:-1])
+        return not any(plain(word) in self.by_id[kind] for kind in IDS)
 
     def uploader(self, submission: str) -> Student | None:
         """Return whom Canvas' or Moodle's name of a downloaded submission refers to."""
         for kind, pattern, group in (("moodle", IN_MOODLE, 2), ("canvas", IN_CANVAS, 1)):
             if match := pattern.fullmatch(submission):
-                found = (s for s in self.students if getattr(s, kind) == match[group])
-                return next(found, None)
+                return self.by_id[kind].get(match[group])
         return None
 
 
@@ -152,7 +161,7 @@ def read_roster(path: Path) -> Roster:
     """
     rows = read_table(path, set(), EXPECTED)
     columns = columns_of(rows[0][1] if rows else ())
-    if not columns.keys() & {"entry", "email", "login", "name", "last"}:
+    if not columns.keys() - {"first", "section"}:
         header = ", ".join(rows[0][1]) if rows else "nothing"
         raise UserError(path, f"a table of {header[:80]}", EXPECTED)
     students, left_out = [], []

@@ -22,6 +22,15 @@ def state_lines(book: Book) -> Iterator[str]:
         yield from (printable(f"{name}: {text}: contradiction") for text in texts)
 
 
+def unmarked_lines(book: Book) -> Iterator[str]:
+    """Yield for each part that is not marked in every submission how many count 0 for that."""
+    for part in book.task.manual:
+        count = sum(book.marks.points(name, part) is None for name in book.results)
+        if count:
+            whole = len(book.results)
+            yield printable(f"{part.title}: {count} of {whole} are not marked, which counts 0")
+
+
 def history_lines(book: Book) -> Iterator[str]:
     """Yield a line for each mark that was ever given, in the order of the log."""
     parts = {part.column: part for part in book.task.parts}
