@@ -405,6 +405,7 @@ EXAMPLES = {
     "export": "class grades.csv --for canvas",
     "feedback": "class feedback.zip --for moodle",
     "stats": "class --board anonymous",
+    "marking": "class --markers ada,bob --double 0.1",
     "marks": "class marks.csv",
     "rescore": "class",
     "requests": "class requests.csv",

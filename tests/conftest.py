@@ -1,6 +1,8 @@
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each worker has one core
 
@@ -23,6 +25,16 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 def pytest_report_header() -> str:
     return f"sandbox: {isolation.best_level()}"
@@ -35,6 +47,19 @@ def umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="module")  # while Playwright runs, no other event loop can
+def chromium() -> Iterator[Any]:
+    """Provide a Chromium that asks the network for nothing; skip the test if there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium, or playwright install chromium")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -57,8 +58,8 @@ def read_marks(
             if [given.score(part) for given in standing] == [points]:
                 continue
             seen = [g.id for g in standing if settle or g.marker in ("", marker)]
-            given = Given(submission=name, part=part.title, marker=marker, time=time, points=points)
-            marks.append(given.model_copy(update={"replaces": seen}))
+            values: dict[str, Any] = {"submission": name, "part": part.column, "points": points}
+            marks.append(Given(marker=marker, time=time, replaces=seen, **values))
     return marks
 
 

@@ -127,10 +127,10 @@ def read_log(folder: Path) -> Marks:
     """Read the marks of a run. Raises UserError if the log is damaged."""
     path, given = folder / LOG, []
     if path.exists():
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        for number, line in enumerate(filter(None, lines), 1):
+        # Not splitlines(): comments may contain other ends of lines, such as U+2028.
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
             try:
-                given.append(Given.model_validate_json(line))
+                given += [Given.model_validate_json(line)] if line else []
             except ValidationError as error:
                 found = f"line {number} is damaged ({error.errors()[0]['msg']})"
                 raise UserError(path, found, "the marks as 'grader marks' wrote them") from error

@@ -13,7 +13,7 @@ from ..classroom.class_commands import RosterFile, RunFolder
 from ..classroom.class_run import ClassRun
 from ..classroom.gradebook import Book
 from ..classroom.marks import POINTS, Given, write_log
-from ..classroom.open_book import SIMILAR, load, open_book
+from ..classroom.open_book import SIMILAR, load, open_book, say
 from ..errors import UserError, printable
 from ..files import write, write_whole
 from .requests import stored_requests
@@ -21,7 +21,7 @@ from .requests import stored_requests
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    for command in (marks, rescore, requests, export, feedback, stats, ledger):
+    for command in (marking, marks, rescore, requests, export, feedback, stats, ledger):
         app.command()(command)
 
 
@@ -139,6 +139,32 @@ def stats(
     run = ClassRun(folder.resolve())
     pairs = [Pair(*pair) for pair in load(run, SIMILAR).get("pairs", [])]
     print(f"wrote {render_class(run, open_book(folder, roster), pairs, board=board)}")
+
+
+def marking(
+    folder: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="the page; default: RUN/marking.html")] = None,
+    markers: Annotated[str, typer.Option(help="who share the work, with commas between")] = "",
+    double: Annotated[
+        float, typer.Option(help="the share of submissions that two of them mark")
+    ] = 0.0,
+) -> None:
+    """Write a page on which people mark, without a server; 'marks' reads what it exports."""
+    from .marking_page import read_split, write_marking
+    from .requests import stored_requests
+
+    split = read_split(markers, double)
+    if isinstance(split, str):
+        raise typer.BadParameter(split)
+    if out is not None and out.suffix != ".html":
+        raise UserError(out, f"the ending '{out.suffix}'", ".html")
+    run = ClassRun(folder.resolve())
+    page = out or run.folder / "marking.html"
+    book = open_book(folder)
+    for problem in write_marking(run, book, stored_requests(run.folder), split, page):
+        say(problem)
+    size = page.stat().st_size / 2**20
+    print(f"wrote {page}: {len(book.results)} submissions, {size:.1f} MiB")
 
 
 def marks(

@@ -1,7 +1,5 @@
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,37 +109,31 @@ def test_a_mistake_is_one_line(
 
 @pytest.fixture(scope="module")
 def shown(
-    files: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
+    chromium: Any, files: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     """Provide the page in a browser, the messages of its console, the model and the mixture."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or playwright install chromium")
     path = tmp_path_factory.mktemp("page") / "page.html"
     model_path = trained / "vae.pth"
     assert explore(files / "test.npz", files / "val.npz", path, model_path) == 0
     said: list[str] = []
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else 0)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_function(
-            "Bokeh.documents.length && Bokeh.documents[0].is_idle && typeof explorer === 'object'"
-        )
-        mixture, labels = load_mixture(trained / "gmm_params.pkl", model_path)
-        yield {
-            "page": page,
-            "path": path,
-            "browser": browser,
-            "said": said,
-            "model": load_model(model_path, CPU),
-            "mixture": mixture,
-            "labels": labels,
-        }
-        browser.close()
+    page = chromium.new_page(viewport={"width": 1200, "height": 1000})
+    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else 0)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "Bokeh.documents.length && Bokeh.documents[0].is_idle && typeof explorer === 'object'"
+    )
+    mixture, labels = load_mixture(trained / "gmm_params.pkl", model_path)
+    yield {
+        "page": page,
+        "path": path,
+        "browser": chromium,
+        "said": said,
+        "model": load_model(model_path, CPU),
+        "mixture": mixture,
+        "labels": labels,
+    }
+    page.close()
     assert said == []
 
 
