@@ -56,6 +56,12 @@ MODES = {
         "studies.faces.study.faces_vae",
         "the same by a variational autoencoder",
     ),
+    "playground": (
+        "digits",
+        "OUT.html",
+        "studies.playground.page.playground",
+        "write a page on which a small VAE trains in the browser",
+    ),
     "segment": (
         "IMAGE",
         "OUT_DIR",

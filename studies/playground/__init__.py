@@ -1,0 +1,1 @@
+"""A page on which a VAE trains in the browser."""
