@@ -1,6 +1,7 @@
 """The file that the marking page exports."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,10 +16,12 @@ LARGEST = 64 << 20  # bytes
 EXPECTED = "a file that the marking page exported"
 
 
-def read_mark_file(path: Path, book: Book, problems: list[str]) -> list[Given]:
+def read_mark_file(
+    path: Path, book: Book, requests: Collection[str], problems: list[str]
+) -> list[Given]:
     """Read the marks that a marker exported; what is wrong with others is added to `problems`.
 
-    Raises UserError if it is no such file, or one of another assignment.
+    They may answer these `requests`, by id. Raises UserError if it is no such file, or one of another assignment.
     """
     try:
         content = json.loads(read_file(path, EXPECTED, LARGEST))
@@ -39,6 +42,8 @@ def read_mark_file(path: Path, book: Book, problems: list[str]) -> list[Given]:
             problems.append(f"{path}: mark {number}: left out: {key}: {first['msg']}")
             continue
         problem = problem_with(given, book.task, book.results)
+        if given.request is not None and given.request not in requests:
+            problem = f"it answers a request that this run does not have ({given.request[:40]})"
         if problem:
             problems.append(f"{path}: mark {number}: left out: {problem}")
         else:

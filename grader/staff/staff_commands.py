@@ -151,7 +151,6 @@ def marking(
 ) -> None:
     """Write a page on which people mark, without a server; 'marks' reads what it exports."""
     from .marking_page import read_split, write_marking
-    from .requests import stored_requests
 
     split = read_split(markers, double)
     if isinstance(split, str):
@@ -191,6 +190,8 @@ def marks(
     from .mark_files import read_mark_file
     from .mark_reports import agreement_lines, history_lines, state_lines
 
+    if file is not None and (history or agreement):
+        raise typer.BadParameter("--history and --agreement without a file")
     if file is None:
         lines = history_lines if history else agreement_lines if agreement else state_lines
         for line in lines(open_book(folder)):
@@ -205,7 +206,8 @@ def marks(
     with run.locked():
         book = open_book(folder)
         if file.suffix == ".json":
-            new = read_mark_file(file, book, problems)
+            known = {request.id for request in stored_requests(run.folder)}
+            new = read_mark_file(file, book, known, problems)
         else:
             now = datetime.now(UTC).replace(microsecond=0)
             new = read_marks(file, book, marker or file.stem, now, settle=settle)
