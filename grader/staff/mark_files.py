@@ -21,7 +21,8 @@ def read_mark_file(
 ) -> list[Given]:
     """Read the marks that a marker exported; what is wrong with others is added to `problems`.
 
-    They may answer these `requests`, by id. Raises UserError if it is no such file, or one of another assignment.
+    They may answer these `requests`, by id. Raises UserError if it is no such file, or one of
+    another assignment.
     """
     try:
         content = json.loads(read_file(path, EXPECTED, LARGEST))
