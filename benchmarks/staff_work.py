@@ -52,7 +52,8 @@ def report(i: int) -> bytes:
         for number in (1, 2):
             figure = Figure(figsize=(8.3, 11.7))
             lines = "\n".join(f"{n}. The bound of model {i} holds." for n in range(40))
-            figure.text(0.1, 0.1, f"{full_name(i)} ({entry_number(i)})\npage {number}\n{lines}")
+            head = f"{full_name(i)} ({entry_number(i)})\npage {number}"
+            figure.text(0.1, 0.95, f"{head}\n\n{lines}", va="top", fontsize=14)
             pages.savefig(figure)
     return content.getvalue()
 
