@@ -130,7 +130,7 @@ def stats(
     roster: RosterFile = None,
     board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
 ) -> None:
-    """Write RUN/index.html: distributions, verdicts, and a table to search and sort."""
+    """Write RUN/index.html: plots, what costs most, outliers, and everybody in a table."""
     from ..classroom.similarity import Pair
     from .class_page import render_class
 

@@ -19,8 +19,6 @@ from grader.staff.requests import Request, store_requests
 from tests.accessibility import violations
 from tests.grader.staff_class import Made, entry_number, full_name, write_class
 
-pytestmark = pytest.mark.slow
-
 WHEN = "2026-11-05T10:00:00Z"
 HOSTILE = "<img src=x onerror=alert(1)></script>\u2028=1+1 $\\beta$ \x1b[31m"
 

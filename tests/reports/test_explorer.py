@@ -16,6 +16,7 @@ from gmm import GaussianMixture
 from inference import decode, encode
 from models import VAE
 from reports.explorer import pack, quantised
+from tests.accessibility import violations
 from tests.mistakes import refusal
 
 CPU = torch.device("cpu")
@@ -311,4 +312,16 @@ def test_it_works_by_touch_on_a_phone(shown: dict[str, Any]) -> None:
     assert page.inner_text("#place") != before
     assert latent(page) == pytest.approx((1, 1), abs=0.05)
     assert said == []
+    context.close()
+
+
+@pytest.mark.parametrize("phone", [False, True])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_passes_axe(shown: dict[str, Any], phone: bool, scheme: str) -> None:
+    size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
+    context = shown["browser"].new_context(viewport=size, is_mobile=phone, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(shown["path"].as_uri())
+    page.wait_for_function("Bokeh.documents.length && Bokeh.documents[0].is_idle")
+    assert violations(page) == []
     context.close()

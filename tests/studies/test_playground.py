@@ -1,8 +1,6 @@
 import base64
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -75,30 +73,18 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or playwright install chromium")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Any, path: Path) -> Iterator[Any]:
+def shared(chromium: Any, path: Path) -> Iterator[Any]:
     """Provide a page for tests that only call its functions."""
-    page = browser.new_page(viewport=DESKTOP)
+    page = chromium.new_page(viewport=DESKTOP)
     page.goto(path.as_uri())
     yield page
     page.close()
 
 
 @pytest.fixture
-def page(browser: Any, path: Path) -> Iterator[Any]:
+def page(chromium: Any, path: Path) -> Iterator[Any]:
     """Provide a page that nobody has touched; nothing may be wrong in its console."""
-    page, said = browser.new_page(viewport=DESKTOP), []
+    page, said = chromium.new_page(viewport=DESKTOP), []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(path.as_uri())
@@ -454,8 +440,8 @@ def test_a_seed_that_is_none_becomes_the_standard_one(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_it_works_by_touch_on_a_phone(browser: Any, path: Path) -> None:
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+def test_it_works_by_touch_on_a_phone(chromium: Any, path: Path) -> None:
+    context = chromium.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
     page.goto(f"{path.as_uri()}#a.width=16&b.width=16")
@@ -476,8 +462,8 @@ def test_it_works_by_touch_on_a_phone(browser: Any, path: Path) -> None:
     context.close()
 
 
-def test_reduced_motion_is_honoured(browser: Any, path: Path) -> None:
-    context = browser.new_context(reduced_motion="reduce", viewport=DESKTOP)
+def test_reduced_motion_is_honoured(chromium: Any, path: Path) -> None:
+    context = chromium.new_context(reduced_motion="reduce", viewport=DESKTOP)
     page = context.new_page()
     page.goto(f"{path.as_uri()}#steps=60")
     assert "Press Train" in page.inner_text("#said")
@@ -496,9 +482,9 @@ def test_a_training_that_diverges_says_so(page: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(browser: Any, path: Path, scheme: str, size: dict[str, int]) -> None:
+def test_axe_finds_nothing(chromium: Any, path: Path, scheme: str, size: dict[str, int]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core")
-    context = browser.new_context(viewport=size, color_scheme=scheme)
+    context = chromium.new_context(viewport=size, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{path.as_uri()}#lesson=class&a.latents=4")
     for panel in ("a", "b"):
