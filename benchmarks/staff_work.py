@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from benchmarks.common import ROOT, save
 from grader.classroom.marks import read_log
 from grader.classroom.open_book import open_book
+from grader.staff.marking_commands import points_by_hand
 from grader.staff.requests import stored_requests
-from grader.staff.staff_commands import points_by_hand
 from tests.grader.staff_class import ASSIGNMENT, DUE, entry_number, full_name, student_row
 
 MISSING = 6  # of 200 students

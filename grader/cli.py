@@ -41,7 +41,7 @@ from .sandbox.resources import temporary_folder
 from .shipping import gradescope
 from .shipping.bundle import ROOT, bundle, require_repository
 from .shipping.package import Authors, package
-from .staff import staff_commands
+from .staff import grade_commands, marking_commands
 from .submission.check import check_submission
 from .submission.contents import problem_of_address, problems_of_links
 from .submission.rules import check as check_rules
@@ -59,7 +59,8 @@ OPTIONAL = {
 # A shell completes the words of an installed program only.
 app = typer.Typer(add_completion=PROGRAM == "vae-grader", no_args_is_help=True)
 class_commands.register(app)
-staff_commands.register(app)
+marking_commands.register(app)
+grade_commands.register(app)
 
 
 def show_version(wanted: bool) -> None:
