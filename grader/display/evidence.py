@@ -17,12 +17,17 @@ from .markdown import to_html
 QUALITY = 80  # of WebP
 
 
-def picture(name: str, pixels: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return a picture, (H, W, 3), with its size, as a data URL."""
+def data_url(pixels: NDArray[np.uint8]) -> str:
+    """Return a picture, (H, W, 3), as a data URL."""
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, format="webp", quality=QUALITY)
-    address = "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
-    return {"name": name, "src": address, "width": pixels.shape[1], "height": pixels.shape[0]}
+    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def picture(name: str, pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return a picture, (H, W, 3), with its size, as a data URL."""
+    height, width = pixels.shape[:2]
+    return {"name": name, "src": data_url(pixels), "width": width, "height": height}
 
 
 def evidence(section: Section) -> dict[str, Any]:

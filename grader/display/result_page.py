@@ -8,12 +8,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image
 
 from .. import HOME
 from ..assessment.grade import Grade
 from . import pictures as drawings
+from .evidence import data_url
 from .markdown import to_html
 from .results import label, mark_text, seconds_text, summary_text
 
@@ -30,13 +29,6 @@ def embedded(figure: Figure) -> str:
     """Return a figure as a data URL, to embed it in the page."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-def pixels(image: NDArray[np.uint8]) -> str:
-    """Return pixels, (H, W, 3), as a data URL."""
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, format="png")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
@@ -64,7 +56,7 @@ def render(grade: Grade) -> str:
         "mark_text": mark_text,
         "summary": summary_text(grade).splitlines(),
         "pictures": pictures(grade),
-        "pixels": pixels,
+        "data_url": data_url,
         "markdown": lambda text: Markup(to_html(text)),  # which escapes what is not Markdown
     }
     return template.render(grade=grade, **helpers)
