@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 # Okabe and Ito, "Color Universal Design" (2008): distinguishable with any colour vision. Two
@@ -99,18 +99,33 @@ def latent_plane(
     return figure
 
 
-def planes(panels: Mapping[str, NDArray], classes: NDArray, columns: int) -> Figure:
-    """Plot one panel for each named plane of points, (N, 2), coloured by their classes, (N,)."""
+def planes(
+    panels: Mapping[str, NDArray],
+    classes: NDArray,
+    columns: int,
+    marked: tuple[str, NDArray[np.bool_]] | None = None,
+) -> Figure:
+    """Plot one panel for each named plane of points, (N, 2), coloured by their classes, (N,).
+
+    `marked`: a name for some of the points, which are drawn large and outlined, and which, (N,).
+    """
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.4 * columns, 4 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    label, large = marked or ("", np.zeros(len(classes), bool))
     for axis, (title, points) in zip(axes, panels.items(), strict=False):
         for name, colour, marker in zip(np.unique(classes), COLOURS, MARKERS, strict=False):
-            own = points[classes == name]
-            axis.scatter(*own.T, s=14, alpha=0.7, lw=0, color=colour, marker=marker, label=name)
+            own = points[(classes == name) & ~large]
+            axis.scatter(*own.T, s=14, alpha=0.6, lw=0, color=colour, marker=marker, label=name)
+            if marked:
+                outlined = {"s": 60, "lw": 1.2, "edgecolor": "black", "zorder": 3}
+                own = points[(classes == name) & large]
+                named = f"{name}, {label}"
+                axis.scatter(*own.T, color=colour, marker=marker, label=named, **outlined)
         axis.set_title(title, fontsize=9)
         axis.set(xticks=[], yticks=[])
-    axes[0].legend()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
 
 
@@ -284,6 +299,54 @@ def curves(
     return figure
 
 
+def curves_in_ranges(panels: Mapping[str, Mapping[str, NDArray]], ranges: int) -> Figure:
+    """Plot a row for each quantity and a column for each of at most `ranges` ranges of the epochs.
+
+    `panels`: the positive values over the epochs, (epochs,), of each run of each quantity.
+    """
+    epochs = max(len(values) for runs in panels.values() for values in runs.values())
+    ranges = min(ranges, epochs)
+    ends = np.linspace(0, epochs, ranges + 1).round().astype(int)
+    size = 4.2 * ranges, 2.6 * len(panels) + 0.4
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(panels), ranges, squeeze=False)
+    for row, (name, runs) in zip(axes, panels.items(), strict=True):
+        for axis, (first, last) in zip(row, itertools.pairwise(ends), strict=True):
+            for (run, values), colour, marker in zip(
+                runs.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
+            ):
+                shown, every = values[first:last], max(1, (last - first) // 10)
+                numbers = np.arange(first + 1, first + 1 + len(shown))
+                axis.plot(numbers, shown, color=colour, marker=marker, markevery=every, label=run)
+            axis.set(xlabel="epoch", ylabel=name, yscale="log")
+            axis.set_title(f"epochs {first} to {last}", fontsize=9)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            low, high = axis.dataLim.intervaly
+            few = high < 10 * low  # powers of ten, with their doubles and halves, would be too few
+            axis.yaxis.set_major_locator(MaxNLocator(5) if few else LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
+            axis.grid(alpha=0.3)
+        row[0].legend()
+    return figure
+
+
+def number_grids(grids: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+    """Plot named tables of whole numbers side by side; 0 is empty, and the rest is shaded."""
+    figure = Figure(figsize=(2.6 * len(grids), 2.9), layout="constrained")
+    for axis, (name, rows) in zip(figure.subplots(1, len(grids)), grids.items(), strict=True):
+        values = np.array(rows)
+        axis.imshow(values > 0, cmap="Blues", vmin=0, vmax=2)
+        for (row, column), value in np.ndenumerate(values):
+            axis.text(column, row, f"{value}", ha="center", va="center", fontsize=13)
+        axis.set_xticks(np.arange(0.5, values.shape[1] - 1), [])
+        axis.set_yticks(np.arange(0.5, values.shape[0] - 1), [])
+        axis.grid(color="black")
+        axis.tick_params(length=0)
+        axis.set_title(name)
+    return figure
+
+
 def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> Axes:
     """Plot points joined in their order, each with its name; return the axes, for their titles."""
     axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
@@ -332,31 +395,82 @@ def label_maps(colour: NDArray, labels: list[NDArray], titles: list[str]) -> Fig
     return figure
 
 
-def cluster_choice(candidates: Mapping[int, tuple[float, float]], eigenvalues: NDArray) -> Figure:
-    """Plot inertia and silhouette against the number of clusters, and the smallest eigenvalues."""
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    axes = figure.subplots(1, 3)
-    numbers = list(candidates)
-    for axis, part, name in zip(axes, (0, 1), ("inertia", "silhouette"), strict=False):
-        axis.plot(numbers, [candidates[k][part] for k in numbers], marker="o", color=COLOURS[0])
-        axis.set(xlabel="clusters of k-means", ylabel=name)
-    axes[2].plot(range(1, len(eigenvalues) + 1), eigenvalues, marker="o", color=COLOURS[0])
-    axes[2].set(xlabel="number, of the normalised Laplacian", ylabel="eigenvalue")
+def titled_images(images: Sequence[NDArray], titles: Sequence[str], columns: int) -> Figure:
+    """Plot images, (H, W, 3) in [0, 1], each under its title, `columns` per row."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    across = 12 / columns if columns > 2 else 5  # inches
+    size = across * columns, rows * (across * height / width + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    for axis, image, title in itertools.zip_longest(
+        figure.subplots(rows, columns, squeeze=False).flat, images, titles
+    ):
+        axis.axis("off")
+        if image is not None:
+            axis.imshow(image)
+            axis.set_title(title, fontsize=9)
+    return figure
+
+
+def cluster_choice(
+    silhouettes: Mapping[int, Sequence[float]],
+    inertias: Sequence[float],
+    contrasts: Mapping[str, Mapping[int, Sequence[float]]],
+    eigenvalues: NDArray,
+    chosen: Mapping[str, int],
+    parts: int,
+) -> Figure:
+    """Plot what chooses the numbers of clusters of k-means and of spectral clustering.
+
+    `silhouettes` and `contrasts`: those of several runs by number of clusters, the latter by
+    method, NaN where no boundary is. `chosen`: the numbers by method. `parts`: those of the graph,
+    whose eigenvalues are 0.
+    """
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    axes = figure.subplots(2, 2).flat
+    ranges(axes[0], silhouettes, "k-means", 0)
+    axes[0].axvline(chosen["k-means"], color="black", linestyle=":", label="chosen")
+    axes[0].set(xlabel="clusters of k-means", ylabel="silhouette")
+    axes[1].plot(range(1, len(inertias) + 1), inertias, marker="o", color=COLOURS[0])
+    axes[1].set_xlabel(f"iterations of k-means, {chosen['k-means']} clusters")
+    axes[1].set_ylabel("sum of squared distances")
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for number, (name, values) in enumerate(contrasts.items()):
+        ranges(axes[2], values, name, number)
+    axes[2].axvline(chosen["spectral"], color="black", linestyle=":", label="chosen")
+    axes[2].set(xlabel="clusters", ylabel="contrast across boundaries")
+    axes[3].plot(range(1, len(eigenvalues) + 1), eigenvalues, marker=".", color=COLOURS[0])
+    axes[3].axvline(parts + 0.5, color="black", linestyle=":", label=f"{parts} parts of the graph")
+    axes[3].set(xlabel="eigenvalue of the normalised Laplacian, in order", ylabel="eigenvalue")
     for axis in axes:
         axis.grid(alpha=0.3)
+    for axis in (axes[0], axes[2], axes[3]):
+        axis.legend()
     return figure
+
+
+def ranges(axes: Axes, values: Mapping[int, Sequence[float]], name: str, number: int) -> None:
+    """Plot the mean of several runs against a number, with the range of the runs."""
+    spread = [(min(runs), float(np.mean(runs)), max(runs)) for runs in values.values()]
+    low, mean, high = zip(*spread, strict=True)
+    places = list(values)
+    axes.plot(places, mean, marker=MARKERS[number], color=COLOURS[number], label=name)
+    axes.fill_between(places, low, high, color=COLOURS[number], alpha=0.2)
 
 
 def pixel_graph(grey: NDArray, right: NDArray, down: NDArray) -> Figure:
     """Plot pixels, (H, W) in [0, 1], as nodes, with the weights on their edges.
 
-    `right`: weights of the edges to the right, (H, W - 1). `down`: of those down, (H - 1, W).
+    `right`: weights of the edges to the right, (H, W - 1). `down`: of those down, (H - 1, W). NaN
+    where there is no edge.
     """
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=0.6)
     for weights, step in ((right, (0, 1)), (down, (1, 0))):
         for (row, column), weight in np.ndenumerate(weights):
+            if np.isnan(weight):
+                continue
             end = row + step[0], column + step[1]
             ends = [column, end[1]], [row, end[0]]
             axes.plot(*ends, color=COLOURS[5], linewidth=0.5 + 5 * weight)

@@ -3,6 +3,7 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
@@ -128,6 +129,34 @@ def test_planes_have_a_panel_each() -> None:
         shown = np.concatenate([np.asarray(part.get_offsets()) for part in axes.collections])
         assert sorted(shown.tolist()) == sorted(points.tolist())
     assert not figure.axes[3].collections
+
+
+def test_marked_points_are_larger() -> None:
+    points, classes = GENERATOR.random((6, 2)), np.array(list("xyxyxy"))
+    marked = np.array([True, True, False, False, False, False])
+    axes = figures.planes({"a": points}, classes, columns=1, marked=("test", marked)).axes[0]
+    points_of = [part for part in axes.collections if isinstance(part, PathCollection)]
+    large = [part for part in points_of if float(part.get_sizes()[0]) > 30]
+    assert [part.get_label() for part in large] == ["x, test", "y, test"]
+    shown = np.concatenate([np.asarray(part.get_offsets()) for part in large])
+    assert sorted(shown.tolist()) == sorted(points[marked].tolist())
+
+
+def test_ranges_of_epochs_have_panels_of_their_own() -> None:
+    values = np.arange(1.0, 13)
+    figure = figures.curves_in_ranges({"loss": {"a": values, "b": values**2}}, ranges=3)
+    shown = [np.asarray(axes.lines[0].get_xdata()) for axes in figure.axes]
+    assert [[part[0], part[-1]] for part in shown] == [[1, 4], [5, 8], [9, 12]]
+    assert np.concatenate([axes.lines[1].get_ydata() for axes in figure.axes]).tolist() == (
+        (values**2).tolist()
+    )
+    assert {axes.get_yscale() for axes in figure.axes} == {"log"}
+    assert len(figures.curves_in_ranges({"loss": {"a": values[:1]}}, ranges=3).axes) == 1
+
+
+def test_number_grids_show_every_number() -> None:
+    axes = figures.number_grids({"a": [[1, 2], [0, 3]], "b": [[7]]}).axes
+    assert [[text.get_text() for text in part.texts] for part in axes] == [list("1203"), ["7"]]
 
 
 def test_feature_maps_carry_their_shapes() -> None:

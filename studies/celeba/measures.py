@@ -30,6 +30,8 @@ from training import History
 
 SMALL = 32  # pixels per side at which distances are measured
 NOTHING = 1e-9  # a smaller mean square counts as no difference
+PATHS, PATH_STEPS = 100, 10  # pairs of samples, and steps from one to the other
+SAMPLES = 10_000  # of z, which estimate a KL
 STUCK = 0.01  # closer than this to 0 or 1, a sigmoid hardly changes any more
 
 
@@ -46,7 +48,9 @@ def measure(
     return (
         measure_reconstructions(options, model.vae, faces.held_out)
         | {"train_mse": squared_error(model.vae.reconstruct, train), "prior_gap": model.prior_gap}
+        | {f"{kind}_among_codes": share for kind, share in model.among_codes.items()}
         | measure_generated(model, known)
+        | {"paths": {kind: measure_paths(model, kind, known) for kind in model.samples}}
     )
 
 
@@ -101,6 +105,51 @@ def measure_generated(model: Model, known: NDArray[np.float32]) -> dict[str, flo
     return found
 
 
+def between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Return one mixture for each share (N,) of `start`: (1, ...) and (1, ...) -> (N, ...)."""
+    share = share.reshape(-1, *[1] * (start.ndim - 1))
+    return share * start + (1 - share) * end
+
+
+@torch.no_grad()
+def measure_paths(model: Model, kind: str, known: NDArray[np.float32]) -> dict[str, float]:
+    """Measure what is decoded between pairs of samples of one kind.
+
+    ends, middles: mean distances to the nearest known face. shortest, longest: the mean shares of
+    the way between the decoded ends that the shortest and the longest of the steps cover.
+    """
+    z, shares = model.samples[kind], torch.linspace(0, 1, PATH_STEPS + 1, device=model.vae.device)
+    pairs = z[: 2 * PATHS].reshape(-1, 2, z.shape[1])
+    decoded = [small(model.vae.decode(between(pair[:1], pair[1:], shares))) for pair in pairs]
+    paths = np.stack(decoded)
+    steps = np.linalg.norm(np.diff(paths, axis=1), axis=2)
+    covered = steps / np.maximum(steps.sum(axis=1, keepdims=True), NOTHING)
+    return {
+        "ends": nearest_distance(np.concatenate([paths[:, 0], paths[:, -1]]), known),
+        "middles": nearest_distance(paths[:, PATH_STEPS // 2], known),
+        "shortest": float(covered.min(axis=1).mean()),
+        "longest": float(covered.max(axis=1).mean()),
+    }
+
+
+@torch.no_grad()
+def check_formula(vae: VAE, x: Tensor, seed: int) -> dict[str, float]:
+    """Compare the KL of an image's posterior, (1, C, H, W), with its mean over samples."""
+    mu, logvar = (part.double() for part in vae.encode(x))
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(SAMPLES, mu.shape[1], generator=generator, dtype=mu.dtype).to(mu.device)
+    z = mu + noise * (0.5 * logvar).exp()
+    # log q(z) - log p(z), in which log 2 pi cancels.
+    ratio = 0.5 * (z.square() - noise.square() - logvar).sum(dim=1)
+    return {
+        "latents": mu.shape[1],
+        "samples": SAMPLES,
+        "formula": float(kl_divergence(mu, logvar)),
+        "sampled": float(ratio.mean()),
+        "error": float(ratio.std() / SAMPLES**0.5),
+    }
+
+
 def late_share(history: History) -> float:
     """Return the share of the held-out loss's fall that the last fifth of the epochs brought."""
     losses = [row["held_out_loss"] for row in history]
@@ -109,7 +158,7 @@ def late_share(history: History) -> float:
 
 
 @torch.no_grad()
-def judge_initial_weights(options: Options, std: float, x: Tensor) -> dict[str, float]:
+def judge_initial_weights(options: Options, std: float | None, x: Tensor) -> dict[str, float]:
     """Return an untrained network's loss on images, and the share of its pixels that are stuck."""
     recon = before_training(options, std, x)
     stuck = (recon < STUCK) | (recon > 1 - STUCK)
@@ -118,7 +167,7 @@ def judge_initial_weights(options: Options, std: float, x: Tensor) -> dict[str, 
 
 
 @torch.no_grad()
-def before_training(options: Options, std: float, x: Tensor) -> Tensor:
+def before_training(options: Options, std: float | None, x: Tensor) -> Tensor:
     """Return the largest network's output for images before its first step."""
     return untrained(options, max(options.latents), std).to(x.device)(x)[0]
 

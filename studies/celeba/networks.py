@@ -120,7 +120,7 @@ class VAE(nn.Module):
 
     def reparametrize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
         """Call `networks.reparameterize`, under the assignment's name."""
-        return reparameterize(mu, logvar, noise)
+        return reparameterize(mu, logvar, noise=noise)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decode the means of z."""

@@ -78,3 +78,11 @@ PRESETS = {
     "full": Options(),
     "quick": Options(preset="quick", size=(54, 44), images=2000, held_out=200, epochs=20),
 }
+
+
+def initial_weights(options: Options) -> dict[str, float | None]:
+    """Return the standard deviations of initial weights that are compared, by name.
+
+    None is PyTorch's own initialisation, which the assignment's function leaves as it is.
+    """
+    return {f"{options.init_std:g}": options.init_std, "1": 1.0, "PyTorch's own": None}

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import figures
 from studies.celeba.data import COLUMNS, SHOWN, Faces
-from studies.celeba.measures import before_training
+from studies.celeba.measures import before_training, between
 from studies.celeba.networks import VAE
-from studies.celeba.options import Options
+from studies.celeba.options import Options, initial_weights
 from studies.celeba.sampling import Model
 from studies.shared.image_cache import as_pictures, on_device
 from training import History
@@ -32,12 +32,6 @@ def draw(
     return pictures | {"losses": draw_losses(histories, unit)}
 
 
-def between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Return one mixture for each share (N,) of `start`: (1, ...) and (1, ...) -> (N, ...)."""
-    share = share.reshape(-1, *[1] * (start.ndim - 1))
-    return share * start + (1 - share) * end
-
-
 def steps(count: int, device: torch.device) -> tuple[Tensor, list[str]]:
     """Return `count` numbers from 0 to 1, and their labels."""
     shares = torch.linspace(0, 1, count, device=device)
@@ -55,10 +49,21 @@ def draw_held_out(options: Options, faces: Faces, models: Mapping[int, Model]) -
         steps(count, x.device) for count in (COARSE_STEPS, FINE_STEPS)
     )
 
-    def encoded(vae: VAE) -> NDArray[np.float32]:
-        mu = vae.encode(torch.cat([first, second]))[0]
+    pairs = [x[2 * i : 2 * i + 2] for i in range(min(PAIRS, len(x) // 2))]
+
+    def encoded(vae: VAE, pair: Tensor) -> NDArray[np.float32]:
+        mu = vae.encode(pair)[0]
         return as_pictures(vae.decode(between(mu[:1], mu[1:], fine)))
 
+    between_faces = [
+        row
+        for pair in pairs
+        for row in (
+            as_pictures(between(pair[:1], pair[1:], fine)),
+            *(encoded(vae, pair) for vae in vaes),
+        )
+    ]
+    weights = initial_weights(options)
     recon = [as_pictures(vae.reconstruct(x)) for vae in vaes]
     return {
         "data": figures.image_grid([faces.train[i : i + 4] / 255 for i in range(0, SHOWN, 4)]),
@@ -67,14 +72,14 @@ def draw_held_out(options: Options, faces: Faces, models: Mapping[int, Model]) -
         ),
         "reconstructions": figures.image_grid([as_pictures(x), *recon], ["original", *names]),
         "interpolation_of_faces": figures.image_grid(
-            [as_pictures(between(first, second, fine)), *map(encoded, vaes)],
-            ["pixels", *names],
-            labels,
+            between_faces, ["pixels", *names] * len(pairs), labels
         ),
         "initial_weights": figures.image_grid(
-            [as_pictures(x)]
-            + [as_pictures(before_training(options, std, x)) for std in (options.init_std, 1.0)],
-            ["original", f"std {options.init_std:g}", "std 1"],
+            [
+                as_pictures(x),
+                *(as_pictures(before_training(options, w, x)) for w in weights.values()),
+            ],
+            ["original", *(f"std {name}" if weights[name] else name for name in weights)],
         ),
     }
 
@@ -83,16 +88,17 @@ def draw_held_out(options: Options, faces: Faces, models: Mapping[int, Model]) -
 def draw_generated(latent: int, model: Model) -> dict[str, Figure]:
     """Draw the faces that a model generates, and what it decodes between samples of z."""
     pictures = {}
+    fine, labels = steps(FINE_STEPS, model.vae.device)
     for kind, images in model.generated.items():
         shown = as_pictures(images[:SHOWN])
         rows = list(shown.reshape(4, SHOWN // 4, *shown.shape[1:]))
         pictures[f"faces_{latent}_{kind}"] = figures.image_grid(rows)
-    ends = torch.randn(PAIRS, 2, latent).to(model.vae.device)
-    fine, labels = steps(FINE_STEPS, model.vae.device)
-    rows = [as_pictures(model.vae.decode(between(z[:1], z[1:], fine))) for z in ends]
-    pictures[f"interpolation_{latent}"] = figures.image_grid(
-        rows, [f"pair {i + 1}" for i in range(PAIRS)], labels
-    )
+        pairs = model.samples[kind][: 2 * PAIRS].reshape(PAIRS, 2, latent)
+        pictures[f"interpolation_{latent}_{kind}"] = figures.image_grid(
+            [as_pictures(model.vae.decode(between(z[:1], z[1:], fine))) for z in pairs],
+            [f"pair {i + 1}" for i in range(PAIRS)],
+            labels,
+        )
     return pictures
 
 

@@ -9,13 +9,15 @@ import torch
 from storage import save_state_dict
 from studies.celeba.data import Faces, read_faces
 from studies.celeba.measures import (
+    PATHS,
+    check_formula,
     judge_initial_weights,
     judge_interpolation,
     late_share,
     measure,
     small,
 )
-from studies.celeba.options import PRESETS, Options
+from studies.celeba.options import PRESETS, Options, initial_weights
 from studies.celeba.pictures import draw
 from studies.celeba.sampling import GENERATED, Model, sample_from
 from studies.celeba.training import train_model
@@ -69,8 +71,11 @@ def summarise(options: Options, faces: Faces, models: Mapping[int, Model]) -> di
         "diversity_of_real_faces": mean_pairwise_distance(small(real)),
         "nearest_of_real_faces": nearest_distance(small(real), known),
         "initial_weights": {
-            f"{std:g}": judge_initial_weights(options, std, real) for std in (options.init_std, 1.0)
+            name: judge_initial_weights(options, std, real)
+            for name, std in initial_weights(options).items()
         },
+        "check": check_formula(largest, real[:1], options.seed),
+        "pairs": PATHS,
         "known": len(known),
         "interpolation": judge_interpolation(largest, real, known),
         "first": {latent: model.history[0] for latent, model in models.items()},

@@ -25,15 +25,16 @@ from training import History
 APART = ("preset", "latents", "epochs", "cache", "device", "devices", "images", "held_out")
 
 
-def untrained(options: Options, latent: int, std: float) -> VAE:
+def untrained(options: Options, latent: int, std: float | None) -> VAE:
     """Return a new network, and seed the generator from which its weights and later samples come.
 
-    `std`: the standard deviation of the convolutions' weights.
+    `std`: the standard deviation of the convolutions' weights; None for PyTorch's own weights.
     """
     torch.manual_seed(options.seed)
     wide = 8 * options.num_hidden
     vae = VAE(3, options.num_hidden, wide, wide, latent, options.size)
-    vae.weight_init(0, std)
+    if std is not None:
+        vae.weight_init(0, std)
     return vae
 
 

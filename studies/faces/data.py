@@ -1,5 +1,6 @@
 """Pictures of faces: read them, with expressions and people, and hold some of them out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,8 +35,10 @@ class Faces:
         return Faces(self.images[chosen], self.expressions[chosen], self.people[chosen], self.name)
 
 
-def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces, Faces]:
-    """Return all faces, those to train on, and those held out; one line says how they were divided.
+def read_faces(
+    options: Options, path: Path, folder: Path
+) -> tuple[Faces, NDArray[np.int64], NDArray[np.int64]]:
+    """Return all faces, and the indices to train on and those held out; a line says how many.
 
     The files are PERSON/EXPRESSION/picture or EXPRESSION/picture, in a folder or zip, or there is
     fer2013.csv, or an .npz with labels and their names. If they are in parts, the test part is held
@@ -52,7 +55,7 @@ def read_faces(options: Options, path: Path, folder: Path) -> tuple[Faces, Faces
     origin = "from the test part" if (parts != "").any() else f"drawn with seed {options.seed}"
     print(f"{path}: {len(kept):,} pictures to train on; {len(held_out):,} held out, {origin}")
     faces = Faces(np.load(file, mmap_mode="r"), expressions, people, file.stem)
-    return faces, faces.part(kept), faces.part(held_out)
+    return faces, kept, held_out
 
 
 def describe_source(source: Source) -> tuple[list[str], list[str], list[str]]:
@@ -100,7 +103,8 @@ def split(
 
     If the pictures are in parts, those of test, or else val, are held out, and those of train are
     trained on. Otherwise, if there are several people, no picture of a held-out person is trained
-    on. `path`: the data, for a UserError.
+    on. The held-out pictures show as many different people as there are, but at most half of all.
+    `path`: the data, for a UserError.
     """
     counts = {name: int((expressions == name).sum()) for name in options.expressions}
     if len(counts) < 2 or min(counts.values()) < FEWEST:
@@ -111,11 +115,14 @@ def split(
     generator = np.random.default_rng(options.seed)
     wanted = {name: min(options.held_out, count // 2) for name, count in counts.items()}
     order = generator.permutation(np.unique(people))
+    models: dict[str, str] = {}
     if (parts == "train").any():
         judge = "test" if (parts == "test").any() else "val"
         train, pool = np.flatnonzero(parts == "train"), np.flatnonzero(parts == judge)
+        models = one_expression_each(order, expressions[pool], people[pool], wanted)
     elif len(order) > 1:
-        away = np.zeros(len(expressions), bool)
+        models = one_expression_each(order, expressions, people, wanted, len(order) // 2)
+        away = np.isin(people, list(models))
         for person in order:
             if all((away & (expressions == name)).sum() >= wanted[name] for name in wanted):
                 break
@@ -123,9 +130,10 @@ def split(
         train, pool = np.flatnonzero(~away), np.flatnonzero(away)
     else:
         train = pool = np.arange(len(expressions))
+    pool = generator.permutation(pool)
     chosen = np.concatenate(
         [
-            generator.permutation(pool[expressions[pool] == name])[: wanted[name]]
+            different_first(pool[expressions[pool] == name], people, models, name)[: wanted[name]]
             for name in options.expressions
         ]
     )
@@ -134,6 +142,43 @@ def split(
         found = f"{len(kept)} pictures to train on, {len(chosen)} held out"
         raise UserError(path, found, f"at least {COLUMNS} and {len(wanted)}")
     return kept, chosen
+
+
+def one_expression_each(
+    order: NDArray[np.str_],
+    expressions: NDArray[np.str_],
+    people: NDArray[np.str_],
+    wanted: Mapping[str, int],
+    most: int | None = None,
+) -> dict[str, str]:
+    """Return the expression that each of at most `most` people stands for, until all are `wanted`.
+
+    In their `order`, people get the expression they show that needs most people more.
+    """
+    found: dict[str, str] = {}
+    for person in order:
+        shown = set(expressions[people == person].tolist())
+        missing = {name: n - [*found.values()].count(name) for name, n in wanted.items()}
+        needed = [name for name in wanted if name in shown and missing[name] > 0]
+        if needed and (most is None or len(found) < most):
+            found[str(person)] = max(needed, key=missing.__getitem__)
+    return found
+
+
+def different_first(
+    pool: NDArray[np.int64], people: NDArray[np.str_], models: Mapping[str, str], expression: str
+) -> NDArray[np.int64]:
+    """Order indices of pictures: one of each person first, of those who stand for the expression.
+
+    Then come one of each other person, a second picture of each, and so on.
+    """
+    seen: dict[str, int] = {}
+    ranks = []
+    for index in pool:
+        person = str(people[index])
+        ranks.append((seen.get(person, 0), models.get(person) != expression))
+        seen[person] = seen.get(person, 0) + 1
+    return pool[sorted(range(len(pool)), key=ranks.__getitem__)]
 
 
 def spread(images: NDArray, count: int = COLUMNS) -> NDArray:

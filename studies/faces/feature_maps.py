@@ -1,7 +1,10 @@
-"""The feature maps of the printed network, as a picture and as a table."""
+"""The feature maps of the printed network, and what unpooling restores: pictures and tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+from torch.nn import functional
 
 import figures
 from storage import replacing
@@ -48,3 +51,16 @@ def describe(latent: int, out: Path) -> None:
     with replacing(out / "feature_maps.md") as file:
         file.write(fill(TABLE, {"feature_maps": described(maps)}).encode())
     print(f"wrote feature_maps.md, feature_maps.png to {out}")
+
+
+def unpooling_example() -> dict[str, list[list[int]]]:
+    """Return the slides' example of max pooling and unpooling: its numbers, row by row.
+
+    "places" are the positions of the maxima in the input, counted row by row from 0.
+    """
+    numbers = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
+    maxima, places = functional.max_pool2d(numbers, 2, return_indices=True)
+    # What nn.MaxUnpool2d does, which has no deterministic algorithm.
+    restored = torch.zeros(16).scatter(0, places.flatten(), maxima.flatten()).reshape(4, 4)
+    found = {"input": numbers, "maxima": maxima, "places": places, "unpooled": restored}
+    return {name: x.squeeze().int().tolist() for name, x in found.items()}

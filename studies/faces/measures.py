@@ -44,13 +44,15 @@ def measure(
     return found
 
 
-def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
+def judge_clusters(z: NDArray, faces: Faces, test: NDArray[np.bool_]) -> dict[str, Any]:
     """Measure whether latents, (N, latent), form clusters by expression, and by person.
 
     There are two expressions. The probe is a logistic regression, tested on a person, or on a
     picture, that it was not trained on. In the first case, pictures of one person with one
     expression count as one unit, because they are much alike. A unit is right if most of its
     pictures are. `p` is the binomial probability of as many right units, or more, by chance.
+    `test`, (N,): which pictures the network was not trained on; another probe, trained on the
+    others, is tested on them.
     """
     found: dict[str, Any] = {"silhouette": float(silhouette_score(z, faces.expressions))}
     _, people = np.unique(faces.people, return_inverse=True)
@@ -76,7 +78,9 @@ def judge_clusters(z: NDArray, faces: Faces) -> dict[str, Any]:
     kinds = faces.expressions[np.unique(unit, return_index=True)[1]]
     _, counts = np.unique(kinds, return_counts=True)
     units_right, chance = int((shares > 0.5).sum()), float(counts.max() / counts.sum())
+    known = probe.fit(z[~test], faces.expressions[~test])
     return found | {
+        "test_right": int((known.predict(z[test]) == faces.expressions[test]).sum()),
         "left_out": "person" if apart else "picture",
         "probe": accuracy(right),
         "plane": accuracy(is_right(PCA(2, svd_solver="full").fit_transform(z))),

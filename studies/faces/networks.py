@@ -168,7 +168,7 @@ class VariationalAutoencoder(nn.Module):
         z is sampled with `noise` from N(0, I) if it is given, and with new noise otherwise.
         """
         mu, logvar = self.posterior(x)
-        return self.decode(reparameterize(mu, logvar, noise)), mu, logvar
+        return self.decode(reparameterize(mu, logvar, noise=noise)), mu, logvar
 
 
 Network = Autoencoder | UnpoolingAutoencoder | MlpAutoencoder | VariationalAutoencoder

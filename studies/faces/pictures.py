@@ -18,6 +18,8 @@ from studies.faces.training import epochs_shown, snapshot
 from studies.shared.image_cache import as_pictures, on_device
 from training import History
 
+RANGES = 3  # the slides show epochs 0 to 400, 400 to 800 and 800 to 1200
+
 
 @torch.no_grad()
 def draw_recovered(
@@ -37,15 +39,20 @@ def draw_recovered(
     return figures.image_grid(rows, names)
 
 
-def draw_latents(z: Mapping[int, NDArray], expressions: NDArray[np.str_], seed: int) -> Figure:
-    """Draw the latents of faces, (N, latent) by number of latents, with PCA and with t-SNE."""
+def draw_latents(
+    z: Mapping[int, NDArray], expressions: NDArray[np.str_], test: NDArray[np.bool_], seed: int
+) -> Figure:
+    """Draw the latents of faces, (N, latent) by number of latents, with PCA and with t-SNE.
+
+    `test`, (N,): the faces that are marked, because the network was not trained on them.
+    """
     planes = {}
     for latent, codes in z.items():
         perplexity = min(30, len(codes) // 4)
         planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(codes)
         tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
         planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(codes)
-    return figures.planes(planes, expressions, columns=2)
+    return figures.planes(planes, expressions, columns=2, marked=("test face", test))
 
 
 def draw_course(options: Options, train: Faces, unseen: Faces, out: Path) -> dict[str, Figure]:
@@ -71,13 +78,30 @@ def draw_course(options: Options, train: Faces, unseen: Faces, out: Path) -> dic
 
 
 def draw_losses(histories: Mapping[int, History]) -> Figure:
-    """Draw the errors of training faces and unseen faces over the epochs."""
-    return figures.curves(
+    """Draw the errors of training faces and unseen faces, in the ranges of epochs of the slides."""
+    return figures.curves_in_ranges(
         {
-            f"L = {latent}: squared error per pixel": {
+            f"L = {latent}: squared error": {
                 part: np.array([row[f"{key}_mse"] for row in history])
                 for part, key in (("training", "train"), ("unseen", "unseen"))
             }
             for latent, history in histories.items()
-        }
+        },
+        RANGES,
+    )
+
+
+def draw_terms(histories: Mapping[int, History], loss: str) -> Figure:
+    """Draw both terms of a VAE's loss in training, in the ranges of epochs of the slides."""
+    per = {"slides": ("a batch", "a latent"), "elbo": ("an image", "an image")}[loss]
+    names = {"reconstruction": f"squared error of {per[0]}", "kl": f"KL of {per[1]}, nats"}
+    return figures.curves_in_ranges(
+        {
+            name: {
+                f"L = {latent}": np.array([row[key] for row in history])
+                for latent, history in histories.items()
+            }
+            for key, name in names.items()
+        },
+        RANGES,
     )

@@ -15,10 +15,16 @@ import numpy as np
 import figures
 from storage import save_state_dict
 from studies.faces.data import Faces, read_faces
-from studies.faces.feature_maps import all_feature_maps, describe, described
+from studies.faces.feature_maps import all_feature_maps, describe, described, unpooling_example
 from studies.faces.measures import encode, judge_clusters, measure
 from studies.faces.options import AE_PRESETS, VAE_PRESETS, AeOptions, Options, VaeOptions
-from studies.faces.pictures import draw_course, draw_latents, draw_losses, draw_recovered
+from studies.faces.pictures import (
+    draw_course,
+    draw_latents,
+    draw_losses,
+    draw_recovered,
+    draw_terms,
+)
 from studies.faces.training import epochs_shown, train_network
 from studies.shared.devices import check_devices, finish, start
 from studies.shared.runner import Findings, run_study
@@ -51,8 +57,11 @@ def ae_study(options: AeOptions, path: Path, out: Path) -> Findings:
         sys.exit()
     found = study(options, path, out, "faces_ae")
     maps = all_feature_maps(options.latents[0])
-    summary = found.summary | {"feature_maps": described(maps)}
-    pictures = found.pictures | {"feature_maps": figures.feature_maps(maps)}
+    summary = found.summary | {"feature_maps": described(maps), "unpooling": unpooling_example()}
+    pictures = found.pictures | {
+        "feature_maps": figures.feature_maps(maps),
+        "unpooling": figures.number_grids(unpooling_example()),
+    }
     return Findings(summary, pictures, found.answers)
 
 
@@ -61,10 +70,17 @@ def vae_study(options: VaeOptions, path: Path, out: Path) -> Findings:
     return study(options, path, out, "faces_vae")
 
 
+def lowest_kl(history: History) -> dict[str, float]:
+    """Return the lowest KL of a VAE's training, and its epoch."""
+    epoch = int(np.argmin([row["kl"] for row in history]))
+    return {"epoch": epoch + 1, "kl": history[epoch]["kl"]}
+
+
 def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     """Train a network for each number of latents, then save, measure and draw."""
     check_devices(options.device, options.devices, options.batch_size)
-    faces, train, unseen = read_faces(options, path, options.cache or out)
+    faces, kept, held_out = read_faces(options, path, options.cache or out)
+    train, unseen = faces.part(kept), faces.part(held_out)
     fabric = start(options.device, options.devices)
     trained = {
         latent: train_network(options, latent, train, unseen, fabric, out, mode)
@@ -76,17 +92,20 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     networks = {latent: network.eval() for latent, (network, _) in trained.items()}
     histories = {latent: history for latent, (_, history) in trained.items()}
     two = np.isin(faces.expressions, options.expressions)
+    test = np.isin(np.flatnonzero(two), held_out)
     z = {latent: encode(network, faces, fabric.device)[two] for latent, network in networks.items()}
     models = {
         latent: measure(network, train, unseen, fabric.device)
-        | {"clusters": judge_clusters(z[latent], faces.part(two))}
+        | {"clusters": judge_clusters(z[latent], faces.part(two), test)}
         for latent, network in networks.items()
     }
     pictures = {
         "recovered": draw_recovered(networks, unseen, options.expressions, fabric.device),
-        "latents": draw_latents(z, faces.expressions[two], options.seed),
+        "latents": draw_latents(z, faces.expressions[two], test, options.seed),
         "losses": draw_losses(histories),
     }
+    if isinstance(options, VaeOptions):
+        pictures["terms"] = draw_terms(histories, options.loss)
     return Findings(
         summarise(options, (faces, train, unseen), histories, models),
         pictures | draw_course(options, train, unseen, out),
@@ -112,6 +131,10 @@ def summarise(
         "unseen": len(unseen),
         "people": len(np.unique(train.people)),
         "unseen_people": len(np.unique(unseen.people)),
+        "unseen_people_by_expression": {
+            name: len(np.unique(unseen.people[unseen.expressions == name]))
+            for name in options.expressions
+        },
         "several": len(np.unique(faces.people)) > 1,
         "expressions": options.expressions,
         "epochs": options.epochs,
@@ -126,4 +149,8 @@ def summarise(
             for latent, history in histories.items()
         },
         "models": dict(models),
-    }
+    } | (
+        {"lowest_kl": {latent: lowest_kl(history) for latent, history in histories.items()}}
+        if isinstance(options, VaeOptions)
+        else {}
+    )

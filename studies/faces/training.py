@@ -1,6 +1,7 @@
 """Train the networks, and keep what they reconstruct on the way."""
 
 import functools
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +42,7 @@ def train_network(
         learning_rate=options.learning_rate,
         epochs=options.epochs,
         name=f"{mode}_{latent}",
-        settings=fixed_settings(options, latent, train.name),
+        settings=fixed_settings(options, latent, train),
         out=out,
         judge=make_judge(options, network, latent, train, unseen, fabric.device, out),
     )
@@ -55,9 +56,11 @@ def make_network(options: Options, latent: int) -> Network:
     return VariationalAutoencoder(latent)
 
 
-def fixed_settings(options: Options, latent: int, data: str) -> Mapping[str, Any]:
-    """Return the settings that must be the same when a training resumes. `data`: its name."""
-    return asdict(options) | dict.fromkeys(FREE, "") | {"latent": latent, "data": data}
+def fixed_settings(options: Options, latent: int, train: Faces) -> Mapping[str, Any]:
+    """Return the settings, and the faces, that must be the same when a training resumes."""
+    pictured = zlib.crc32("\n".join([*train.people, *train.expressions]).encode())
+    data = {"latent": latent, "data": train.name, "pictured": pictured}
+    return asdict(options) | dict.fromkeys(FREE, "") | data
 
 
 def make_step(

@@ -18,9 +18,9 @@ from grader.errors import UserError
 from losses import gaussian_kl
 from storage import save_state_dict
 from studies.latent_study.images import ROWS, Images
-from studies.latent_study.networks import Autoencoder, ConvolutionalVae, classifier
+from studies.latent_study.networks import Autoencoder, ConvolutionalVae, classifier, sample
 from studies.latent_study.options import Options
-from studies.shared.networks import named_losses, reparameterize
+from studies.shared.networks import named_losses
 from studies.shared.resume import fit_or_resume
 from studies.shared.runner import fingerprint
 from training import History
@@ -239,7 +239,7 @@ def train_vae(run: Run) -> Trained[ConvolutionalVae]:
         def terms(x: Tensor) -> Tensor:
             mu, logvar = model.posterior(x)
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
-            recon = model.decode(reparameterize(mu, logvar, noise))
+            recon = model.decode(sample(mu, 0.5 * logvar, noise))
             squared = (recon - x).square().sum(dim=(1, 2, 3))
             return torch.stack([squared, gaussian_kl(mu, logvar)], dim=1)
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from grader.errors import UserError
 from grader.texts import csv_rows
 from storage import read_bytes
-from studies.shared.pictures import described, problem_of_name, read_image, resized
+from studies.shared.pictures import described, open_image, over, problem_of_name, resized
 
 SIDE = 60  # pixels
 TYPES = (
@@ -45,7 +45,7 @@ class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
                 self.left_out[name or "a row without a name"] = problem
                 continue
             try:
-                image = read_image(files[name.casefold()], name, "white")
+                image = over(open_image(files[name.casefold()], name), "white")
             except UserError as error:
                 self.left_out[name] = error.found
                 continue

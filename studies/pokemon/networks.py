@@ -5,22 +5,26 @@ the loss expects them. The assignment does not say which nonlinearity follows th
 batch normalisation; here it is a ReLU, as after all others.
 """
 
-import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from studies.shared.networks import CPU, ConditionalVae, reparameterize, with_condition
+from studies.shared.networks import CPU, Bottleneck, ConditionalVae, with_condition
 
 
-class VaeCnnEncoder(nn.Module):
+class VaeCnnEncoder(Bottleneck):
     """The encoder: images and, with `cond_dim`, a condition -> z, mu, logvar, each (B, z_dim)."""
 
     def __init__(
-        self, x_shape: tuple[int, ...] = (3, 60, 60), z_dim: int = 128, cond_dim: int = 0
+        self,
+        x_shape: tuple[int, ...] = (3, 60, 60),
+        z_dim: int = 128,
+        device: torch.device = CPU,
+        cond_dim: int = 0,
     ) -> None:
         super().__init__()
+        self.z_dim, self.cond_dim = z_dim, cond_dim
         sizes = (x_shape[0], 128, 64 * 4, 64 * 8)
         blocks: list[nn.Module] = []
         for size, larger in pairwise(sizes):
@@ -29,16 +33,22 @@ class VaeCnnEncoder(nn.Module):
         self.features = nn.Sequential(*blocks)
         width = self._get_conv_out(x_shape) + cond_dim
         self.fc1, self.fc2 = nn.Linear(width, z_dim), nn.Linear(width, z_dim)
+        self.to(device)
 
     @torch.no_grad()
     def _get_conv_out(self, shape: tuple[int, ...]) -> int:
-        """Count the features that the blocks compute from one image."""
-        return math.prod(self.features.eval()(torch.zeros(1, *shape)).shape)
+        """Count the features that the blocks compute from one image of a shape (C, H, W).
+
+        Only the convolutions change the shape, and they have no mode, no statistics and no noise.
+        """
+        x = torch.zeros(1, *shape, device=next(self.features.parameters()).device)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                x = layer(x)
+        return x.numel()
 
     def forward(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        features = with_condition(self.features(x).flatten(1), x_cond)
-        mu, logvar = self.fc1(features), self.fc2(features)
-        return reparameterize(mu, logvar), mu, logvar
+        return self.bottleneck(with_condition(self.features(x).flatten(1), x_cond))
 
 
 class VaeCnnDecoder(nn.Module):
@@ -46,6 +56,7 @@ class VaeCnnDecoder(nn.Module):
 
     def __init__(self, z_dim: int = 128, cond_dim: int = 0) -> None:
         super().__init__()
+        self.z_dim, self.cond_dim = z_dim, cond_dim
         width = 64 * 4 * 4 * 4
         self.fc1 = nn.Sequential(
             nn.Linear(z_dim + cond_dim, width), nn.BatchNorm1d(width), nn.ReLU()
@@ -69,7 +80,7 @@ class VaeCnn(ConditionalVae):
     def __init__(self, z_dim: int = 128, device: torch.device = CPU, cond_dim: int = 0) -> None:
         super().__init__()
         self.z_dim, self.device = z_dim, device
-        self.encoder = VaeCnnEncoder(z_dim=z_dim, cond_dim=cond_dim).to(device)
+        self.encoder = VaeCnnEncoder(z_dim=z_dim, device=device, cond_dim=cond_dim)
         self.decoder = VaeCnnDecoder(z_dim, cond_dim).to(device)
 
     def encode(self, x: Tensor, x_cond: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -65,7 +65,7 @@ class Options:
     types: Annotated[
         list[str], Option(help="types whose samples and reconstructions are shown")
     ] = field(default_factory=lambda: ["Water", "Normal", "Grass", "Bug", "Fire", "Electric"])
-    z_dim: Annotated[int, units(help="latent units")] = 12
+    z_dim: Annotated[int, units(help="latent units; more than garments need")] = 32
     hidden_size: Annotated[
         int, units(help="units of the hidden layers of the fully connected network")
     ] = 512
@@ -87,7 +87,7 @@ class Options:
 
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
-CNN = Options(beta=0.1, epochs=300, z_dim=32, batch_size=16, learning_rate=1e-4)
+CNN = Options(beta=0.1, epochs=300, batch_size=16, learning_rate=1e-4)
 CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=12)}
 
 

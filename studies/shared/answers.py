@@ -7,6 +7,7 @@ its folder.
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import jinja2
@@ -23,6 +24,7 @@ ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,  # so that the text after an include starts on a new line
 )
+ENVIRONMENT.globals["mean"] = fmean
 ENVIRONMENT.filters |= {"form": format, "listed": listed}
 
 

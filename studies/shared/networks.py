@@ -33,6 +33,13 @@ def beta_loss_function(
     return recon, kl, losses["loss"]
 
 
+def loss_function(
+    recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str = "bce", beta: float = 1
+) -> Tensor:
+    """Return only the loss of `beta_loss_function`, as a training loop needs it."""
+    return beta_loss_function(recon_x, x, mu, logvar, loss_type, beta)[2]
+
+
 def named_losses(
     recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, loss_type: str, beta: float
 ) -> dict[str, Tensor]:
@@ -53,31 +60,46 @@ def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
     return functional.one_hot(batch.flatten().long(), num_classes).float()
 
 
-def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+def reparameterize(
+    mu: Tensor, logvar: Tensor, device: torch.device | None = None, noise: Tensor | None = None
+) -> Tensor:
     """Sample from N(mu, exp(logvar)) so that gradients reach mu and logvar.
 
-    Uses `noise` from N(0, I) if it is given, so that several calls can share it, or new noise.
+    `device`: where to calculate; by default, where mu is. Uses `noise` from N(0, I) if it is given,
+    so that several calls can share it, or new noise.
     """
+    mu, logvar = mu.to(device=device), logvar.to(device=device)
     noise = torch.randn_like(mu) if noise is None else noise
     return mu + noise * (0.5 * logvar).exp()
 
 
-class VaeEncoder(nn.Module):
+class Bottleneck(nn.Module):
+    """Base class of encoders whose `fc1` and `fc2` compute mu and logvar from features."""
+
+    fc1: nn.Linear
+    fc2: nn.Linear
+
+    def bottleneck(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a sample z, mu and logvar, (B, z_dim) each, from features (B, width)."""
+        mu, logvar = self.fc1(h), self.fc2(h)
+        return reparameterize(mu, logvar, h.device), mu, logvar
+
+
+class VaeEncoder(Bottleneck):
     """The encoder: (B, x_dim) -> z, mu, logvar, each (B, z_dim)."""
 
     def __init__(
         self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10, device: torch.device = CPU
     ) -> None:
         super().__init__()
+        self.x_dim, self.hidden_size, self.z_dim = x_dim, hidden_size, z_dim
         self.features = nn.Sequential(nn.Linear(x_dim, hidden_size), nn.ReLU())
         self.fc1 = nn.Linear(hidden_size, z_dim)
         self.fc2 = nn.Linear(hidden_size, z_dim)
         self.to(device)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.features(x)
-        mu, logvar = self.fc1(features), self.fc2(features)
-        return reparameterize(mu, logvar), mu, logvar
+        return self.bottleneck(self.features(x))
 
 
 class VaeDecoder(nn.Module):
@@ -85,6 +107,7 @@ class VaeDecoder(nn.Module):
 
     def __init__(self, x_dim: int = 784, hidden_size: int = 256, z_dim: int = 10) -> None:
         super().__init__()
+        self.x_dim, self.hidden_size, self.z_dim = x_dim, hidden_size, z_dim
         self.decoder = nn.Sequential(
             nn.Linear(z_dim, hidden_size), nn.ReLU(), nn.Linear(hidden_size, x_dim), nn.Sigmoid()
         )

@@ -164,29 +164,35 @@ def open_fer(path: Path) -> Source:
     return Source(path, sorted(pixels), read, left_out)
 
 
-def read_image(
-    source: Path | BinaryIO, name: Path | str, background: str | None = None
-) -> Image.Image:
+def read_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
     """Return an image of any kind as RGB. `name`: for a UserError if it is not an image.
 
-    Transparent parts get the colour `background`; by default they become white, or black if what
-    is visible is so light that white would hide it.
+    Transparent parts become white, or black if what is visible is so light that white hides it.
     """
+    image = open_image(source, name)
+    return over(image, background_of(image))
+
+
+def open_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
+    """Return an image of any kind as RGBA. `name`: for a UserError if it is not an image."""
     try:
         with Image.open(source) as file:
             if file.width * file.height > MOST_PIXELS:
                 found = f"{file.width} x {file.height} pixels"
                 raise UserError(name, found, f"at most {MOST_PIXELS:,}")
             # Phones store in the file which way is up.
-            image = in_8_bits(ImageOps.exif_transpose(file), name).convert("RGBA")
+            return in_8_bits(ImageOps.exif_transpose(file), name).convert("RGBA")
     except UserError:
         raise
     except Exception as error:  # Pillow has no fixed set of errors for a damaged file
         raise UserError(name, f"not an image ({type(error).__name__})", "an image file") from error
+
+
+def over(image: Image.Image, background: str) -> Image.Image:
+    """Return an RGBA image as RGB, with its transparent parts in the colour `background`."""
     if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB")
-    paper = Image.new("RGBA", image.size, background or background_of(image))
-    return Image.alpha_composite(paper, image).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert("RGB")
 
 
 def background_of(image: Image.Image) -> str:

@@ -76,6 +76,7 @@ def test_the_notebook_is_executed_and_runs_again(mnist: Path, tmp_path: Path) ->
     path = tmp_path / "out" / f"{stem}.ipynb"
     sheet = nbformat.read(path, as_version=4)
     nbformat.validate(sheet)
+    assert "| Name | Campus Email | ID |" in sheet.cells[0].source
     assert "| Ada |  | 012345678 |" in sheet.cells[0].source
     pictures = images(sheet)
     assert len(pictures) > 10

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import vae
 from grader.errors import UserError
 from losses import kl_divergence
 from studies.faces.data import Faces, describe_source, split, spread
-from studies.faces.feature_maps import all_feature_maps, described
+from studies.faces.feature_maps import all_feature_maps, described, unpooling_example
 from studies.faces.measures import judge_clusters
 from studies.faces.networks import (
     NETWORKS,
@@ -85,6 +86,20 @@ def test_unpooling_puts_values_back_where_they_were() -> None:
     restored = model.unpool(pooled, where)
     assert (restored[restored > 0] == first[restored > 0]).all()
     assert (restored > 0).float().mean() <= 0.25
+
+
+def test_the_unpooling_example_is_the_slides() -> None:
+    found = {name: torch.tensor(rows) for name, rows in unpooling_example().items()}
+    numbers = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
+    maxima, places = nn.MaxPool2d(2, stride=2, return_indices=True)(numbers)
+    assert (found["input"] == numbers[0, 0]).all()
+    assert (found["maxima"] == maxima[0, 0]).all()
+    assert (found["places"] == places[0, 0]).all()
+    assert (found["unpooled"] == nn.MaxUnpool2d(2, stride=2)(maxima, places)[0, 0]).all()
+    text = sections(ANSWERS["faces_ae"], a_summary())["Decoder"]
+    assert "6, 8, 14, 16, and its place, counted row by row from 0: 5, 7, 13, 15." in text
+    assert "The other 12 become 0" in text
+    assert "| 5 | 6 | 7 | 8 | | 0 | 6 | 0 | 8 |" in text
 
 
 def test_the_mlp_narrows_to_the_latents_and_widens_again() -> None:
@@ -191,6 +206,47 @@ def test_of_several_people_nobody_is_on_both_sides() -> None:
     assert list(unseen.expressions) == ["happy"] * 10 + ["angry"] * 10
 
 
+def test_held_out_pictures_show_as_many_people_as_there_are() -> None:
+    train, unseen = parts(some_faces(50, 3))
+    assert len(set(unseen.people)) == len(unseen) == 20
+    assert len(set(train.people)) == 30
+    faces = some_faces(30, 3)
+    # Only 10 people are angry, and nobody else is needed for that.
+    angry = np.isin(faces.people, [f"p{number}" for number in range(10)])
+    train, unseen = parts(faces.part(angry | (faces.expressions != "angry")), Options(held_out=5))
+    assert [(unseen.expressions == kind).sum() for kind in ("happy", "angry")] == [5, 5]
+    assert len(set(unseen.people)) == 10
+    _, unseen = parts(some_faces(8, 12))
+    assert len(set(unseen.people)) == 4, "at most half of the people"
+    assert len(unseen) == 20
+    for kind in ("happy", "angry"):
+        _, counts = np.unique(unseen.people[unseen.expressions == kind], return_counts=True)
+        assert counts.max() - counts.min() <= 1, "each of them about as often"
+
+
+def test_a_test_part_shows_as_many_people_as_it_has() -> None:
+    faces = some_faces(30, 3)
+    part = np.where(np.char.str_len(faces.people) == 2, "train", "test")
+    kept, chosen = split(faces.expressions, faces.people, part, Options(), Path("x"))
+    assert set(part[kept]) == {"train"}
+    assert len(set(faces.people[chosen])) == 20
+
+
+FACES = Path(os.environ.get("VAE_DATA", "/nowhere")) / "faces_128.npz"
+
+
+@pytest.mark.skipif(not FACES.exists(), reason="VAE_DATA has no faces_128.npz")
+def test_twenty_people_are_held_out_of_the_real_faces() -> None:
+    data = np.load(FACES)
+    expressions = data["label_names"][data["labels"]]
+    kept, chosen = split(
+        expressions, data["subjects"], np.full(len(expressions), ""), Options(), FACES
+    )
+    assert len(set(data["subjects"][chosen])) == 20
+    assert not set(data["subjects"][chosen]) & set(data["subjects"][kept])
+    assert sorted(expressions[chosen]) == ["angry"] * 10 + ["happy"] * 10
+
+
 def test_of_one_person_no_picture_is_on_both_sides() -> None:
     train, unseen = parts(some_faces(1, 12))
     assert not numbers(train) & numbers(unseen)
@@ -220,6 +276,14 @@ def test_folders_say_who_is_on_a_picture_and_how(tmp_path: Path) -> None:
     assert len(set(people)) == 1
 
 
+def a_few(faces: Faces) -> NDArray[np.bool_]:
+    """Return a mask of two pictures of each expression, which are not trained on."""
+    mask = np.zeros(len(faces), bool)
+    for kind in set(faces.expressions):
+        mask[np.flatnonzero(faces.expressions == kind)[:2]] = True
+    return mask
+
+
 def test_clusters_are_judged_on_people_left_out() -> None:
     generator = np.random.default_rng(0)
     faces = some_faces(10, 4)
@@ -227,7 +291,7 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     own = np.unique(faces.people, return_inverse=True)[1]
     # One latent identifies the person, and none shows the expression.
     z = np.stack([own * 10.0, generator.normal(size=len(own))], axis=1)
-    found = judge_clusters(z, faces)
+    found = judge_clusters(z, faces, a_few(faces))
     assert found["chance"] == 0.5
     assert found["left_out"] == "person"
     assert found["units"] == 20
@@ -235,15 +299,16 @@ def test_clusters_are_judged_on_people_left_out() -> None:
     assert found["silhouette_of_people"] > found["silhouette"]
     assert found["silhouette"] == pytest.approx(silhouette_score(z, faces.expressions))
     told = np.stack([own * 10.0, (faces.expressions == "happy") * 3.0], axis=1)
-    told_apart = judge_clusters(told, faces)
+    told_apart = judge_clusters(told, faces, a_few(faces))
     assert told_apart["probe"] == 1
     assert told_apart["right"] == 20
+    assert told_apart["test_right"] == 4
     # All of 20 units, each of them right with a probability of 1/2.
     assert told_apart["p"] == pytest.approx(0.5**20)
     assert found["p"] > 0.01
     # The plane of the largest variance is noise, so the expression cannot be seen in it.
     hidden = np.concatenate([generator.normal(size=(len(own), 2)) * 9, told[:, 1:]], axis=1)
-    found = judge_clusters(hidden, faces)
+    found = judge_clusters(hidden, faces, a_few(faces))
     assert found["probe"] == 1
     assert found["plane"] < 0.7
 
@@ -253,7 +318,7 @@ def test_one_person_with_an_expression_is_not_left_out() -> None:
     faces = faces.part(faces.expressions != "sad")
     only_one = faces.part((faces.people == "p0") | (faces.expressions == "happy"))
     z = np.random.default_rng(0).normal(size=(len(only_one), 3))
-    found = judge_clusters(z, only_one)
+    found = judge_clusters(z, only_one, a_few(only_one))
     assert found["left_out"] == "picture"
     assert found["units"] == len(only_one)
 
@@ -275,6 +340,7 @@ def a_summary() -> dict[str, Any]:
         "right": 80,
         "chance": 0.5,
         "p": 1e-9,
+        "test_right": 15,
     }
     model = {
         "train_mse": 0.002,
@@ -297,6 +363,11 @@ def a_summary() -> dict[str, Any]:
         "course": {20: {2: row | {"train_mse": 0.02, "unseen_mse": 0.02}, 20: row}},
         "models": {20: model},
         "feature_maps": described(all_feature_maps(20)),
+        "unpooling": unpooling_example(),
+        "unseen_people": 20,
+        "unseen_people_by_expression": {"happy": 10, "angry": 10},
+        "first": {20: row | {"kl": 5.0}},
+        "lowest_kl": {20: {"epoch": 4, "kl": 0.5}},
     }
 
 
@@ -305,7 +376,7 @@ def answers(summary: dict[str, Any], latents: int = 1) -> dict[str, str]:
 
     `latents`: the number of numbers of latents, which begin at 20 and have the same results.
     """
-    by_latent = ("last", "best", "course", "models")
+    by_latent = ("first", "last", "best", "lowest_kl", "course", "models")
     sizes = range(20, 20 + latents)
     summary = summary | {key: dict.fromkeys(sizes, summary[key][20]) for key in by_latent}
     return sections(ANSWERS["faces_ae"], summary) | sections(ANSWERS["faces_vae"], summary)
@@ -344,7 +415,8 @@ def test_only_the_networks_that_learned_by_heart_are_asked_when_they_were_best()
     summary = a_summary()
     close = summary["course"][20][2]
     summary["last"][30], summary["course"][30] = close, {20: close}
-    summary["best"][30] = 20
+    summary["best"][30], summary["first"][30] = 20, close
+    summary["lowest_kl"][30] = {"epoch": 20, "kl": close["kl"]}
     text = sections(ANSWERS["faces_vae"], summary)["Training"]
     assert "With 20 latents, the training succeeds but the test does not" in text
     assert "More epochs did not help" in text
@@ -365,7 +437,8 @@ def test_errors_that_are_close_are_called_close(unseen: float, learned: bool) ->
 def test_the_sentences_on_recovered_faces_follow_the_numbers(question: str) -> None:
     summary = a_summary()
     text = answers(summary)[question]
-    assert "20 pictures (happy and angry) of people who are not in the training pictures." in text
+    assert "20 pictures of people who are not in the training pictures: 10 different people" in text
+    assert "are happy, 10 different people are angry. Together, they are 20 people." in text
     assert "| 20 | 0.0020 | 0.0100 | 0.800 | 0.500 | 20.0 |" in text.splitlines()
     assert "best with 20 latents. Their SSIM is then 0.500." in text
     assert "not the faces of these people" in text
@@ -389,6 +462,7 @@ def test_the_table_of_clusters_has_the_numbers(question: str) -> None:
     row = "| 20 | 0.010 | 0.300 | 80.0% | 60.0% | 80 of 100 | 50.0% | 1e-09 |"
     assert row in text.splitlines()
     assert "one person left out" in text
+    assert "names the expression of 15 of them with 20 latents." in text
     summary = a_summary()
     found = summary["models"][20]["clusters"]
     del found["silhouette_of_people"]
@@ -446,6 +520,10 @@ def test_the_loss_s_sentences_follow_the_options() -> None:
     text = answers(a_summary())["Loss"]
     assert "This run used the loss of the slides" in text
     assert "900 per batch, and the KL was 1.50 nats per latent" in text
+    assert "| 20 | 900 | 900 | 5.00 | 0.50 (epoch 4) | 1.50 |" in text
+    assert "After its lowest value, the KL rises with 20 latents" in text
+    fallen = answers(a_summary() | {"lowest_kl": {20: {"epoch": 20, "kl": 1.5}}})["Loss"]
+    assert "The KL falls to the end." in fallen
     text = answers(a_summary() | {"variant": "elbo"})["Loss"]
     assert "This run used the loss of the bound" in text
     assert "900 per image, and the KL was 1.50 nats per image" in text
@@ -485,7 +563,8 @@ def test_a_run_answers_everything_and_goes_on_where_it_ended(
     assert answered == asked
     found = json.loads((tmp_path / "b" / "summary.json").read_text())
     assert (found["people"], found["unseen_people"]) == (1, 2)
-    assert {"recovered.png", "latents.png", "course_4.png", "losses.png"} <= {
+    own = "unpooling.png" if mode == "faces_ae" else "terms.png"
+    assert {"recovered.png", "latents.png", "course_4.png", "losses.png", own} <= {
         path.name for path in (tmp_path / "b").iterdir()
     }
 

@@ -27,6 +27,7 @@ from studies.latent_study.networks import (
     classifier,
     decoder,
     encoder,
+    sample,
 )
 from studies.latent_study.planes import GridMeasures, ModelMeasures, by_quantiles, by_range
 from studies.latent_study.study import ANSWERS
@@ -114,6 +115,14 @@ def test_the_vae_is_convolutional_but_next_to_its_latents() -> None:
     recon, mu, logvar = model(torch.rand(4, 1, 32, 32))
     assert recon.shape == (4, 1, 32, 32)
     assert mu.shape == logvar.shape == (4, 2)
+
+
+def test_points_deviate_by_the_exponential_of_the_second_vector() -> None:
+    mean, log_deviation, noise = torch.randn(3, 5, 2)
+    expected = mean + noise * log_deviation.exp()
+    torch.testing.assert_close(sample(mean, log_deviation, noise), expected)
+    drawn = sample(torch.zeros(20_000, 2), torch.full((20_000, 2), -1.0))
+    assert drawn.std().item() == pytest.approx(np.exp(-1), rel=0.02)
 
 
 def test_initialised_units_have_inputs_on_both_sides_of_zero() -> None:

@@ -4,7 +4,14 @@ import torch
 from torch import nn
 
 from studies.pokemon.networks import VaeCnn, VaeCnnDecoder, VaeCnnEncoder
-from studies.shared.networks import Vae, beta_loss_function, labels_to_one_hots
+from studies.shared.networks import (
+    Vae,
+    VaeEncoder,
+    beta_loss_function,
+    labels_to_one_hots,
+    loss_function,
+    reparameterize,
+)
 
 
 @pytest.mark.parametrize("loss_type", ["bce", "mse", "l1"])
@@ -35,6 +42,30 @@ def test_another_loss_type_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="hinge"):
         x = torch.zeros(1, 1)
         beta_loss_function(x, x, x, x, "hinge")
+
+
+def test_the_loss_of_a_training_loop_is_the_third() -> None:
+    recon, x = torch.rand(2, 4, 6, 6, 3)
+    mu, logvar = torch.randn(2, 4, 5)
+    for beta in (1, 0.3):
+        parts = beta_loss_function(recon, x, mu, logvar, beta=beta)
+        assert loss_function(recon, x, mu, logvar, loss_type="bce", beta=beta) == parts[2]
+    published = nn.functional.binary_cross_entropy(recon, x, reduction="sum")
+    published = (published - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())) / 4
+    torch.testing.assert_close(loss_function(recon, x, mu, logvar), published)
+
+
+def test_the_bottleneck_samples_on_the_device_of_its_features() -> None:
+    encoder = VaeEncoder(x_dim=6, hidden_size=5, z_dim=3, device=torch.device("cpu"))
+    assert (encoder.x_dim, encoder.hidden_size, encoder.z_dim) == (6, 5, 3)
+    h = encoder.features(torch.rand(4, 6))
+    torch.manual_seed(1)
+    z, mu, logvar = encoder.bottleneck(h)
+    torch.manual_seed(1)
+    torch.testing.assert_close(z, reparameterize(mu, logvar, device=torch.device("cpu")))
+    torch.testing.assert_close(z, mu + (z - mu))
+    assert reparameterize(mu, logvar, device=torch.device("meta")).device.type == "meta"
+    assert encoder.to("meta").bottleneck(h.to("meta"))[0].device.type == "meta"
 
 
 def test_labels_become_unit_vectors() -> None:
@@ -77,8 +108,26 @@ def test_the_convolutional_encoder_is_built_as_the_assignment_says() -> None:
         ((3, 3), (2, 2), (1, 1))
     }
     assert encoder._get_conv_out((3, 60, 60)) == 512 * 8 * 8
+    assert (
+        encoder._get_conv_out((3, 33, 20)) == encoder.features(torch.rand(2, 3, 33, 20))[0].numel()
+    )
     for head in (encoder.fc1, encoder.fc2):
         assert (head.in_features, head.out_features) == (512 * 8 * 8 + 18, 16)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_counting_features_changes_nothing(training: bool) -> None:
+    encoder = VaeCnnEncoder().train(training)
+    encoder.features[1].train(not training)
+    modes = [m.training for m in encoder.modules()]
+    before = {name: x.clone() for name, x in encoder.state_dict().items()}
+    state = torch.get_rng_state()
+    encoder._get_conv_out((3, 60, 60))
+    assert [m.training for m in encoder.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, x in encoder.state_dict().items():
+        assert torch.equal(x, before[name]), name
+    assert all(m.training for m in VaeCnnEncoder().modules()), "a new network trains"
 
 
 def test_the_convolutional_decoder_is_built_as_the_assignment_says() -> None:

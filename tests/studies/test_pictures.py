@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from grader.errors import UserError
-from studies.shared.pictures import divided, open_source, part_of, read_image
+from studies.shared.pictures import divided, open_image, open_source, over, part_of, read_image
 
 
 def test_a_photograph_is_the_way_up_that_its_phone_says(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_ink_on_a_transparent_background_stays_ink(tmp_path: Path) -> None:
         grey = np.asarray(read_image(tmp_path / name, name).convert("L"))
         assert (grey[2:6, 3:5] == ink).all()
         assert (grey[0] == 255 - ink).all(), name
-    white = read_image(tmp_path / "light.png", "light.png", "white")
+    white = over(open_image(tmp_path / "light.png", "light.png"), "white")
     assert np.asarray(white).min() == 255
 
 

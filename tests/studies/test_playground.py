@@ -187,7 +187,7 @@ def test_losses_gradients_and_adam_are_those_of_pytorch(
     def terms() -> tuple[Tensor, Tensor, Tensor]:
         code = encoder(given_class(x))
         mu, logvar = code.chunk(2, dim=1) if model == "vae" else (code, torch.zeros_like(code))
-        z = reparameterize(mu, logvar, noise) if model == "vae" else mu
+        z = reparameterize(mu, logvar, noise=noise) if model == "vae" else mu
         losses = named_losses(decoder(given_class(z)).sigmoid(), x, mu, logvar, loss, beta)
         if model == "ae":
             return losses["reconstruction"], losses["reconstruction"], torch.zeros(())
