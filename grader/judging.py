@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic import field_validator as check_field
 from pydantic import model_validator as check_model
 
@@ -46,6 +46,16 @@ def check_pattern(pattern: str | None) -> str | None:
     except re.error as error:
         raise ValueError(f"a regular expression ({error})") from error
     return pattern
+
+
+def check_cents(points: float) -> float:
+    """Return points with at most two decimals. Raises ValueError for others, and beyond 10^6."""
+    if abs(points) > 1e6 or abs(100 * points - round(100 * points)) > 1e-6:
+        raise ValueError("points with at most two decimals")
+    return points
+
+
+Cents = Annotated[float, AfterValidator(check_cents)]
 
 
 class Table(BaseModel):
@@ -270,16 +280,9 @@ class Item(Table):
 
     name: Name
     title: Annotated[str, Field(min_length=1)]
-    points: float
+    points: Cents
     group: Name | None = None
     comment: str = ""
-
-    @check_field("points")
-    @classmethod
-    def check_points(cls, points: float) -> float:
-        if abs(100 * points - round(100 * points)) > 1e-6:
-            raise ValueError("points with at most two decimals")
-        return points
 
 
 class Manual(Table):
@@ -296,7 +299,7 @@ class Manual(Table):
     section: Annotated[str | None, Field(min_length=1)] = None
     artefact: FileName | None = None
     reference: FileName | None = None
-    start: Points = 0
+    start: Annotated[Cents, Field(ge=0)] = 0
     item: list[Item] = []
 
     @check_field("section")
@@ -309,6 +312,8 @@ class Manual(Table):
         names = [item.name for item in self.item]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"a name of its own for each item, not {twice[0]!r}")
+        if self.item:
+            check_cents(self.points)
         if self.start > self.points or (self.start and not self.item):
             raise ValueError("a 'start' up to the part's points, for items that deduct from it")
         if self.item and not self.start and all(item.points <= 0 for item in self.item):

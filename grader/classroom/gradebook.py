@@ -20,7 +20,7 @@ from .marks import Marks
 from .roster import Roster, Student
 
 GRADESCOPE = {"student": "SID", "total": "Total Score"}
-GRADED, MISSING = "graded", "not handed in"
+GRADED, MISSING, WAITING = "graded", "not handed in", "not graded yet"
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,24 @@ class Book:
         return found
 
     @cached_property
+    def waiting(self) -> dict[str, list[str]]:
+        """Return the submissions without a result, and whose they are, as far as that is known."""
+        found = {}
+        for name, entry in self.entries.items():
+            if name not in self.results:
+                uploader = self.roster.uploader(name) if self.roster else None
+                known = [self.roster.find(word) if self.roster else None for word in entry.students]
+                words = [s.key if s else w for s, w in zip(known, entry.students, strict=True)]
+                found[name] = [uploader.key] if uploader else words or [""]
+        return found
+
+    @cached_property
     def missing(self) -> list[Student]:
         """Return who is on the roster and has handed in nothing."""
         everybody = self.roster.students if self.roster else []
-        return [student for student in everybody if student.key not in self.submissions_of]
+        waiting = {student for students in self.waiting.values() for student in students}
+        there = self.submissions_of.keys() | waiting
+        return [student for student in everybody if student.key not in there]
 
     def lateness(self, name: str, student: str) -> Lateness:
         """Return how late a submission is, and what that costs one of its students."""
@@ -148,10 +162,15 @@ class Book:
             row[judged.name] = float(figures["points"]) if by_hand is None else by_hand
         return row | {part.title: self.marks.points(name, part) for part in self.task.manual}
 
+    def before_lateness(self, name: str) -> float:
+        """Return the points of a submission in all, before those lost for lateness."""
+        points = self.points(name)
+        return self.task.limited(sum(points[part.column] or 0.0 for part in self.task.parts))
+
     def row(self, name: str, student: str) -> dict[str, Any]:
         """Return the row of a student: scores, lateness, total, verdicts and flags."""
         points, late = self.points(name), self.lateness(name, student)
-        total = self.task.limited(sum(points[part.column] or 0.0 for part in self.task.parts))
+        total = self.before_lateness(name)
         verdicts = self.results[name]["extra_data"]["verdicts"]
         row = {"submission": name, "status": GRADED, **points, "days_late": late.days}
         if self.task.late.bank:
@@ -175,6 +194,11 @@ def gradebook(book: Book) -> pd.DataFrame:
         book.identity(student) | book.row(name, student)
         for name in book.results
         for student in book.students(name)
+    ]
+    rows += [
+        book.identity(student) | {"submission": name, "status": WAITING, "flags": ""}
+        for name, students in book.waiting.items()
+        for student in students
     ]
     rows += [
         book.identity(s.key) | {"submission": "", "status": MISSING, "total": 0.0, "flags": ""}

@@ -50,11 +50,12 @@ class Lateness:
 def lateness(days: int, policy: Late, used: int = 0) -> Lateness:
     """Return what lateness costs a student who used some days of the bank before.
 
-    Free days are taken first, as many as are left.
+    Free days are taken first, as many as are left, but none if points are lost all the same.
     """
     left = max(0, policy.bank - used)
     free = min(days, left, policy.bank_at_once or left)
-    return Lateness(days, free, share_lost(days - free, policy))
+    share, without = share_lost(days - free, policy), share_lost(days, policy)
+    return Lateness(days, free if share < without else 0, share)
 
 
 def share_lost(days: int, policy: Late) -> float:

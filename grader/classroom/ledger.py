@@ -1,7 +1,8 @@
 """Free late days over several assignments: a ledger, which each assignment reads and adds to.
 
 It is a CSV with a row for each student and assignment: `assignment`, `due`, `student`, `days`. An
-assignment sees the rows of those that were due earlier, so computing it again changes nothing.
+assignment sees the rows of those that were due earlier (of two that were due together, of the one
+whose name comes first), so computing it again changes nothing.
 """
 
 from datetime import datetime
@@ -41,7 +42,7 @@ def used_before(used: list[Use], task: Assignment) -> dict[str, int]:
     assert task.late.due is not None
     before: dict[str, int] = {}
     for name, due, student, days in used:
-        if name != task.name and due <= task.late.due:
+        if name != task.name and (due, name) < (task.late.due, task.name):
             before[student] = before.get(student, 0) + days
     return before
 

@@ -24,6 +24,7 @@ from ..judging import Judged, Manual
 LOG = "marks.jsonl"
 POINTS = "marks.json"  # the points that counted last, by submission and part
 LONGEST = 20_000  # characters of a comment
+MOST = 1e6  # points that a mark can be adjusted by
 Part = Judged | Manual
 Text = Annotated[str, Field(max_length=LONGEST)]
 
@@ -43,7 +44,7 @@ class Given(BaseModel):
     time: AwareDatetime | None = None
     items: list[str] = []
     points: float | None = None
-    adjustment: float = 0.0
+    adjustment: Annotated[float, Field(ge=-MOST, le=MOST)] = 0.0
     comment: Text = ""
     replaces: list[str] = []
     withdrawn: bool = False
@@ -78,10 +79,11 @@ class Marks:
     @cached_property
     def standing(self) -> dict[str, dict[str, list[Given]]]:
         """Return the marks that nothing replaces, by submission and part, the first first."""
-        replaced = {old for given in self.given for old in given.replaces}
+        replaced = {(g.submission, g.part, old) for g in self.given for old in g.replaces}
         found: dict[str, dict[str, list[Given]]] = {}
         for given in self.given:
-            if given.id not in replaced and not given.withdrawn:
+            place = (given.submission, given.part, given.id)
+            if place not in replaced and not given.withdrawn:
                 found.setdefault(given.submission, {}).setdefault(given.part, []).append(given)
         return found
 

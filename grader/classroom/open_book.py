@@ -38,16 +38,21 @@ def open_book(folder: Path, roster: Path | None = None, ledger: Path | None = No
     """
     run = ClassRun(folder.resolve())
     plan = run.plan()
-    roster = roster.resolve() if roster else plan.roster
-    known = read_roster(roster) if roster else None
-    if roster != plan.roster:
-        run.save_plan(replace(plan, roster=roster))
+    source = roster or plan.roster
+    known = read_roster(source) if source else None
+    if roster is not None and known is not None:
+        for line in known.left_out:
+            say(f"{roster}: {line}")
+        with run.locked():
+            run.save_plan(replace(run.plan(), roster=roster.resolve()))
     task = read_assignment(plan.assignment)
     entries = {entry.id: entry for entry in find_submissions(plan.submissions)}
     results = dict(run.results())
     for name in sorted(results.keys() - entries.keys()):
         say(f"{name}: left out, because it is no longer among the submissions")
     results = {name: result for name, result in results.items() if name in entries}
+    for name in sorted(entries.keys() - results.keys()):
+        say(f"{name}: handed in, and not graded yet; batch grades it")
     if not results:
         raise UserError(run.folder, "no result yet", "a run that has graded something")
     extensions = read_extensions(plan.extensions) if plan.extensions else {}
@@ -62,7 +67,7 @@ def open_book(folder: Path, roster: Path | None = None, ledger: Path | None = No
         marks,
         load(run, FLAGS),
         known,
-        bank_used(ledger or plan.ledger, task),
+        bank_used(ledger, plan.ledger, task),
     )
     for student in sorted(book.extensions.keys() - book.submissions_of.keys()):
         say(f"{student}: has an extension, and no submission")
@@ -76,11 +81,20 @@ def with_keys(extensions: dict[str, datetime], roster: Roster | None) -> dict[st
     if roster is None:
         return extensions
     found = {word: roster.find(word) for word in extensions}
-    return {s.key if (s := found[word]) else word: due for word, due in extensions.items()}
+    latest: dict[str, datetime] = {}
+    for word, due in extensions.items():
+        key = student.key if (student := found[word]) else word
+        latest[key] = max(due, latest.get(key, due))
+    return latest
 
 
-def bank_used(ledger: Path | None, task: Assignment) -> dict[str, int]:
-    """Return the free late days that students took for earlier assignments."""
-    if ledger is None or not ledger.exists() or not task.late.bank or task.late.due is None:
+def bank_used(new: Path | None, known: Path | None, task: Assignment) -> dict[str, int]:
+    """Return the free late days that students took for earlier assignments.
+
+    A `new` ledger may not exist yet. Raises UserError if the run's own is gone.
+    """
+    if not task.late.bank or task.late.due is None:
         return {}
-    return used_before(read_ledger(ledger), task)
+    if new is not None:
+        return used_before(read_ledger(new), task) if new.exists() else {}
+    return used_before(read_ledger(known), task) if known else {}

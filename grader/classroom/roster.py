@@ -47,7 +47,7 @@ ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
 # The names that platforms give to submissions when they are downloaded together; Canvas puts the
 # name of a group before that of its member.
 IN_CANVAS = re.compile(r".+?(?:_LATE)?_(\d+)_(\d+)_.+", re.DOTALL)
-IN_MOODLE = re.compile(r"(.+)_(\d+)_assignsubmission_(?:file|onlinetext)(?:_.*)?", re.DOTALL)
+IN_MOODLE = re.compile(r"(.+?)_(\d+)_assignsubmission_(?:file|onlinetext)(?:_.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,13 @@ def read_roster(path: Path) -> Roster:
             students.append(student)
     if not students:
         raise UserError(path, "no student in it", EXPECTED)
-    for kind in ("entry", "email"):
+    for kind in ("entry", "email", "key"):
         check_once(path, students, kind)
     return Roster(students, left_out)
 
 
 def check_once(path: Path, students: list[Student], kind: str) -> None:
-    """Raise UserError if two students have the same entry number or address."""
+    """Raise UserError if two students have the same entry number, address or key."""
     seen: dict[str, int] = {}
     for student in students:
         value = plain(getattr(student, kind))

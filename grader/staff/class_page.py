@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from ..classroom.class_run import ClassRun
-from ..classroom.gradebook import GRADED, MISSING, Book, gradebook
+from ..classroom.gradebook import GRADED, MISSING, WAITING, Book, gradebook
 from ..classroom.marks import Part
 from ..classroom.similarity import Pair
 from ..display.result_page import ENVIRONMENT
@@ -25,7 +25,7 @@ from .requests import stored_requests
 
 LATE, FLAGGED, UNMARKED = "late", "flagged", "marks missing"
 CONTRADICTION, REQUEST = "contradiction", "open request"
-STATES = (GRADED, MISSING, LATE, FLAGGED, UNMARKED, CONTRADICTION, REQUEST)
+STATES = (GRADED, MISSING, WAITING, LATE, FLAGGED, UNMARKED, CONTRADICTION, REQUEST)
 MARKING = "marking.html"
 MOST_COLUMNS = 8  # parts with a column of their own
 
@@ -91,8 +91,9 @@ def table_rows(
     columns = point_columns(book)
     for row in table.to_dict("records"):
         name = row["submission"]
-        own = states.get(name, [MISSING])
-        verdicts = book.results[name]["extra_data"]["verdicts"] if name else {}
+        own = states.get(name, [row["status"]])
+        result = book.results.get(name)
+        verdicts = result["extra_data"]["verdicts"] if result else {}
         points = [[row.get(c, math.nan) for c in parts] for parts in columns.values()]
         yield {
             **{key: row.get(key, "") for key in ("student", "name", "section", "flags")},

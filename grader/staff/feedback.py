@@ -92,11 +92,13 @@ def part_view(book: Book, name: str, part: Part, points: float | None, text: str
     if not standing:
         return PartView(part, points, text)
     given = standing[0]
+    agreed = [g.comment.strip() for g in standing if g.score(part) == given.score(part)]
+    comment = "\n\n".join(dict.fromkeys(filter(None, agreed)))
     if given.points is not None or not isinstance(part, Manual):
         by_hand = given.points is not None and not isinstance(part, Manual)
-        return PartView(part, points, text, by_hand, comment=given.comment)
+        return PartView(part, points, text, by_hand, comment=comment)
     items = [item for item in part.item if item.name in given.items]
-    return PartView(part, points, text, False, part.start, items, given.adjustment, given.comment)
+    return PartView(part, points, text, False, part.start, items, given.adjustment, comment)
 
 
 def points_with(book: Book, marks: Sequence[Given], name: str, part: Part) -> float | None:
@@ -135,7 +137,7 @@ def submission_view(
     return SubmissionView(
         name,
         parts,
-        book.task.limited(sum(view.points or 0.0 for view in parts)),
+        book.before_lateness(name),
         book.row(name, student)["total"],
         book.lateness(name, student),
         book.entries[name].submitted is not None and book.task.late.due is not None,

@@ -18,6 +18,7 @@ from .feedback import render_feedback
 from .requests import Request
 
 RESERVED = '<>:"/\\|?*'  # by Windows, in names of files
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in range(1, 10))}
 LONGEST = 120  # bytes of a name
 Paths = dict[str, tuple[str, list[str]]]
 """The student of each file, and the submissions that it is about."""
@@ -30,7 +31,8 @@ def safe(name: str) -> str:
     text = unicodedata.normalize("NFC", name)
     text = "".join(c if c.isprintable() and c not in RESERVED else " " for c in text)
     short = " ".join(text.split()).strip(" .~").encode()[:LONGEST].decode(errors="ignore")
-    return short.strip(" .~") or "student"
+    name = short.strip(" .~") or "student"
+    return f"{name}_" if name.partition(".")[0].upper() in DEVICES else name
 
 
 def everybody(book: Book) -> dict[str, list[str]]:
@@ -59,15 +61,16 @@ def plain_paths(book: Book) -> Layout:
 
 
 def participant(book: Book, key: str, names: Sequence[str]) -> str:
-    """Return a student's id in Moodle: from the name of a submission, or the roster; or ''."""
-    roster = book.roster or Roster([])
-    for name in names:
-        uploader = roster.uploader(name)
-        alone = uploader is None and book.students(name) == [key]
-        if (match := IN_MOODLE.fullmatch(name)) and (alone or (uploader and uploader.key == key)):
-            return match[2]
-    student = roster.find(key)
-    return student.moodle if student else ""
+    """Return a student's id in Moodle: from the roster, or the name of the only one's submission.
+
+    Return '' if it is not certain: who uploads a file chooses what is in it.
+    """
+    student = book.roster.find(key) if book.roster else None
+    if student and student.moodle:
+        return student.moodle
+    own = [name for name in names if book.students(name) == [key]]
+    found = {match[2] for name in own if (match := IN_MOODLE.fullmatch(name))}
+    return found.pop() if len(found) == 1 and len(own) == len(names) else ""
 
 
 def moodle_paths(book: Book) -> Layout:
@@ -128,6 +131,7 @@ def feedback_files(
     """Return the content of each feedback file by its name, and who was left out."""
     roster, files = book.roster or Roster([]), {}
     paths, problems = LAYOUTS[platform](book)
+    problems += [f"{name}: left out: not graded yet" for name in book.waiting]
     for path, (key, names) in paths.items():
         student = roster.find(key) or Student(0, entry=key)
         page = render_feedback(book, key, student, names, requests)

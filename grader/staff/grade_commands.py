@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..classroom.class_commands import RosterFile, RunFolder
-from ..classroom.class_run import ClassRun
+from ..classroom.class_run import ClassRun, locked
 from ..classroom.gradebook import Book
 from ..classroom.open_book import SIMILAR, load, open_book
 from ..errors import UserError, printable
@@ -80,6 +80,8 @@ def fill_in(
         raise typer.BadParameter(f"--for {platform}; expected one of {', '.join(FORMATS)}")
     if zero and book.roster is None:
         raise typer.BadParameter("--zero needs --roster, which says who handed in nothing")
+    if zero and book.waiting:
+        raise typer.BadParameter(f"--zero, but {len(book.waiting)} are not graded yet")
     target = out or file.with_name(f"{file.stem}-filled{file.suffix}")
     if target.exists() and file.exists() and target.samefile(file):
         raise UserError(target, "the file to fill in", "another name for the filled one")
@@ -147,7 +149,7 @@ def ledger(
     from ..classroom.tables import write_table
 
     run = ClassRun(folder.resolve())
-    with run.locked():
+    with run.locked(), locked(file.with_name(f".{file.name}.lock"), file):
         used = read_ledger(file) if file.exists() else []
         book = open_book(folder, ledger=file)
         if not book.task.late.bank or book.task.late.due is None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..assessment.grade import rounded
 from ..classroom.gradebook import Book
-from ..classroom.roster import PLATFORM_IDS, Roster, Student, name_key
+from ..classroom.roster import IDS, PLATFORM_IDS, Roster, Student, name_key, plain
 from ..classroom.tables import harmless
 from ..errors import UserError, printable
 from .platforms import Format, Template, most_points
@@ -19,6 +19,12 @@ def find_row(student: Student, roster: Roster) -> Student | None:
     ids = (student.entry, student.email, student.login)
     platform = (roster.by_id[kind].get(getattr(student, kind)) for kind in PLATFORM_IDS)
     return roster.find_by_id(*ids) or next(filter(None, platform), None)
+
+
+def differ(student: Student, row: Student) -> bool:
+    """Check whether a student and a row have different ids of the same kind."""
+    pairs = [(getattr(student, kind), getattr(row, kind)) for kind in (*IDS, *PLATFORM_IDS)]
+    return any(own and other and plain(own) != plain(other) for own, other in pairs)
 
 
 @dataclass
@@ -75,6 +81,10 @@ class Filling:
             row = self.template.roster.by_id["name"].get(name) if counts[name] == 1 else None
             if row is None or row.row in taken:
                 self.problems.append(f"{key}: not in {self.template.path}")
+            elif differ(self.students[key], row):
+                self.problems.append(
+                    f"{key}: not in {self.template.path}, but for another {row.name}"
+                )
             else:
                 self.notes.append(f"{key}: found by the name {row.name} alone")
                 found.setdefault(row.row, []).append(key)
@@ -96,6 +106,7 @@ class Filling:
             self.fill_row(row, " and ".join(keys), totals)
         for name in self.book.submissions_of.get("", []):
             self.problems.append(f"{name}: names no student")
+        self.problems += [f"{name}: not graded yet" for name in self.book.waiting]
         here = [s for s in self.template.roster.students if s.row not in self.rows]
         if here:
             names = ", ".join(student.name or student.key for student in here)
@@ -165,8 +176,7 @@ def summary(book: Book, name: str, total: float) -> str:
         for part in book.task.parts
     ]
     said = f"{total:g} of {book.task.possible:g} points. {', '.join(parts)}."
-    before = book.task.limited(sum(points[part.column] or 0.0 for part in book.task.parts))
-    lost = before - total
+    lost = book.before_lateness(name) - total
     return printable(said + (f" Less {lost:g} for lateness." if round(lost, 2) else ""))
 
 

@@ -94,7 +94,8 @@ def marks(
             new = read_mark_file(file, book, known, problems)
         else:
             now = datetime.now(UTC).replace(microsecond=0)
-            new = read_marks(file, book, marker or file.stem, now, settle=settle)
+            who = marker or str(file.with_suffix(""))
+            new = read_marks(file, book, who, now, settle=settle)
         return take(run, book, new, problems)
 
 
@@ -102,8 +103,9 @@ def take(run: ClassRun, book: Book, new: list[Given], problems: list[str]) -> in
     """Add marks to the log, say what that did, and return 1 if something was left out."""
     before = book.marks
     after = before.with_new(new)
+    points = points_by_hand(replace(book, marks=after))
     write_log(run.folder, after)
-    write_points(run, points_by_hand(replace(book, marks=after)))
+    write_points(run, points)
     read = {given.submission for given in after.given[len(before.given) :]}
     others = len(after.standing.keys() - {given.submission for given in new})
     rest = f"; those of {others} others stay" if others else ""
@@ -129,6 +131,7 @@ def rescore(folder: RunFolder) -> None:
                 if old.get(column) != new.get(column):
                     said = [f"{p[column]:g}" if column in p else "not marked" for p in (old, new)]
                     print(printable(f"{name}: {column}: {said[0]} -> {said[1]}"))
+        write_log(run.folder, book.marks)  # an earlier version kept points alone
         write_points(run, now)
     print(f"{len(changed)} of {len(book.results)} submissions changed")
 

@@ -133,8 +133,9 @@ FORMATS: dict[str, tuple[Format, ...]] = {
             re.compile(r"(?P<whole>(?:\w[^:]*: )?(?P<name>.+?))(?: \(real\))?"),
             re.compile(
                 "first name|surname|last name|id number|institution|department|email address"
+                "|groups?|cohorts?|city|country|phone"
                 r"|username|last downloaded from this course|feedback: .*"
-                r"|.*\((percentage|letter|feedback)\)|.*\btotal( \(real\))?"
+                r"|.*\((percentage|letter|feedback)\)|(course|category) total( \(real\))?"
             ),
         ),
     ),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from email import message_from_bytes
+from email.message import EmailMessage
 from email.policy import default
 from email.utils import parseaddr
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from ..classroom.tables import read_table
 from ..errors import UserError, printable, reason
 from ..files import write_whole
 from ..leftovers import is_leftover
+from ..texts import decoded
 
 STORE = "requests.json"
 LARGEST = 1 << 20  # bytes of a letter
@@ -60,15 +62,25 @@ def letter_requests(folder: Path) -> Iterator[Raw]:
             yield str(path), {}
             continue
         try:
-            letter = message_from_bytes(read_file(path, EXPECTED, LARGEST), policy=default)
-            body = letter.get_body(("plain",))
-            text = body.get_content() if body else ""
+            content = read_file(path, EXPECTED, LARGEST)
+            letter = message_from_bytes(content, policy=default)
+            text = body_of(letter, content)
             sender = letter["student"] or parseaddr(letter["from"] or "")[1]
             part = letter["part"] or letter["subject"] or ""
             fields = {"student": sender, "part": part, "date": letter["date"] or ""}
             yield str(path), {key: str(value) for key, value in fields.items()} | {"text": text}
         except (UserError, ValueError, LookupError, AttributeError) as error:
             yield f"{path} ({printable(reason(error))[:80]})", {}
+
+
+def body_of(letter: EmailMessage, content: bytes) -> str:
+    """Return the plain text of a letter; without a type, it is in any usual encoding."""
+    if "content-type" not in letter:
+        return re.split(r"\r?\n\r?\n", decoded(content), maxsplit=1)[-1]
+    body = letter.get_body(("plain",))
+    if body is None:
+        raise ValueError("a mail without plain text")
+    return str(body.get_content())
 
 
 def request_from(fields: dict[str, str], book: Book) -> Request | str:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from ..texts import HINT, decoded, delimiter_of, encoding_of
 
+THOUSANDS = re.compile(r"-?[1-9]\d{0,2},\d{3}")  # or a decimal comma: nobody can tell
 NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
 WITH_COMMA, WITH_POINT = re.compile(r"-?\d+,\d+"), re.compile(r"-?\d+\.\d+")
 
@@ -68,7 +69,8 @@ class Sheet:
     def decimal_commas(self) -> bool:
         """Check whether numbers have decimal commas, as in 7,5."""
         texts = [cell.text.strip() for row in self.rows for cell in row]
-        return any(map(WITH_COMMA.fullmatch, texts)) and not any(map(WITH_POINT.fullmatch, texts))
+        commas = [t for t in texts if WITH_COMMA.fullmatch(t) and not THOUSANDS.fullmatch(t)]
+        return bool(commas) and not any(map(WITH_POINT.fullmatch, texts))
 
     @cached_property
     def all_quoted(self) -> bool:
@@ -76,8 +78,10 @@ class Sheet:
         return all(cell.quoted for row in self.rows for cell in row if cell.text)
 
     def number(self, text: str) -> float | None:
-        """Return the number in a cell, or None if it has none."""
-        return float(text.replace(",", ".")) if NUMBER.fullmatch(text) else None
+        """Return the number in a cell; None if it has none, or may be meant in two ways."""
+        if not NUMBER.fullmatch(text) or (THOUSANDS.fullmatch(text) and not self.decimal_commas):
+            return None
+        return float(text.replace(",", "."))
 
     def raw(self, text: str, cell: Cell) -> str:
         """Return a text as it stands in the file, in place of a cell."""

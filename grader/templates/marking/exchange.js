@@ -94,6 +94,7 @@ async function exported() {
 }
 
 async function exportMarks() {
+  if (!crypto.subtle) return say("Open the page as a file, or over https: this address is not safe.");
   const marks = await exported();
   const drafts = [...session.drafts.values()];
   const open = drafts.filter(({ submission, part }) => statusOf(submission, part) === "draft");
