@@ -20,7 +20,7 @@ from ..sandbox.command import Level
 from .class_run import ClassRun, Plan, find_submissions
 from .lateness import read_extensions
 from .open_book import FLAGS, SIMILAR
-from .roster import read_roster
+from .roster import read_class
 
 INTERRUPTED = 130  # the exit code that shells give a command that Ctrl-C ended
 
@@ -106,7 +106,7 @@ def batch(
         read_extensions(extensions)
         extensions = extensions.resolve()
     if roster is not None:
-        for line in read_roster(roster).left_out:
+        for line in read_class(roster).left_out:
             print(f"{roster}: {printable(line)}", file=sys.stderr)
         roster = roster.resolve()
     if Path(assignment).suffix:

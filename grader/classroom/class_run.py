@@ -256,7 +256,12 @@ class ClassRun:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the run against other commands. Raises UserError if another one locked it."""
+        """Lock the run against other commands.
+
+        Raises UserError if another one locked it, or if there is no run.
+        """
+        if not self.folder.is_dir():
+            raise UserError(self.folder, "no such folder", "the folder that 'grader batch' wrote")
         with locked(self.folder / ".lock", self.folder):
             yield
 
@@ -268,7 +273,7 @@ class ClassRun:
             for name in ("submissions", "data", *TABLES):
                 text[name] = Path(text[name]) if text.get(name) else None
             return Plan(**text)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             found = f"no record of a run ({reason(error)})"
             raise UserError(path, found, "the folder that 'grader batch' wrote") from error
 

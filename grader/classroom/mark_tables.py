@@ -67,7 +67,7 @@ def read_marks(
 def read_points(path: Path, number: int, text: str, manual: Manual) -> float:
     """Convert the text in a row to points. Raises UserError if it is no number in their range."""
     try:
-        points = float(text)
+        points = math.nan if "_" in text else float(text.replace(",", "."))
     except ValueError:
         points = math.nan
     if not 0 <= points <= manual.points:

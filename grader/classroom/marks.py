@@ -8,6 +8,7 @@ somebody gives one that replaces them.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -149,6 +150,23 @@ def write_log(folder: Path, marks: Marks) -> None:
     """Write the marks of a run, all or none of the new ones, whatever ends this program."""
     lines = [given.model_dump_json(exclude_defaults=True) + "\n" for given in marks.given]
     write_whole(folder / LOG, "".join(lines))
+
+
+def without_place(marks: Marks, task: Assignment) -> list[str]:
+    """Say which marks that count name a part or an item that the assignment no longer has."""
+    parts = {part.column: part for part in task.parts}
+    counts: Counter[str] = Counter()
+    for given in (g for own in marks.standing.values() for some in own.values() for g in some):
+        part = parts.get(given.part)
+        if part is None:
+            counts[f"part '{given.part}'"] += 1
+        elif isinstance(part, Manual):
+            known = {item.name for item in part.item}
+            counts.update(f"item '{i}' of '{given.part}'" for i in given.items if i not in known)
+    return [
+        f"the assignment has no {what} (any more): {count} marks name it, and get no points for it"
+        for what, count in counts.items()
+    ]
 
 
 def problem_with(given: Given, task: Assignment, submissions: Iterable[str]) -> str | None:

@@ -13,16 +13,22 @@ from .class_run import ClassRun, find_submissions
 from .gradebook import Book
 from .lateness import read_extensions
 from .ledger import read_ledger, used_before
-from .marks import read_log
-from .roster import Roster, read_roster
+from .marks import read_log, without_place
+from .roster import Roster, read_class
 
 SIMILAR, FLAGS = "similarity.json", "flags.json"
 
 
 def load(run: ClassRun, name: str) -> dict[str, Any]:
-    """Read a JSON file in the folder of the run; return an empty dict if there is none."""
+    """Read a JSON file in the folder of the run; return an empty dict if there is none.
+
+    Raises UserError if it is damaged.
+    """
     path = run.folder / name
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise UserError(path, "damaged", "the file as the grader wrote it") from error
 
 
 def say(text: str) -> None:
@@ -39,7 +45,7 @@ def open_book(folder: Path, roster: Path | None = None, ledger: Path | None = No
     run = ClassRun(folder.resolve())
     plan = run.plan()
     source = roster or plan.roster
-    known = read_roster(source) if source else None
+    known = read_class(source) if source else None
     if roster is not None and known is not None:
         for line in known.left_out:
             say(f"{roster}: {line}")
@@ -59,6 +65,8 @@ def open_book(folder: Path, roster: Path | None = None, ledger: Path | None = No
     marks = read_log(run.folder)
     for name in sorted(marks.standing.keys() - results.keys()):
         say(f"{name}: its marks stay in the log, but it is not among the submissions")
+    for text in without_place(marks, task):
+        say(text)
     book = Book(
         task,
         results,

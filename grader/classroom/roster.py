@@ -176,9 +176,16 @@ def read_roster(path: Path) -> Roster:
             students.append(student)
     if not students:
         raise UserError(path, "no student in it", EXPECTED)
-    for kind in ("entry", "email", "key"):
+    for kind in ("entry", "email"):
         check_once(path, students, kind)
     return Roster(students, left_out)
+
+
+def read_class(path: Path) -> Roster:
+    """Read the class list of a run. Raises UserError if two students cannot be told apart."""
+    roster = read_roster(path)
+    check_once(path, roster.students, "key")
+    return roster
 
 
 def check_once(path: Path, students: list[Student], kind: str) -> None:

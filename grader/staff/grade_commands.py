@@ -55,17 +55,33 @@ def export(
 
 def write_gradebook(book: Book, out: Path, gradescope: bool) -> None:
     """Write the gradebook, or the columns of it that Gradescope can import."""
-    from ..classroom.gradebook import for_gradescope, gradebook
+    from ..classroom.gradebook import GRADESCOPE, for_gradescope, gradebook
     from ..classroom.tables import write_table
 
     table = gradebook(book)
+    check_ours(out, {*GRADESCOPE.values()} if gradescope else {"student", "submission", "total"})
     if gradescope:
         table, problems = for_gradescope(table)
         for problem in problems:
             print(problem, file=sys.stderr)
     write_table(table, out)
-    missing = f", {len(book.missing)} of them not handed in" if book.missing else ""
+    which = "left out, because" if gradescope else "of them"
+    missing = f", {len(book.missing)} {which} not handed in" if book.missing else ""
     print(f"wrote {out}: {len(table)} rows{missing}")
+
+
+def check_ours(file: Path, columns: set[str]) -> None:
+    """Raise UserError if there is a file already, and it is no gradebook with these columns.
+
+    Whoever forgets --for keeps what the platform exported.
+    """
+    from ..classroom.tables import read_table
+
+    expected = "a new file, or a gradebook to write again; --for PLATFORM to fill in a file"
+    if file.suffix in (".csv", ".xlsx") and file.exists() and file.stat().st_size:
+        rows = read_table(file, columns, expected)
+        if "SID" in columns and rows and rows[0][1].keys() != columns:
+            raise UserError(file, "other columns", expected)
 
 
 def fill_in(
@@ -113,6 +129,8 @@ def feedback(
     if platform not in LAYOUTS:
         known = ", ".join(filter(None, LAYOUTS))
         raise typer.BadParameter(f"--for {platform}; expected one of {known}")
+    if out.suffix != ".zip":
+        raise UserError(out, f"the ending '{out.suffix}'", ".zip")
     book = open_book(folder, roster)
     files, problems = feedback_files(book, stored_requests(folder.resolve()), platform)
     write(zipped(files), out)

@@ -14,17 +14,26 @@ from ..errors import UserError, printable
 from .platforms import Format, Template, most_points
 
 
+def other_ids(one: Student, other: Student, kinds: tuple[str, ...]) -> bool:
+    """Check whether two rows of class lists have different ids of the same kind."""
+    pairs = [(plain(getattr(one, kind)), plain(getattr(other, kind))) for kind in kinds]
+    return any(own and its and own != its for own, its in pairs)
+
+
 def find_row(student: Student, roster: Roster) -> Student | None:
-    """Return a student's row in a file by an id, or None if there is none."""
-    ids = (student.entry, student.email, student.login)
-    platform = (roster.by_id[kind].get(getattr(student, kind)) for kind in PLATFORM_IDS)
-    return roster.find_by_id(*ids) or next(filter(None, platform), None)
+    """Return a student's row in a file by an id, or None if there is none.
 
-
-def differ(student: Student, row: Student) -> bool:
-    """Check whether a student and a row have different ids of the same kind."""
-    pairs = [(getattr(student, kind), getattr(row, kind)) for kind in (*IDS, *PLATFORM_IDS)]
-    return any(own and other and plain(own) != plain(other) for own, other in pairs)
+    The platform's id says nothing if the row has another name and entry number: each assignment of
+    Moodle has ids of its own.
+    """
+    if found := roster.find_by_id(student.entry, student.email, student.login):
+        return found
+    for kind in PLATFORM_IDS:
+        row = roster.by_id[kind].get(getattr(student, kind))
+        another = row and name_key(row.name) != name_key(student.name)
+        if row and not (another and other_ids(row, student, IDS)):
+            return row
+    return None
 
 
 @dataclass
@@ -81,7 +90,7 @@ class Filling:
             row = self.template.roster.by_id["name"].get(name) if counts[name] == 1 else None
             if row is None or row.row in taken:
                 self.problems.append(f"{key}: not in {self.template.path}")
-            elif differ(self.students[key], row):
+            elif other_ids(self.students[key], row, (*IDS, *PLATFORM_IDS)):
                 self.problems.append(
                     f"{key}: not in {self.template.path}, but for another {row.name}"
                 )

@@ -86,14 +86,16 @@ def agreement_lines(book: Book) -> Iterator[str]:
     for part in book.task.manual:
         for (one, other), pairs in doubly_marked(book, part).items():
             a, b = np.array([[g.score(part) for g in pair] for pair in pairs]).T
+            kappa = weighted_kappa(a, b)
             yield printable(
                 f"{part.title}: {one} and {other}: {len(pairs)} marked by both; "
                 f"mean difference {np.mean(a - b):+.2f}, absolute {np.mean(np.abs(a - b)):.2f}; "
-                f"weighted kappa {weighted_kappa(a, b):.2f}"
+                f"weighted kappa {f'{kappa:.2f}' if np.isfinite(kappa) else 'not defined'}"
             )
             for item in part.item:
                 has = [[item.name in given.items for given in pair] for pair in pairs]
                 ours, theirs = zip(*has, strict=True)
                 same = sum(x == y for x, y in has)
-                kappa = cohen_kappa_score(ours, theirs) if len({*ours, *theirs}) > 1 else 1.0
-                yield printable(f"    {item.title}: {same} of {len(has)} equal; kappa {kappa:.2f}")
+                differs = len({*ours, *theirs}) > 1  # otherwise, chance explains everything
+                said = f"{cohen_kappa_score(ours, theirs):.2f}" if differs else "not defined"
+                yield printable(f"    {item.title}: {same} of {len(has)} equal; kappa {said}")

@@ -76,6 +76,8 @@ def marks(
 
     if file is not None and (history or agreement):
         raise typer.BadParameter("--history and --agreement without a file")
+    if history and agreement:
+        raise typer.BadParameter("--history and --agreement exclude each other")
     if file is None:
         lines = history_lines if history else agreement_lines if agreement else state_lines
         for line in lines(open_book(folder)):
@@ -90,11 +92,10 @@ def marks(
     with run.locked():
         book = open_book(folder)
         if file.suffix == ".json":
-            known = {request.id for request in stored_requests(run.folder)}
-            new = read_mark_file(file, book, known, problems)
+            new = read_mark_file(file, book, stored_requests(run.folder), problems)
         else:
             now = datetime.now(UTC).replace(microsecond=0)
-            who = marker or str(file.with_suffix(""))
+            who = marker or "/".join(file.with_suffix("").parts[-2:])
             new = read_marks(file, book, who, now, settle=settle)
         return take(run, book, new, problems)
 

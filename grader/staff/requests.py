@@ -121,9 +121,15 @@ def read_requests(path: Path, book: Book, problems: list[str]) -> list[Request]:
 
 
 def stored_requests(folder: Path) -> list[Request]:
-    """Return every request of a run, in the order in which they were read."""
+    """Return every request of a run, in the order in which they were read.
+
+    Raises UserError if the file is damaged.
+    """
     path = folder / STORE
-    return [Request(**row) for row in json.loads(path.read_text())] if path.exists() else []
+    try:
+        return [Request(**row) for row in json.loads(path.read_text())] if path.exists() else []
+    except (ValueError, TypeError) as error:
+        raise UserError(path, "damaged", "the file as 'grader requests' wrote it") from error
 
 
 def store_requests(folder: Path, requests: list[Request]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from grader.assignment import Late
 from grader.classroom.lateness import Lateness, lateness
-from grader.classroom.ledger import read_ledger
+from grader.classroom.ledger import read_ledger, used_before
 from grader.classroom.open_book import open_book
 from grader.errors import UserError
 from tests.grader.classes import grader
@@ -28,6 +28,7 @@ BANK = Late(days=[0.1, 0.2], bank=3)
         (5, 0, Lateness(5, 3, 0.2)),
         (1, 9, Lateness(1, 0, 0.1)),
         (4, 3, Lateness(4, 0, 1.0)),
+        (9, 0, Lateness(9, 0, 1.0)),  # three free days would save nothing
     ],
 )
 def test_free_days_are_taken_before_points(days: int, used: int, expected: Lateness) -> None:
@@ -96,3 +97,18 @@ def test_what_is_no_ledger_is_refused_and_stays(
         read_ledger(ledger)
     assert grader(f"ledger {made.run} {ledger}", monkeypatch) == 2
     assert ledger.read_text() == text
+
+
+def test_a_ledger_that_is_gone_is_missed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = made.run.parent / "ledger.csv"
+    assert grader(f"ledger {made.run} {ledger}", monkeypatch) == 0
+    ledger.unlink()
+    assert grader(f"export {made.run} {made.run.parent / 'book.csv'}", monkeypatch) == 2
+
+
+def test_of_two_due_at_once_only_one_sees_the_other(made: Made) -> None:
+    book = open_book(made.run)
+    due = book.task.late.due
+    assert due is not None
+    used = [("a", due, "x", 1), ("z", due, "x", 2)]  # and "lab"
+    assert used_before(used, book.task) == {"x": 1}

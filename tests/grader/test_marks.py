@@ -188,15 +188,15 @@ def test_two_markers_with_tables_contradict_each_other_until_it_is_settled(
             f"submission,Report,Question 1\nsubmission_1001,{points},\n"
         )
         assert grader(f"marks {made.run} {folder / name}.csv", monkeypatch) == 0
-    assert "Report: 12 by ada and 15 by bob: contradiction" in capsys.readouterr().out
+    assert "Report: 12 by class/ada and 15 by class/bob: contradiction" in capsys.readouterr().out
     assert grader(f"export {made.run} {folder / 'book.csv'}", monkeypatch) == 0
-    assert "marks: Report: 12 by ada and 15 by bob" in (folder / "book.csv").read_text()
+    assert "marks: Report: 12 by class/ada and 15 by class/bob" in (folder / "book.csv").read_text()
     assert grader(f"marks {made.run} {folder / 'bob.csv'} --settle", monkeypatch) == 0
     assert not open_book(made.run).marks.contradictions(LAB)
     assert grader(f"marks {made.run} --history", monkeypatch) == 0
     history = capsys.readouterr().out
-    assert "ada  submission_1001  Report: 12  replaced" in history
-    assert "bob  submission_1001  Report: 15" in history
+    assert "class/ada  submission_1001  Report: 12  replaced" in history
+    assert "class/bob  submission_1001  Report: 15" in history
 
 
 def test_marks_of_an_earlier_version_are_kept(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,3 +277,65 @@ def test_a_killed_command_loses_no_mark(made: Made) -> None:
         points = {marks.points(name, REPORT) for name in names}
         assert len(points) == 1, "all of a file, or none"
         assert len(marks.given) % 4 == 0
+
+
+@pytest.mark.parametrize("adjustment", [1e307, float("inf"), 2e6])
+def test_a_mark_that_no_rubric_can_add_up_is_left_out(
+    made: Made, adjustment: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"submission": "submission_1000", "part": "Report", "marker": "ada"}
+    content = {"format": "vae-grader marks 1", "assignment": "lab"}
+    marks = [record | {"adjustment": adjustment}, record | {"points": 4}]
+    file = made.run.parent / "ada-marks.json"
+    file.write_text(json.dumps(content | {"marks": marks}))
+    assert grader(f"marks {made.run} {file}", monkeypatch) == 1
+    assert open_book(made.run).marks.points("submission_1000", REPORT) == 4
+
+
+def test_a_mark_replaces_none_of_another_submission() -> None:
+    one = mark("ada", points=3)
+    other = mark("bob", submission="submission_1001", points=5, replaces=[one.id])
+    assert Marks([one, other]).points("submission_1000", REPORT) == 3
+
+
+def test_rescoring_keeps_the_marks_of_an_earlier_version(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (made.run / "marks.json").write_text('{"submission_1002": {"Report": 18, "Old": 3}}')
+    made.assignment.write_text(ASSIGNMENT.replace("points = 20\n", "points = 15\n", 1))
+    assert grader(f"rescore {made.run}", monkeypatch) == 0
+    assert [given.points for given in read_log(made.run).given] == [18, 3]
+
+
+def test_a_template_that_nobody_changed_adds_no_mark(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(made.run, Marks([mark("ada", points=5), mark("bob", points=9)]))
+    table = made.run.parent / "new.csv"
+    for _ in range(2):
+        assert grader(f"marks {made.run} {table}", monkeypatch) == 0
+    assert len(read_log(made.run).given) == 2
+
+
+def test_marks_for_what_is_gone_are_named(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_log(
+        made.run, Marks([mark("ada", items=["sources"]), mark("ada", part="Essay", points=1)])
+    )
+    text = made.assignment.read_text().replace('name = "sources"', 'name = "srcs"')
+    made.assignment.write_text(text)
+    assert grader(f"marks {made.run}", monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert "no item 'sources' of 'Report' (any more): 1 marks name it" in said
+    assert "no part 'Essay' (any more)" in said
+
+
+@pytest.mark.parametrize(
+    "line", ["rescore RUN", "marks RUN x.json", "ledger RUN l.csv", "marks RUN"]
+)
+def test_a_run_that_is_not_there_is_one_line(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert grader(line.replace("RUN", str(tmp_path / "nowhere")), monkeypatch) == 2
+    assert capsys.readouterr().err.count("\n") == 1

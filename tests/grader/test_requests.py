@@ -51,7 +51,9 @@ def test_a_table_becomes_a_queue_and_what_is_left_out_is_named(
 def test_letters_and_mails_are_read(made: Made, tmp_path: Path) -> None:
     letters = tmp_path / "letters"
     letters.mkdir()
-    (letters / "a.txt").write_text("student: 2026CSZ0003\npart: Report\n\nPage 2.\n")
+    (letters / "a.txt").write_text(
+        "student: 2026CSZ0003\npart: Report\n\nPage 2, für dich.\n", "utf-8"
+    )
     (letters / "b.eml").write_bytes(
         "From: Chen <student2@uni.example>\nSubject: Re: AW: Question 1\n"
         "Date: Mon, 23 Nov 2026 10:00:00 +0000\nContent-Type: text/plain; charset=utf-8\n"
@@ -62,7 +64,7 @@ def test_letters_and_mails_are_read(made: Made, tmp_path: Path) -> None:
     problems: list[str] = []
     found = read_requests(letters, open_book(made.run), problems)
     assert [(r.student, r.part, r.text) for r in found] == [
-        ("2026CSZ0003", "Report", "Page 2."),
+        ("2026CSZ0003", "Report", "Page 2, für dich."),
         ("2026CSZ0002", "Question 1", "Das Vorzeichen über β stimmt."),
     ]
     assert len(problems) == 1

@@ -1,5 +1,6 @@
 """Class lists as learning platforms and spreadsheets write them, and who is who on them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from grader.classroom.class_run import Entry
 from grader.classroom.gradebook import Book, gradebook
-from grader.classroom.roster import Roster, Student, name_key, read_roster
+from grader.classroom.roster import Roster, Student, name_key, read_class, read_roster
 from grader.errors import UserError
 from tests.grader.test_gradebook import A3, result
 
@@ -151,6 +152,9 @@ def test_nobody_is_guessed(word: str, row: int | None) -> None:
         ("Ada Lovelace_901_assignsubmission_file", 2),
         ("Ada Lovelace_901_assignsubmission_file_lab", 2),
         ("somebody_12_4711_lab", None),
+        # What a student calls a file comes after the id of who uploaded it.
+        ("Eve_1_assignsubmission_file_x_901_assignsubmission_file_y", None),
+        ("eve_12_4711_x_11_4711_y", None),
         ("lab_11", None),
     ],
 )
@@ -192,3 +196,19 @@ def test_whose_a_downloaded_submission_is_its_name_says() -> None:
     together = book({name: ["2026CSZ0002", "2026CSZ0001"]})
     assert together.students(name) == ["2026CSZ0002", "2026CSZ0001"]
     assert "group: it names 2026CSZ0002" in gradebook(book({name: ["2026CSZ0002"]}))["flags"][0]
+
+
+def test_a_submission_without_a_result_is_not_one_that_was_never_handed_in() -> None:
+    whole = book({"one": ["2026CSZ0001"], "two": []}, {"two": ["2026CSZ0002"]})
+    results = {"one": whole.results["one"]}
+    table = gradebook(replace(whole, results=results)).set_index("student")
+    assert table.loc["2026CSZ0002", "status"] == "not graded yet"
+    assert table.loc["2026CSZ0003", "status"] == "not handed in"
+
+
+def test_two_students_whom_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text("name,section\nLi Wei,A\nAda,A\nLi Wei,B\n")
+    with pytest.raises(UserError, match="row 4: Li Wei, as in row 2"):
+        read_class(path)
+    assert len(read_roster(path).students) == 3
