@@ -104,9 +104,9 @@ def test_points_are_those_of_python(visit: Callable[..., Any]) -> None:
     for _ in range(400):
         values = generator.uniform(-3, 6, 8).round(int(generator.integers(1, 3)))
         items = [Item(name=f"i{i}", title="t", points=float(p)) for i, p in enumerate(values)]
-        start = float(generator.choice([0, 2.5, 1 / 3]))
+        start = float(generator.choice([0, 2.5, 1.33]))
         part = Manual(
-            title="P", points=float(generator.choice([2.675, 10])), start=start, item=items
+            title="P", points=float(generator.choice([2.67, 10])), start=start, item=items
         )
         chosen = [item.name for item in items if generator.random() < 0.5]
         adjustment = float(generator.uniform(-2, 2).__round__(2))
