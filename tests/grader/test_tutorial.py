@@ -19,7 +19,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def test_the_tutorial_leads_to_a_graded_class(tmp_path: Path, level: Level) -> None:
     text = (ROOT / "docs" / "assignment.md").read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
-    (toml,), (solution,) = ([b for kind, b in blocks if kind == k] for k in ("toml", "python"))
+    toml, solution = (next(b for kind, b in blocks if kind == k) for k in ("toml", "python"))
     commands = [block for kind, block in blocks if not kind]
 
     def run(script: str) -> str:
@@ -48,7 +48,7 @@ def test_the_tutorial_leads_to_a_graded_class(tmp_path: Path, level: Level) -> N
     assert "0.625; expected 1.25" in page
     assert "no answers.md" in page
     rows = (tmp_path / "book.csv").read_text().splitlines()
-    assert [row.split(",")[1:6] for row in rows[1:]] == [
-        ["ada", "20.0", "10.0", "30.0", "20.0"],
-        ["ben", "20.0", "10.0", "0.0", "0.0"],
+    assert [row.split(",")[1:7] for row in rows[1:]] == [
+        ["ada", "graded", "20.0", "10.0", "30.0", "20.0"],
+        ["ben", "graded", "20.0", "10.0", "0.0", "0.0"],
     ]
