@@ -54,6 +54,7 @@ OPTIONAL = {
     "cryptography",
     "copydetect",
     "openpyxl",
+    "bokeh",
 }  # needed only by the commands for a class
 
 # A shell completes the words of an installed program only.

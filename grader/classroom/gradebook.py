@@ -162,15 +162,21 @@ class Book:
             row[judged.name] = float(figures["points"]) if by_hand is None else by_hand
         return row | {part.title: self.marks.points(name, part) for part in self.task.manual}
 
-    def before_lateness(self, name: str) -> float:
-        """Return the points of a submission in all, before those lost for lateness."""
-        points = self.points(name)
+    def marked(self) -> dict[str, int]:
+        """Return how many submissions are marked in each part that people mark, by its title."""
+        return {
+            part.title: sum(self.marks.points(name, part) is not None for name in self.results)
+            for part in self.task.manual
+        }
+
+    def before_lateness(self, points: dict[str, Any]) -> float:
+        """Return what the `points` of a submission come to, before those lost for lateness."""
         return self.task.limited(sum(points[part.column] or 0.0 for part in self.task.parts))
 
     def row(self, name: str, student: str) -> dict[str, Any]:
         """Return the row of a student: scores, lateness, total, verdicts and flags."""
         points, late = self.points(name), self.lateness(name, student)
-        total = self.before_lateness(name)
+        total = self.before_lateness(points)
         verdicts = self.results[name]["extra_data"]["verdicts"]
         row = {"submission": name, "status": GRADED, **points, "days_late": late.days}
         if self.task.late.bank:

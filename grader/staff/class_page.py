@@ -111,14 +111,6 @@ def table_rows(
         }
 
 
-def marked_by_hand(book: Book) -> dict[str, int]:
-    """Return how many submissions are marked in each part that people mark."""
-    return {
-        part.title: sum(book.marks.points(name, part) is not None for name in book.results)
-        for part in book.task.manual
-    }
-
-
 def render_class(run: ClassRun, book: Book, pairs: list[Pair], *, board: str) -> Path:
     """Write index.html and return its path; `board` is 'none', 'anonymous' or 'named'."""
     table = gradebook(book)
@@ -138,7 +130,7 @@ def render_class(run: ClassRun, book: Book, pairs: list[Pair], *, board: str) ->
         book=book,
         count=len(graded),
         totals=totals,
-        marked=marked_by_hand(book),
+        marked=book.marked(),
         contradictions=sum(CONTRADICTION in own for own in states.values()),
         requests=len(requests),
         plots=shown,

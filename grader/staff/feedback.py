@@ -137,7 +137,7 @@ def submission_view(
     return SubmissionView(
         name,
         parts,
-        book.before_lateness(name),
+        book.before_lateness(points),
         book.row(name, student)["total"],
         book.lateness(name, student),
         book.entries[name].submitted is not None and book.task.late.due is not None,

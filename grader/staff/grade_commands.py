@@ -1,6 +1,5 @@
 """The commands with which grades go out: tables, the class page, feedback."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +8,16 @@ import typer
 
 from ..classroom.class_commands import RosterFile, RunFolder
 from ..classroom.class_run import ClassRun, locked
-from ..classroom.gradebook import Book
-from ..classroom.open_book import SIMILAR, load, open_book
-from ..errors import UserError, printable
-from ..files import write
+from ..classroom.gradebook import GRADESCOPE, Book, for_gradescope, gradebook
+from ..classroom.ledger import read_ledger, with_taken
+from ..classroom.open_book import SIMILAR, load, open_book, say
+from ..classroom.tables import read_table, write_table
+from ..errors import UserError
+from ..files import write, zipped
+from .feedback_files import LAYOUTS, feedback_files
+from .grade_files import Filling, share_of
+from .mark_reports import contradiction_lines, unmarked_lines
+from .platforms import FORMATS, chosen_column, read_template
 from .requests import stored_requests
 
 
@@ -55,15 +60,12 @@ def export(
 
 def write_gradebook(book: Book, out: Path, gradescope: bool) -> None:
     """Write the gradebook, or the columns of it that Gradescope can import."""
-    from ..classroom.gradebook import GRADESCOPE, for_gradescope, gradebook
-    from ..classroom.tables import write_table
-
     table = gradebook(book)
     check_ours(out, {*GRADESCOPE.values()} if gradescope else {"student", "submission", "total"})
     if gradescope:
         table, problems = for_gradescope(table)
         for problem in problems:
-            print(problem, file=sys.stderr)
+            say(problem)
     write_table(table, out)
     which = "left out, because" if gradescope else "of them"
     missing = f", {len(book.missing)} {which} not handed in" if book.missing else ""
@@ -75,8 +77,6 @@ def check_ours(file: Path, columns: set[str]) -> None:
 
     Whoever forgets --for keeps what the platform exported.
     """
-    from ..classroom.tables import read_table
-
     expected = "a new file, or a gradebook to write again; --for PLATFORM to fill in a file"
     if file.suffix in (".csv", ".xlsx") and file.exists() and file.stat().st_size:
         rows = read_table(file, columns, expected)
@@ -88,10 +88,6 @@ def fill_in(
     book: Book, file: Path, platform: str, out: Path | None, column: str, scale: bool, zero: bool
 ) -> int:
     """Fill in a copy of what a platform exported; return 1 if a total did not get in."""
-    from .grade_files import Filling, share_of
-    from .mark_reports import unmarked_lines
-    from .platforms import FORMATS, chosen_column, read_template
-
     if platform not in FORMATS:
         raise typer.BadParameter(f"--for {platform}; expected one of {', '.join(FORMATS)}")
     if zero and book.roster is None:
@@ -109,7 +105,7 @@ def fill_in(
     write(template.sheet.changed(filling.texts), target)
     print(f"wrote {target}: {'; '.join(filling.report())}")
     for line in (*unmarked_lines(book), *filling.notes, *filling.problems):
-        print(printable(line), file=sys.stderr)
+        say(line)
     return int(bool(filling.problems))
 
 
@@ -122,10 +118,6 @@ def feedback(
     ] = "",
 ) -> int:
     """Write a zip with a page for each student: points, how they come about, and answers."""
-    from ..files import zipped
-    from .feedback_files import LAYOUTS, feedback_files
-    from .mark_reports import unmarked_lines
-
     if platform not in LAYOUTS:
         known = ", ".join(filter(None, LAYOUTS))
         raise typer.BadParameter(f"--for {platform}; expected one of {known}")
@@ -135,10 +127,8 @@ def feedback(
     files, problems = feedback_files(book, stored_requests(folder.resolve()), platform)
     write(zipped(files), out)
     print(f"wrote {out}: {len(files)} pages")
-    found = book.marks.contradictions(book.task).items()
-    notes = [f"{name}: {text}: contradiction" for name, texts in found for text in texts]
-    for line in (*unmarked_lines(book), *notes, *problems):
-        print(printable(line), file=sys.stderr)
+    for line in (*unmarked_lines(book), *contradiction_lines(book), *problems):
+        say(line)
     return int(bool(problems))
 
 
@@ -148,7 +138,7 @@ def stats(
     board: Annotated[str, typer.Option(help="leaderboard: none, anonymous or named")] = "none",
 ) -> None:
     """Write RUN/index.html: plots, what costs most, outliers, and everybody in a table."""
-    from ..classroom.similarity import Pair
+    from ..classroom.similarity import Pair  # these two need the packages for a class
     from .class_page import render_class
 
     if board not in ("none", "anonymous", "named"):
@@ -163,9 +153,6 @@ def ledger(
     file: Annotated[Path, typer.Argument(help="the ledger, a CSV; written if it does not exist")],
 ) -> None:
     """Read the free late days that earlier assignments took, and add this one's."""
-    from ..classroom.ledger import read_ledger, with_taken
-    from ..classroom.tables import write_table
-
     run = ClassRun(folder.resolve())
     with run.locked(), locked(file.with_name(f".{file.name}.lock"), file):
         used = read_ledger(file) if file.exists() else []

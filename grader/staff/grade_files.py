@@ -185,7 +185,7 @@ def summary(book: Book, name: str, total: float) -> str:
         for part in book.task.parts
     ]
     said = f"{total:g} of {book.task.possible:g} points. {', '.join(parts)}."
-    lost = book.before_lateness(name) - total
+    lost = book.before_lateness(points) - total
     return printable(said + (f" Less {lost:g} for lateness." if round(lost, 2) else ""))
 
 

@@ -15,20 +15,23 @@ from ..judging import Manual
 
 def state_lines(book: Book) -> Iterator[str]:
     """Yield for each part how much of it is marked, then the contradictions."""
-    for part in book.task.manual:
-        marked = sum(bool(book.marks.of(name, part.title)) for name in book.results)
-        yield printable(f"{part.title}: {marked} of {len(book.results)} marked")
+    for title, count in book.marked().items():
+        yield printable(f"{title}: {count} of {len(book.results)} marked")
+    yield from contradiction_lines(book)
+
+
+def contradiction_lines(book: Book) -> Iterator[str]:
+    """Yield a line for each part of a submission with marks of different points."""
     for name, texts in book.marks.contradictions(book.task).items():
         yield from (printable(f"{name}: {text}: contradiction") for text in texts)
 
 
 def unmarked_lines(book: Book) -> Iterator[str]:
     """Yield for each part that is not marked in every submission how many count 0 for that."""
-    for part in book.task.manual:
-        count = sum(book.marks.points(name, part) is None for name in book.results)
-        if count:
-            whole = len(book.results)
-            yield printable(f"{part.title}: {count} of {whole} are not marked, which counts 0")
+    whole = len(book.results)
+    for title, count in book.marked().items():
+        if count < whole:
+            yield printable(f"{title}: {whole - count} of {whole} are not marked, which counts 0")
 
 
 def history_lines(book: Book) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The commands with which people mark a graded class."""
 
 import json
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +11,16 @@ import typer
 from ..classroom.class_commands import RunFolder
 from ..classroom.class_run import ClassRun
 from ..classroom.gradebook import Book
+from ..classroom.mark_tables import marks_template, read_marks
 from ..classroom.marks import POINTS, Given, write_log
 from ..classroom.open_book import load, open_book, say
+from ..classroom.tables import write_table
 from ..errors import UserError, printable
 from ..files import write_whole
-from .requests import stored_requests
+from .mark_files import read_mark_file
+from .mark_reports import agreement_lines, contradiction_lines, history_lines, state_lines
+from .marking_page import read_split, write_marking
+from .requests import read_requests, store_requests, stored_requests
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +38,6 @@ def marking(
     ] = 0.0,
 ) -> None:
     """Write a page on which people mark, without a server; 'marks' reads what it exports."""
-    from .marking_page import read_split, write_marking
-
     split = read_split(markers, double)
     if isinstance(split, str):
         raise typer.BadParameter(split)
@@ -69,11 +71,6 @@ def marks(
     ] = False,
 ) -> int:
     """Read marks that people gave, or write a table to fill in."""
-    from ..classroom.mark_tables import marks_template, read_marks
-    from ..classroom.tables import write_table
-    from .mark_files import read_mark_file
-    from .mark_reports import agreement_lines, history_lines, state_lines
-
     if file is not None and (history or agreement):
         raise typer.BadParameter("--history and --agreement without a file")
     if history and agreement:
@@ -104,7 +101,8 @@ def take(run: ClassRun, book: Book, new: list[Given], problems: list[str]) -> in
     """Add marks to the log, say what that did, and return 1 if something was left out."""
     before = book.marks
     after = before.with_new(new)
-    points = points_by_hand(replace(book, marks=after))
+    book = replace(book, marks=after)
+    points = points_by_hand(book)
     write_log(run.folder, after)
     write_points(run, points)
     read = {given.submission for given in after.given[len(before.given) :]}
@@ -112,10 +110,9 @@ def take(run: ClassRun, book: Book, new: list[Given], problems: list[str]) -> in
     rest = f"; those of {others} others stay" if others else ""
     print(f"read the marks of {len(read)} submissions{rest}")
     for problem in problems:
-        print(printable(problem), file=sys.stderr)
-    for name, texts in after.contradictions(book.task).items():
-        for text in texts:
-            print(f"{name}: {text}: contradiction; the first counts until somebody settles it")
+        say(problem)
+    for line in contradiction_lines(book):
+        print(f"{line}; the first counts until somebody settles it")
     return int(bool(problems))
 
 
@@ -159,18 +156,16 @@ def requests(
     ] = None,
 ) -> int:
     """Read requests for another look at a mark, or list those that wait and those answered."""
-    from .requests import read_requests, store_requests, stored_requests
-
     run, problems = ClassRun(folder.resolve()), list[str]()
     book = open_book(folder)
     if source is not None:
         with run.locked():
             known = stored_requests(run.folder)
-            new = [r for r in read_requests(source, book, problems) if r not in known]
-            store_requests(run.folder, known + new)
-        print(f"read {len(new)} new requests")
+            both = dict.fromkeys((*known, *read_requests(source, book, problems)))
+            store_requests(run.folder, [*both])
+        print(f"read {len(both) - len(known)} new requests")
         for problem in problems:
-            print(printable(problem), file=sys.stderr)
+            say(problem)
         return int(bool(problems))
     answered = book.marks.answered()
     for request in stored_requests(run.folder):

@@ -21,7 +21,7 @@ from ..classroom.gradebook import Book
 from ..classroom.marks import LONGEST, Given, Marks, Part
 from ..display.result_page import ENVIRONMENT
 from ..errors import UserError
-from ..files import write_whole
+from ..files import write
 from ..judging import Manual
 from .mark_files import FORMAT
 from .requests import Request
@@ -268,11 +268,7 @@ def write_marking(
         evidence.append(None if sections is None else by_part(sections, references))
     if missing := evidence.count(None):
         problems.append(f"{missing} graded before evidence was kept: grade again to see it")
-    try:
-        write_whole(out, render_marking(data, evidence, references))
-    except OSError as error:
-        expected = "a file in a folder with write access and space"
-        raise UserError(out, f"cannot be written ({error.strerror})", expected) from error
+    write(render_marking(data, evidence, references), out)
     return problems
 
 

@@ -133,6 +133,5 @@ def stored_requests(folder: Path) -> list[Request]:
 
 
 def store_requests(folder: Path, requests: list[Request]) -> None:
-    """Write the requests of a run, each once."""
-    rows = {request.id: asdict(request) for request in requests}
-    write_whole(folder / STORE, json.dumps([*rows.values()], indent=2) + "\n")
+    """Write the requests of a run."""
+    write_whole(folder / STORE, json.dumps([*map(asdict, requests)], indent=2) + "\n")

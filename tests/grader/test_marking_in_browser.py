@@ -378,12 +378,12 @@ def test_an_export_goes_on_in_another_browser(visit: Callable[..., Any], tmp_pat
     assert other.inner_text("#said") == "Imported 2 marks."
     assert other.inner_text("#queues [aria-current]").split() == ["Report", "2/8"]
     assert exported(other, tmp_path / "again.json") == marks
-    stranger = visit("bob")
-    stranger.set_input_files("#file", tmp_path / "ada.json")
-    stranger.wait_for_function("document.querySelector('#said').textContent.includes('of ada')")
+    bob = visit("bob")
+    bob.set_input_files("#file", tmp_path / "ada.json")
+    bob.wait_for_function("document.querySelector('#said').textContent.includes('of ada')")
     (tmp_path / "odd.json").write_text("[")
-    stranger.set_input_files("#file", tmp_path / "odd.json")
-    stranger.wait_for_function("document.querySelector('#said').textContent.includes('not a file')")
+    bob.set_input_files("#file", tmp_path / "odd.json")
+    bob.wait_for_function("document.querySelector('#said').textContent.includes('not a file')")
 
 
 def test_two_tabs_keep_each_others_marks(visit: Callable[..., Any]) -> None:

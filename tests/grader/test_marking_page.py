@@ -183,7 +183,6 @@ def test_a_reference_is_in_the_page_once(made: Made, monkeypatch: pytest.MonkeyP
         ("RUN --markers ada,ada", "expected names with commas between, each once"),
         ("RUN --markers " + 201 * "a", "expected names of at most 200 characters"),
         ("RUN --out RUN/marks.jsonl", "marks.jsonl: the ending '.jsonl'; expected .html"),
-        ("RUN --out RUN/absent/page.html", "page.html: cannot be written"),
         ("RUN --out RUN/folder.html", "folder.html: cannot be written"),
         ("RUN/absent", "absent"),
     ],

@@ -290,16 +290,16 @@ def test_a_locked_or_excused_cell_stays_and_is_named(book: Book, tmp_path: Path)
 
 
 def test_who_is_where(book: Book, tmp_path: Path) -> None:
-    """Ours who are not in the file are problems; strangers in the file are only named."""
+    """Ours who are not in the file are problems; others in the file are only named."""
     platform, rows, _ = TEMPLATES["gradescope"]
-    stranger = ["X", "Stranger", "2026CSZ9999", "x@uni.example", *gradescope_row(0)[4:]]
+    other = ["X", "Other", "2026CSZ9999", "x@uni.example", *gradescope_row(0)[4:]]
     path = tmp_path / "template.csv"
-    path.write_text(dialect([rows[0], *rows[3:], stranger]), encoding="utf-8")
+    path.write_text(dialect([rows[0], *rows[3:], other]), encoding="utf-8")
     filling, content = fill(book, path, platform)
     assert filling.problems == [f"{entry_number(i)}: not in {path}" for i in (0, 1)]
-    assert filling.notes == ["of nobody in this run, left as they are (1): X Stranger"]
+    assert filling.notes == ["of nobody in this run, left as they are (1): X Other"]
     assert filling.filled == GRADED - 2
-    assert read(content)[-1] == stranger
+    assert read(content)[-1] == other
 
 
 def test_a_name_alone_counts_if_only_one_has_it_and_is_said(book: Book, tmp_path: Path) -> None:

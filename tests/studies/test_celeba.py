@@ -293,7 +293,8 @@ def test_the_steps_of_a_path_are_shares_of_its_way() -> None:
             return z[:, :1, None, None].expand(-1, 3, 32, 32)
 
     z = torch.tensor([[0.0, 5], [1.0, 5]]).repeat(4, 1)
-    model = Model(Line(), [], 0.0, {"prior": z}, {}, {})  # type: ignore[arg-type]
+    network: Any = Line()
+    model = Model(network, [], 0.0, {"prior": z}, {}, {})
     known = np.array([[0.5], [0.0]], np.float32).repeat(3 * 32 * 32, axis=1)
     found = measure_paths(model, "prior", known)
     assert found["shortest"] == pytest.approx(0.1, abs=1e-4)
