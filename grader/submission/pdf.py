@@ -4,7 +4,6 @@ It is read in a sandbox, because it may be made to keep a reader busy forever.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +47,15 @@ for number in range(min(len(pages), {MOST_PAGES})):
 
 
 def run_reader(program: str, path: Path, folder: Path, limits: Limits, level: Level) -> Outcome:
-    """Run a program in the sandbox on a copy of a PDF in a new folder. Raises SandboxError."""
+    """Run a program in the sandbox on a copy of a PDF in a new folder.
+
+    Raises UserError if it is no PDF, a link, or too large, and SandboxError.
+    """
+    content = read_file(path, EXPECTED, LARGEST)
+    if not content.startswith(b"%PDF-"):
+        raise UserError(path, "no PDF", EXPECTED)
     folder.mkdir(mode=0o700)
-    shutil.copyfile(path, folder / "report.pdf")
+    (folder / "report.pdf").write_bytes(content)
     command = Command((interpreter(), "-I", "-c", program, "report.pdf"), folder)
     return isolation.run(command, limits, level)
 
@@ -74,9 +79,6 @@ def draw_pages(path: Path, level: Level) -> tuple[list[NDArray[np.uint8]], int]:
 
 def read_pdf(path: Path, level: Level) -> tuple[int, str]:
     """Return the number of pages and the first line. Raises UserError if it cannot be read."""
-    content = read_file(path, EXPECTED, LARGEST)
-    if not content.startswith(b"%PDF-"):
-        raise UserError(path, "no PDF", EXPECTED)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         outcome = run_reader(READER, path, scratch / "work", LIMITS, level)

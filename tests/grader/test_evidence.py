@@ -17,6 +17,7 @@ from grader.assessment.pipeline import assess
 from grader.assessment.stages import Settings
 from grader.assignment import Assignment
 from grader.display.evidence import all_evidence
+from grader.errors import UserError
 from grader.sandbox.command import Level
 from grader.submission.pdf import MOST_PAGES, SIDE, draw_pages
 from tests.grader.test_check import pdf
@@ -59,6 +60,13 @@ def test_a_report_that_cannot_be_drawn_is_a_remark(
     assert problem in section.problem
     assert "/" not in section.problem
     assert not section.pictures
+
+
+def test_a_report_that_is_a_link_shows_nobody_else_s(tmp_path: Path, level: Level) -> None:
+    (tmp_path / "other.pdf").write_bytes(pdf())
+    (tmp_path / "report.pdf").symlink_to(tmp_path / "other.pdf")
+    with pytest.raises(UserError):
+        draw_pages(tmp_path / "report.pdf", level)
 
 
 def test_a_huge_page_is_reduced_and_a_long_report_is_cut(tmp_path: Path, level: Level) -> None:
