@@ -5,10 +5,13 @@ their own.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -155,6 +158,7 @@ def feature_maps(
         axis.set(xlim=(-0.7, 9.7), ylim=(-10, 8))
         axis.set_title(f"{('encoder', 'decoder')[part]}, input {side} x {side}", fontsize=9)
         axis.axis("off")
+    figure.suptitle("Feature maps: height x width x depth from layer to layer")
     return figure
 
 
@@ -231,41 +235,77 @@ def mixture_ellipses(
     return figure
 
 
+# The columns of a training history, with their units.
+LOSSES = {
+    "reconstruction": "squared error per image",
+    "kl": "KL divergence (nats)",
+    "ssim": "SSIM",
+    "cross_entropy": "cross-entropy of the cell (nats)",
+    "cross_entropy_near": "cross-entropy within it (nats)",
+}
+
+
 def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) -> Figure:
-    """Plot each column of a training history, (epochs,), against the epoch, in its own panel."""
+    """Plot each column of a training history, (epochs,), against the epoch, in its own panel.
+
+    A dotted line marks the end of each stage of training, after which other losses are known.
+    """
     names = [name for name in history if name != "epoch"]
+    known = np.isfinite([history[name] for name in names])
+    stages = history["epoch"][:-1][(known[:, 1:] != known[:, :-1]).any(axis=0)] + 0.5
     figure = figure or Figure(figsize=(3 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
-        axes.set(xlabel="epoch", ylabel=name)
+        for end in stages:
+            axes.axvline(end, color="0.4", linestyle=":", linewidth=1)
+        axes.set(xlabel="epoch", ylabel=LOSSES.get(name, name))
+        if name != "ssim":
+            on_log_scale(axes)
         axes.grid(alpha=0.3)
     return figure
 
 
+def on_log_scale(axes: Axes) -> None:
+    """Put curves on a logarithmic scale, unless a value is not positive."""
+    low, high = axes.dataLim.intervaly
+    if low <= 0:
+        return
+    axes.set_yscale("log")
+    few = high < 10 * low  # powers of ten, with their doubles and halves, would be too few
+    axes.yaxis.set_major_locator(MaxNLocator(5) if few else LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def image_grid(
-    rows: Sequence[NDArray], names: Sequence[str] = (), titles: Sequence[str] = ()
+    rows: Sequence[NDArray], title: str, names: Sequence[str] = (), columns: Sequence[str] = ()
 ) -> Figure:
-    """Plot rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each, with the name of each row."""
-    columns, (height, width) = max(map(len, rows)), rows[0].shape[1:3]
+    """Plot rows of images, (C, H, W) or (C, H, W, 3) in [0, 1] each.
+
+    `names`: of the rows. `columns`: of the columns.
+    """
+    most, (height, width) = max(map(len, rows)), rows[0].shape[1:3]
     gap = max(1, width // 14)
     # One canvas draws much faster than many axes.
-    canvas = np.ones((len(rows) * (height + gap), columns * (width + gap), *rows[0].shape[3:]))
+    canvas = np.ones((len(rows) * (height + gap), most * (width + gap), *rows[0].shape[3:]))
     for row, images in enumerate(rows):
         for column, image in enumerate(images):
             top, left = row * (height + gap), column * (width + gap)
             canvas[top : top + height, left : left + width] = image
     # Inches: 0.8 for an image's height, 0.1 for a character of a row's name.
-    across = 0.8 * columns * (width + gap) / (height + gap)
-    size = across + 0.6 + 0.1 * max(map(len, names), default=0), 0.8 * len(rows) + 0.4
-    axes = Figure(figsize=size, layout="constrained").subplots()
+    across = 0.8 * most * (width + gap) / (height + gap)
+    across = max(across + 0.6 + 0.1 * max(map(len, names), default=0), 0.1 * len(title))
+    axes = Figure(figsize=(across, 0.8 * len(rows) + 0.7), layout="constrained").subplots()
     axes.set_anchor("E")  # the rest of the width is for the names
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1)
     axes.set_yticks([(row + 0.5) * (height + gap) for row in range(len(names))], list(names))
-    places = [(column + 0.5) * (width + gap) for column in range(len(titles))]
-    axes.set_xticks(places, list(titles), fontsize=8)
+    places = [(column + 0.5) * (width + gap) for column in range(len(columns))]
+    axes.set_xticks(places, list(columns), fontsize=8)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
-    return figure_of(axes)
+    figure = figure_of(axes)
+    figure.suptitle(title)
+    return figure
 
 
 def figure_of(axes: Axes) -> Figure:
@@ -276,30 +316,67 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def curves(
-    panels: Mapping[str, Mapping[str, NDArray]], unit: str = "epoch", steps: float = 1
+    panels: Mapping[str, Mapping[str, NDArray]],
+    title: str,
+    unit: str = "epoch",
+    steps: float = 1,
+    linear: Sequence[str] = (),
 ) -> Figure:
     """Plot one panel for each quantity, with its values over the epochs, (epochs,), for each run.
 
-    An epoch counts for `steps` of the `unit` along the horizontal axis.
+    An epoch counts for `steps` of the `unit` along the horizontal axis. `linear`: the quantities
+    whose scale is not logarithmic.
     """
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(panels), 4), layout="constrained")
+    styles = styles_of(panels)
     for axes, (name, runs) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        for (run, values), colour, marker in zip(
-            runs.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
-        ):
-            epochs = steps * np.arange(1, len(values) + 1)
-            every = max(1, len(values) // 10)
-            axes.plot(epochs, values, color=colour, marker=marker, markevery=every, ms=4, label=run)
+        draw_runs(axes, runs, styles, steps, steps)
         axes.set(xlabel=unit, ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
+        if name not in linear:
+            on_log_scale(axes)
+    legend_below(figure)
+    figure.suptitle(title)
     return figure
 
 
-def curves_in_ranges(panels: Mapping[str, Mapping[str, NDArray]], ranges: int) -> Figure:
+def styles_of(panels: Mapping[str, Mapping[str, NDArray]]) -> dict[str, tuple[str, str]]:
+    """Return the colour and the marker of each run, the same in all panels."""
+    runs = dict.fromkeys(run for own in panels.values() for run in own)
+    styles = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False)
+    return dict(zip(runs, styles, strict=False))
+
+
+def draw_runs(
+    axes: Axes,
+    runs: Mapping[str, NDArray],
+    styles: Mapping[str, tuple[str, str]],
+    first: float,
+    step: float = 1,
+) -> None:
+    """Plot the values over the epochs, (epochs,), of each run, at places from `first` on."""
+    for run, values in runs.items():
+        places = first + step * np.arange(len(values))
+        every, (colour, marker) = max(1, len(values) // 10), styles[run]
+        axes.plot(places, values, color=colour, marker=marker, markevery=every, ms=4, label=run)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+
+
+def legend_below(figure: Figure) -> None:
+    """Put one legend for all panels below them, where it covers nothing."""
+    handles: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    columns = max(1, int(figure.get_figwidth() / (0.7 + 0.1 * max(map(len, handles)))))
+    columns = min(columns, len(handles))
+    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=columns)
+
+
+def curves_in_ranges(
+    panels: Mapping[str, Mapping[str, NDArray]], title: str, ranges: int
+) -> Figure:
     """Plot a row for each quantity and a column for each of at most `ranges` ranges of the epochs.
 
     `panels`: the positive values over the epochs, (epochs,), of each run of each quantity.
@@ -307,33 +384,25 @@ def curves_in_ranges(panels: Mapping[str, Mapping[str, NDArray]], ranges: int) -
     epochs = max(len(values) for runs in panels.values() for values in runs.values())
     ranges = min(ranges, epochs)
     ends = np.linspace(0, epochs, ranges + 1).round().astype(int)
-    size = 4.2 * ranges, 2.6 * len(panels) + 0.4
+    size = 4.2 * ranges, 2.6 * len(panels) + 1
+    styles = styles_of(panels)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(panels), ranges, squeeze=False)
     for row, (name, runs) in zip(axes, panels.items(), strict=True):
         for axis, (first, last) in zip(row, itertools.pairwise(ends), strict=True):
-            for (run, values), colour, marker in zip(
-                runs.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
-            ):
-                shown, every = values[first:last], max(1, (last - first) // 10)
-                numbers = np.arange(first + 1, first + 1 + len(shown))
-                axis.plot(numbers, shown, color=colour, marker=marker, markevery=every, label=run)
-            axis.set(xlabel="epoch", ylabel=name, yscale="log")
-            axis.set_title(f"epochs {first} to {last}", fontsize=9)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            low, high = axis.dataLim.intervaly
-            few = high < 10 * low  # powers of ten, with their doubles and halves, would be too few
-            axis.yaxis.set_major_locator(MaxNLocator(5) if few else LogLocator(subs=(1, 2, 5)))
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter(NullFormatter())
-            axis.grid(alpha=0.3)
-        row[0].legend()
+            shown = {run: values[first:last] for run, values in runs.items()}
+            draw_runs(axis, shown, styles, first + 1)
+            axis.set(xlabel="epoch", ylabel=name)
+            axis.set_title(f"epochs {first + 1} to {last}", fontsize=9)
+            on_log_scale(axis)
+    legend_below(figure)
+    figure.suptitle(title)
     return figure
 
 
-def number_grids(grids: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+def number_grids(grids: Mapping[str, Sequence[Sequence[int]]], title: str) -> Figure:
     """Plot named tables of whole numbers side by side; 0 is empty, and the rest is shaded."""
-    figure = Figure(figsize=(2.6 * len(grids), 2.9), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(grids), 3.3), layout="constrained")
     for axis, (name, rows) in zip(figure.subplots(1, len(grids)), grids.items(), strict=True):
         values = np.array(rows)
         axis.imshow(values > 0, cmap="Blues", vmin=0, vmax=2)
@@ -344,12 +413,16 @@ def number_grids(grids: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
         axis.grid(color="black")
         axis.tick_params(length=0)
         axis.set_title(name)
+    figure.suptitle(title)
     return figure
 
 
-def labelled_points(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> Axes:
-    """Plot points joined in their order, each with its name; return the axes, for their titles."""
-    axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
+def labelled_points(
+    x: Sequence[float], y: Sequence[float], names: Sequence[str], title: str
+) -> Axes:
+    """Plot points joined in their order, each with its name; return the axes, for their labels."""
+    axes = Figure(figsize=(5.4, 4), layout="constrained").subplots()
+    axes.set_title(title)
     axes.plot(x, y, marker="o", color=COLOURS[0])
     for place, name in zip(zip(x, y, strict=True), names, strict=True):
         axes.annotate(name, place, xytext=(6, 6), textcoords="offset points")
@@ -374,41 +447,41 @@ def confusion_matrix(confusion: NDArray, classes: NDArray, figure: Figure | None
     return figure
 
 
-def label_maps(colour: NDArray, labels: list[NDArray], titles: list[str]) -> Figure:
-    """Plot label images, (H, W), with colour bars, next to the image itself.
+def map_colours(count: int, adjacent: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a colour, (count, 3), for each of `count` segments, as on a map.
 
-    Negative labels are background.
+    `adjacent`: pairs of segments, (N, 2), which get different colours as long as COLOURS suffice.
+    Segments with most neighbours choose first, and each takes the colour that is used least.
     """
-    height, width = colour.shape[:2]
-    size = 3.2 * np.clip(height / width, 0.4, 2.2) + 0.6
-    figure = Figure(figsize=(4 * (len(labels) + 1), size), layout="constrained")
-    axes = figure.subplots(1, len(labels) + 1)
-    for axis, image, title in zip(axes, labels, titles, strict=False):
-        shown = np.ma.masked_less(image, 0)
-        drawn = axis.imshow(shown, cmap="rainbow", interpolation="nearest")
-        figure.colorbar(drawn, ax=axis, ticks=MaxNLocator(6, integer=True))
-        axis.set_title(title, fontsize=9)
-    axes[-1].imshow(colour)
-    axes[-1].set_title("the image", fontsize=9)
-    for axis in axes:
-        axis.axis("off")
-    return figure
+    neighbours: list[set[int]] = [set() for _ in range(count)]
+    for one, other in np.unique(adjacent, axis=0).tolist():
+        neighbours[one].add(other)
+        neighbours[other].add(one)
+    chosen: dict[int, int] = {}
+    for segment in sorted(range(count), key=lambda one: -len(neighbours[one])):
+        taken = [chosen.get(one) for one in neighbours[segment]]
+        used = Counter(chosen.values())
+        chosen[segment] = min(range(len(COLOURS)), key=lambda one: (one in taken, used[one]))
+    return np.array([to_rgb(COLOURS[chosen[segment]]) for segment in range(count)])
 
 
-def titled_images(images: Sequence[NDArray], titles: Sequence[str], columns: int) -> Figure:
+def titled_images(
+    images: Sequence[NDArray], titles: Sequence[str], title: str, columns: int
+) -> Figure:
     """Plot images, (H, W, 3) in [0, 1], each under its title, `columns` per row."""
     height, width = images[0].shape[:2]
     rows = -(-len(images) // columns)
     across = 12 / columns if columns > 2 else 5  # inches
-    size = across * columns, rows * (across * height / width + 0.3)
+    size = across * columns, rows * (across * height / width + 0.3) + 0.3
     figure = Figure(figsize=size, layout="constrained")
-    for axis, image, title in itertools.zip_longest(
+    for axis, image, own in itertools.zip_longest(
         figure.subplots(rows, columns, squeeze=False).flat, images, titles
     ):
         axis.axis("off")
         if image is not None:
-            axis.imshow(image)
-            axis.set_title(title, fontsize=9)
+            axis.imshow(image, interpolation="nearest")
+            axis.set_title(own, fontsize=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -419,6 +492,7 @@ def cluster_choice(
     eigenvalues: NDArray,
     chosen: Mapping[str, int],
     parts: int,
+    title: str,
 ) -> Figure:
     """Plot what chooses the numbers of clusters of k-means and of spectral clustering.
 
@@ -426,7 +500,7 @@ def cluster_choice(
     method, NaN where no boundary is. `chosen`: the numbers by method. `parts`: those of the graph,
     whose eigenvalues are 0.
     """
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    figure = Figure(figsize=(10, 7.4), layout="constrained")
     axes = figure.subplots(2, 2).flat
     ranges(axes[0], silhouettes, "k-means", 0)
     axes[0].axvline(chosen["k-means"], color="black", linestyle=":", label="chosen")
@@ -445,7 +519,8 @@ def cluster_choice(
     for axis in axes:
         axis.grid(alpha=0.3)
     for axis in (axes[0], axes[2], axes[3]):
-        axis.legend()
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+    figure.suptitle(title)
     return figure
 
 
@@ -458,7 +533,7 @@ def ranges(axes: Axes, values: Mapping[int, Sequence[float]], name: str, number:
     axes.fill_between(places, low, high, color=COLOURS[number], alpha=0.2)
 
 
-def pixel_graph(grey: NDArray, right: NDArray, down: NDArray) -> Figure:
+def pixel_graph(grey: NDArray, right: NDArray, down: NDArray, title: str) -> Figure:
     """Plot pixels, (H, W) in [0, 1], as nodes, with the weights on their edges.
 
     `right`: weights of the edges to the right, (H, W - 1). `down`: of those down, (H - 1, W). NaN
@@ -490,4 +565,5 @@ def pixel_graph(grey: NDArray, right: NDArray, down: NDArray) -> Figure:
             column, row, f"{255 * value:.0f}", ha="center", va="center", color=ink, fontsize=8
         )
     axes.axis("off")
+    axes.set_title(title)
     return figure

@@ -43,7 +43,7 @@ def main(folders: list[Path], picture: Path) -> None:
                 f"| {found['beta']:g} | {latent} | {model['ssim']:.3f} | {model['kl']:.0f} "
                 f"| {model['diversity_prior']:.3f} | {model['prior_gap']:.1f} |"
             )
-    figures.image_grid(rows, names).savefig(picture, dpi=100)
+    figures.image_grid(rows, "Faces from the prior", names).savefig(picture, dpi=100)
 
 
 if __name__ == "__main__":

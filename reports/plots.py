@@ -10,7 +10,14 @@ from reports.a3 import plot_2d_manifold
 from reports.trained import load_trained, val_classes
 from storage import replacing
 
-PICTURES = ("reconstructions", "manifold", "latent_scatter", "mixture", "confusion", "losses")
+TITLES = {
+    "reconstructions": "Images of VAL, and their reconstructions",
+    "manifold": "Images decoded from a grid over the plane",
+    "latent_scatter": "Latents of TRAIN, and of the labelled images of VAL",
+    "mixture": "The mixture's components over the latents of TRAIN",
+    "confusion": "Digits of VAL, true and predicted",
+    "losses": "Losses in training; a dotted line ends a stage",
+}
 
 
 def plots(before: list[str], after: list[str], usage: str) -> None:
@@ -19,7 +26,7 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_model(gmm=True)
     options = parser.parse(after)
-    outputs = {name: options.out / f"{name}.png" for name in PICTURES}
+    outputs = {name: options.out / f"{name}.png" for name in TITLES}
     trained = load_trained(before, options)
     if trained.history is None:
         del outputs["losses"]
@@ -44,6 +51,7 @@ def plots(before: list[str], after: list[str], usage: str) -> None:
         pictures["losses"] = figures.loss_curves(trained.history)
     for name, path in outputs.items():
         with replacing(path) as file:
+            pictures[name].suptitle(TITLES[name])
             # Without the version of matplotlib, the same picture has the same bytes.
             pictures[name].savefig(file, format="png", dpi=200, metadata={"Software": None})
     print(f"wrote {', '.join(path.name for path in outputs.values())} to {options.out}")

@@ -1,4 +1,5 @@
 import io
+import itertools
 
 import matplotlib.image
 import numpy as np
@@ -80,10 +81,45 @@ def test_every_class_has_its_own_colour_and_marker() -> None:
     assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 10
 
 
-def test_loss_curves_have_a_panel_a_loss() -> None:
-    figure = figures.loss_curves({"epoch": np.arange(1, 4), "loss": np.ones(3), "kl": np.zeros(3)})
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "kl"]
+def test_loss_curves_have_a_panel_a_loss_and_a_line_between_stages() -> None:
+    early, late = np.array([5.0, 4, np.nan, np.nan]), np.array([np.nan, np.nan, 0.0, 1])
+    history = {"epoch": np.arange(1, 5), "loss": np.ones(4), "kl": early, "ssim": late}
+    figure = figures.loss_curves(history)
+    names = [axes.get_ylabel() for axes in figure.axes]
+    assert names == ["loss", "KL divergence (nats)", "SSIM"]
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "log", "linear"]
+    for axes in figure.axes:
+        assert [np.asarray(line.get_xdata())[0] for line in axes.lines[1:]] == [2.5]
     assert drawn(figure).std() > 0
+
+
+def test_curves_share_colours_and_a_legend_that_covers_nothing() -> None:
+    runs = {"a": np.array([1.0, 10]), "b": np.array([2.0, 3])}
+    panels = {"loss": runs, "accuracy": runs, "difference": {"b": np.array([-1.0, 1])}}
+    figure = figures.curves(panels, "a title", linear=["accuracy"])
+    assert figure.get_suptitle() == "a title"
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear", "linear"]
+    colours = [{line.get_label(): line.get_color() for line in axes.lines} for axes in figure.axes]
+    assert colours[0] == colours[1]
+    assert colours[2]["b"] == colours[0]["b"]
+    drawn(figure)
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
+    assert all(not legend.get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
+
+
+def test_segments_that_touch_have_different_colours() -> None:
+    ring = np.array([[number, (number + 1) % 9] for number in range(9)])
+    spokes = [[9, number] for number in range(9)]
+    for adjacent in (ring, np.concatenate([ring, spokes])):
+        colours = figures.map_colours(10, adjacent)
+        assert all((colours[one] != colours[other]).any() for one, other in adjacent)
+        assert len(np.unique(colours, axis=0)) == 10
+    many = np.array([[number, number + 1] for number in range(59)])
+    colours = figures.map_colours(60, many)
+    assert all((colours[one] != colours[other]).any() for one, other in many)
+    all_touch = np.array(list(itertools.combinations(range(12), 2)))
+    assert len(np.unique(figures.map_colours(12, all_touch), axis=0)) == 10
 
 
 def test_the_confusion_matrix_shows_counts() -> None:
@@ -115,7 +151,7 @@ def test_a_latent_plane_s_panels_share_their_axes() -> None:
 
 def test_a_grid_is_as_wide_as_its_images() -> None:
     square, portrait = (
-        figures.image_grid([np.zeros((6, 20, width))]).get_size_inches() for width in (20, 10)
+        figures.image_grid([np.zeros((6, 20, width))], "").get_size_inches() for width in (20, 10)
     )
     assert portrait[1] == square[1]
     assert portrait[0] < 0.6 * square[0] + 0.3
@@ -144,18 +180,18 @@ def test_marked_points_are_larger() -> None:
 
 def test_ranges_of_epochs_have_panels_of_their_own() -> None:
     values = np.arange(1.0, 13)
-    figure = figures.curves_in_ranges({"loss": {"a": values, "b": values**2}}, ranges=3)
+    figure = figures.curves_in_ranges({"loss": {"a": values, "b": values**2}}, "a title", ranges=3)
     shown = [np.asarray(axes.lines[0].get_xdata()) for axes in figure.axes]
     assert [[part[0], part[-1]] for part in shown] == [[1, 4], [5, 8], [9, 12]]
     assert np.concatenate([axes.lines[1].get_ydata() for axes in figure.axes]).tolist() == (
         (values**2).tolist()
     )
     assert {axes.get_yscale() for axes in figure.axes} == {"log"}
-    assert len(figures.curves_in_ranges({"loss": {"a": values[:1]}}, ranges=3).axes) == 1
+    assert len(figures.curves_in_ranges({"loss": {"a": values[:1]}}, "", ranges=3).axes) == 1
 
 
 def test_number_grids_show_every_number() -> None:
-    axes = figures.number_grids({"a": [[1, 2], [0, 3]], "b": [[7]]}).axes
+    axes = figures.number_grids({"a": [[1, 2], [0, 3]], "b": [[7]]}, "a title").axes
     assert [[text.get_text() for text in part.texts] for part in axes] == [list("1203"), ["7"]]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
@@ -23,7 +24,7 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
-from studies.shared.datasets import as_images, read_split
+from studies.shared.datasets import as_images, read_split, some_of_each
 from studies.shared.measures import (
     active_units,
     class_probabilities,
@@ -123,7 +124,8 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         "last": history[-1],
         "betas": measured,
     }
-    pictures = draw(history, measured, vaes, x_held_out, samples, options.loss_type)
+    chosen = some_of_each(held_out.labels)
+    pictures = draw(history, measured, vaes, x_held_out, samples, chosen, options.loss_type)
     return Findings(summary, pictures, ANSWERS)
 
 
@@ -207,16 +209,20 @@ def draw(
     vaes: list[Vae],
     x: Tensor,
     samples: Mapping[str, Tensor],
+    chosen: NDArray[np.int64],
     loss_type: str,
 ) -> dict[str, Any]:
-    """Draw the study's pictures and return them by name."""
+    """Draw the study's pictures and return them by name.
+
+    `chosen`: the indices of the images that are shown with their reconstructions.
+    """
     losses = {
         f"{term} ({unit(key, loss_type)} per image)": {
             f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
         }
         for key, term in zip(TERMS, ("reconstruction", "KL divergence"), strict=True)
     }
-    shown = x[: 2 * DRAWN]
+    shown = x[chosen]
     recon = [as_images(vae.decode(vae.encode(shown)[1])) for vae in vaes]
     names = [f"beta {name}" for name in measured]
     draws = [
@@ -227,14 +233,22 @@ def draw(
         [measured[name]["kl"] for name in ordered],
         [measured[name]["distortion"] for name in ordered],
         [f"beta {name}" for name in ordered],
+        "Each beta's price of information, held-out images",
     )
     distortion = f"distortion for a sample of z ({unit('reconstruction', loss_type)})"
     axes.set(xlabel="rate: KL divergence (nats)", ylabel=distortion)
     return {
-        "losses": figures.curves(losses),
+        "losses": figures.curves(losses, "Both terms of the loss in training"),
         "samples": figures.image_grid(
-            [as_images(images[: DRAWS * DRAWN]) for images in samples.values()], names, draws
+            [as_images(images[: DRAWS * DRAWN]) for images in samples.values()],
+            "Samples from the prior",
+            names,
+            draws,
         ),
-        "reconstructions": figures.image_grid([as_images(shown), *recon], ["original", *names]),
+        "reconstructions": figures.image_grid(
+            [as_images(shown), *recon],
+            "Held-out images, reconstructed from the mean of the posterior",
+            ["original", *names],
+        ),
         "rate_distortion": figures.figure_of(axes),
     }

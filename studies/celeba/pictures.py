@@ -17,6 +17,7 @@ from studies.celeba.sampling import Model
 from studies.shared.image_cache import as_pictures, on_device
 from training import History
 
+SOURCES = {"prior": "the prior", "fitted": "a Gaussian fitted to codes"}
 PAIRS = 3  # pairs of samples between which z is interpolated
 COARSE_STEPS, FINE_STEPS = 6, 11  # of interpolations from 0 to 1, of pixels and of z
 
@@ -66,19 +67,30 @@ def draw_held_out(options: Options, faces: Faces, models: Mapping[int, Model]) -
     weights = initial_weights(options)
     recon = [as_pictures(vae.reconstruct(x)) for vae in vaes]
     return {
-        "data": figures.image_grid([faces.train[i : i + 4] / 255 for i in range(0, SHOWN, 4)]),
-        "image_interpolation": figures.image_grid(
-            [as_pictures(between(first, second, coarse))], ["alpha"], coarse_labels
+        "data": figures.image_grid(
+            [faces.train[i : i + 4] / 255 for i in range(0, SHOWN, 4)], "Faces of the data"
         ),
-        "reconstructions": figures.image_grid([as_pictures(x), *recon], ["original", *names]),
+        "image_interpolation": figures.image_grid(
+            [as_pictures(between(first, second, coarse))],
+            "Two images, mixed pixel by pixel",
+            ["alpha"],
+            coarse_labels,
+        ),
+        "reconstructions": figures.image_grid(
+            [as_pictures(x), *recon], "Held-out faces, reconstructed", ["original", *names]
+        ),
         "interpolation_of_faces": figures.image_grid(
-            between_faces, ["pixels", *names] * len(pairs), labels
+            between_faces,
+            "Between two held-out faces: pixels mixed, and latents mixed and decoded",
+            ["pixels", *names] * len(pairs),
+            labels,
         ),
         "initial_weights": figures.image_grid(
             [
                 as_pictures(x),
                 *(as_pictures(before_training(options, w, x)) for w in weights.values()),
             ],
+            "Reconstructions before training, by initial weights",
             ["original", *(f"std {name}" if weights[name] else name for name in weights)],
         ),
     }
@@ -92,10 +104,13 @@ def draw_generated(latent: int, model: Model) -> dict[str, Figure]:
     for kind, images in model.generated.items():
         shown = as_pictures(images[:SHOWN])
         rows = list(shown.reshape(4, SHOWN // 4, *shown.shape[1:]))
-        pictures[f"faces_{latent}_{kind}"] = figures.image_grid(rows)
+        pictures[f"faces_{latent}_{kind}"] = figures.image_grid(
+            rows, f"L = {latent}: faces from {SOURCES[kind]}"
+        )
         pairs = model.samples[kind][: 2 * PAIRS].reshape(PAIRS, 2, latent)
         pictures[f"interpolation_{latent}_{kind}"] = figures.image_grid(
             [as_pictures(model.vae.decode(between(z[:1], z[1:], fine))) for z in pairs],
+            f"L = {latent}: between two latents from {SOURCES[kind]}",
             [f"pair {i + 1}" for i in range(PAIRS)],
             labels,
         )
@@ -113,4 +128,4 @@ def draw_losses(histories: Mapping[int, History], unit: str) -> Figure:
         }
         for name, title in names.items()
     }
-    return figures.curves(panels)
+    return figures.curves(panels, "Losses in training and on held-out faces")

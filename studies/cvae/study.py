@@ -122,7 +122,8 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         name: {"training": np.array([row[name] for row in history])}
         for name in ("reconstruction", "kl")
     }
-    return Findings(summary, pictures | {"losses": figures.curves(losses)}, ANSWERS)
+    pictures["losses"] = figures.curves(losses, "Both terms of the loss in training")
+    return Findings(summary, pictures, ANSWERS)
 
 
 def classes_to_show(count: int) -> list[int]:
@@ -336,11 +337,26 @@ def draw(
     chosen = [names[k] for k in options.classes]
     samples = [row("one_hot", k, fresh(SHOWN)) for k in options.classes]
     return {
-        "samples": figures.image_grid(samples, chosen),
-        "all_classes": figures.image_grid([row("one_hot", k, same) for k in every], names),
-        "all_classes_number": figures.image_grid([row("number", k, same) for k in every], names),
-        "interpolation": figures.image_grid(interpolated, chosen),
-        "reconstructions": figures.image_grid(pairs, chosen, ["original", "recon."] * PAIRS),
+        "samples": figures.image_grid(samples, "Samples from the prior, given the class", chosen),
+        "all_classes": figures.image_grid(
+            [row("one_hot", k, same) for k in every],
+            "The same z in each column, given each class as a one-hot vector",
+            names,
+        ),
+        "all_classes_number": figures.image_grid(
+            [row("number", k, same) for k in every],
+            "The same z in each column, given each class as a number",
+            names,
+        ),
+        "interpolation": figures.image_grid(
+            interpolated, "From one held-out image to another of its class, in steps of z", chosen
+        ),
+        "reconstructions": figures.image_grid(
+            pairs,
+            "Held-out images, reconstructed from the mean of the posterior",
+            chosen,
+            ["original", "recon."] * PAIRS,
+        ),
     }
 
 

@@ -36,7 +36,7 @@ def draw_recovered(
         rows += [as_pictures(x)]
         rows += [as_pictures(reconstruct(network, x)) for network in networks.values()]
         names += [expression, *(f"L = {latent}" for latent in networks)]
-    return figures.image_grid(rows, names)
+    return figures.image_grid(rows, "Held-out faces, and their reconstructions", names)
 
 
 def draw_latents(
@@ -73,7 +73,9 @@ def draw_course(options: Options, train: Faces, unseen: Faces, out: Path) -> dic
         for part, images in originals.items():
             rows += [images / 255, *(found[part] for found in stored.values())]
             names += [part, *(f"epoch {epoch}" for epoch in stored)]
-        pictures[f"course_{latent}"] = figures.image_grid(rows, names)
+        pictures[f"course_{latent}"] = figures.image_grid(
+            rows, f"L = {latent}: reconstructions in the course of training", names
+        )
     return pictures
 
 
@@ -87,6 +89,7 @@ def draw_losses(histories: Mapping[int, History]) -> Figure:
             }
             for latent, history in histories.items()
         },
+        "Squared error in training, and of held-out faces",
         RANGES,
     )
 
@@ -103,5 +106,6 @@ def draw_terms(histories: Mapping[int, History], loss: str) -> Figure:
             }
             for key, name in names.items()
         },
+        "Both terms of the loss in training",
         RANGES,
     )

@@ -60,7 +60,9 @@ def ae_study(options: AeOptions, path: Path, out: Path) -> Findings:
     summary = found.summary | {"feature_maps": described(maps), "unpooling": unpooling_example()}
     pictures = found.pictures | {
         "feature_maps": figures.feature_maps(maps),
-        "unpooling": figures.number_grids(unpooling_example()),
+        "unpooling": figures.number_grids(
+            unpooling_example(), "Max pooling, and what unpooling restores"
+        ),
     }
     return Findings(summary, pictures, found.answers)
 

@@ -1,15 +1,15 @@
 """Draw the study's pictures."""
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import figures
 from studies.latent_study.planes import Plane
 from studies.latent_study.training import Networks, Run
+from studies.shared.datasets import some_of_each
 from training import History
-
-SHOWN = 10  # images shown above their reconstructions
 
 
 def draw(
@@ -26,7 +26,7 @@ def draw(
 def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[str, Figure]:
     """Draw reconstructions, scatter plots and grids."""
     train = run.train
-    shown = run.test.part(slice(SHOWN))
+    shown = run.test.part(torch.from_numpy(some_of_each(run.test.labels.cpu().numpy())))
     originals = shown.apply(lambda x: x)[:, 0].cpu().numpy()
     classes = np.array(train.names)[train.labels.cpu().numpy()]
     pictures: dict[str, Figure] = {}
@@ -65,6 +65,7 @@ def draw_losses(run: Run, networks: Networks) -> dict[str, Figure]:
                     "test": column(history, "test_loss"),
                 }
             },
+            "The autoencoder: error in training and on test images",
             "iterations (thousands)",
             -(-len(run.train) // run.options.batch_size) / 1000,
         ),
@@ -75,7 +76,8 @@ def draw_losses(run: Run, networks: Networks) -> dict[str, Figure]:
                     ("reconstruction", "squared error per image"),
                     ("kl", "KL divergence (nats)"),
                 )
-            }
+            },
+            "The VAE: both terms of the loss, in training and on test images",
         ),
         "classifier": figures.curves(
             {
@@ -85,7 +87,9 @@ def draw_losses(run: Run, networks: Networks) -> dict[str, Figure]:
                     for key, part in (("train", "training"), ("test", "test"))
                 }
                 for measure, title in (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))
-            }
+            },
+            "The classifiers, in training and on test images",
+            linear=["accuracy"],
         ),
     }
 

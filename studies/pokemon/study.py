@@ -346,8 +346,12 @@ def draw(options: Options, model: Model, train: Sprites, held_out: Sprites) -> d
         return as_pictures(torch.stack(both, dim=1).flatten(0, 1))
 
     titles = ["original", "recon."] * PAIRS
-    found = {"samples": figures.image_grid(samples, options.types)}
-    for name, part in (("", train), ("_held_out", held_out)):
+    found = {
+        "samples": figures.image_grid(
+            samples, "Samples from the prior, given the type", options.types
+        )
+    }
+    for name, words, part in (("", "Training", train), ("_held_out", "Held-out", held_out)):
         shown = [
             (kind, pairs(part, label))
             for kind, label in zip(options.types, numbers, strict=True)
@@ -355,7 +359,9 @@ def draw(options: Options, model: Model, train: Sprites, held_out: Sprites) -> d
         ]
         if shown:
             kinds, rows = zip(*shown, strict=True)
-            found[f"reconstructions{name}"] = figures.image_grid(rows, kinds, titles)
+            found[f"reconstructions{name}"] = figures.image_grid(
+                rows, f"{words} images, and their reconstructions", kinds, titles
+            )
     return found
 
 
@@ -369,5 +375,6 @@ def draw_losses(histories: Mapping[str, History], options: Options) -> Figure:
                 for part, prefix in (("training", ""), ("held out", "held_out_"))
             }
             for term in ("reconstruction", "kl")
-        }
+        },
+        "Both terms of the loss, in training and on held-out images",
     )

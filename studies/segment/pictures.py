@@ -25,31 +25,41 @@ def draw(found: Divided) -> dict[str, Figure]:
     results = found.results()
     tuned = results[:2]
     drawn = {
-        f"{name}_segments": maps(picture, tuned),
+        f"{name}_segments": side_by_side(
+            picture,
+            {result.title: coloured(picture, result) for result in tuned},
+            f"{name}: the segments of both methods",
+        ),
         f"{name}_outlines": figures.titled_images(
             [outlined(picture, result) for result in results],
             [result.title for result in results],
+            f"{name}: the outlines of the segments",
             columns=columns(picture, 3),
         ),
         f"{name}_numbers": numbers(found),
         f"{name}_choice": choice(found),
-        f"{name}_graph": figures.pixel_graph(*patch(picture, found.graph)),
+        f"{name}_graph": figures.pixel_graph(
+            *patch(picture, found.graph),
+            f"{name}: pixels (grey values from 0 to 255) and the weights of their edges",
+        ),
     }
     runs = {result.title: result for result in (*tuned, found.demonstration())}
     for result in runs.values():
         method = result.method.replace("-", "")
-        seeds = [f"{result.title}, run {number}" for number in range(1, len(result.runs) + 1)]
-        labels = [picture.in_place(run) for run in result.runs]
-        drawn[f"{name}_seeds_{method}_{result.clusters}"] = figures.label_maps(
-            picture.colour, labels, seeds
+        drawn[f"{name}_seeds_{method}_{result.clusters}"] = side_by_side(
+            picture,
+            {f"run {n + 1}": coloured(picture, result, n) for n in range(len(result.runs))},
+            f"{name}: {result.title}, from different random starts",
         )
     return drawn
 
 
-def maps(picture: Picture, results: list[Segmentation]) -> Figure:
-    """Draw label images as the assignment's demonstration does."""
-    labels = [picture.in_place(result.runs[0]) for result in results]
-    return figures.label_maps(picture.colour, labels, [result.title for result in results])
+def side_by_side(picture: Picture, parts: dict[str, NDArray], title: str) -> Figure:
+    """Draw the image, and then named pictures of its segments, (H, W, 3)."""
+    images = [picture.colour, *parts.values()]
+    return figures.titled_images(
+        images, ["the image", *parts], title, columns(picture, len(images))
+    )
 
 
 def columns(picture: Picture, images: int) -> int:
@@ -66,11 +76,23 @@ def outlined(picture: Picture, result: Segmentation) -> NDArray[np.float64]:
     return mark_boundaries(image, labels, color=OUTLINE, mode="inner", background_label=-1)
 
 
-def coloured(picture: Picture, result: Segmentation) -> NDArray[np.float64]:
-    """Return the segments in the colours of the demonstration, on white: (H, W, 3)."""
-    labels = picture.in_place(result.runs[0])
-    shown = matplotlib.colormaps["rainbow"](labels / max(1, result.clusters - 1))[..., :3]
-    return np.where(picture.mask[..., None], shown, 1.0)
+def coloured(picture: Picture, result: Segmentation, run: int = 0) -> NDArray[np.float64]:
+    """Draw the segments that a run of a method found, on white: (H, W, 3).
+
+    The colours of k-means show the order of the segments' mean grey values. Those of the other
+    methods only tell segments that touch apart.
+    """
+    names, numbers = np.unique(result.runs[run], return_inverse=True)
+    if result.method == "k-means":
+        mean = np.bincount(numbers, picture.grey[picture.mask]) / np.bincount(numbers)
+        ranks = np.argsort(np.argsort(mean))
+        colours = matplotlib.colormaps["cividis"](ranks / max(1, len(names) - 1))[:, :3]
+    else:
+        ends = numbers[picture.edges()]
+        colours = figures.map_colours(len(names), ends[ends[:, 0] != ends[:, 1]])
+    image = np.ones_like(picture.colour)
+    image[picture.mask] = colours[numbers]
+    return image
 
 
 def numbers(found: Divided) -> Figure:
@@ -85,7 +107,8 @@ def numbers(found: Divided) -> Figure:
         result = method.get(k)
         images.append(coloured(found.picture, result) if result else np.ones((1, 1, 3)))
         titles.append(f"{result.method}, {k}" if result else "fewer grey values")
-    return figures.titled_images(images, titles, columns=2 if wide else len(found.cells))
+    title = f"{found.picture.name}: both methods with each number of clusters"
+    return figures.titled_images(images, titles, title, columns=2 if wide else len(found.cells))
 
 
 def choice(found: Divided) -> Figure:
@@ -97,5 +120,11 @@ def choice(found: Divided) -> Figure:
     }
     parts = int(connected_components(found.graph)[0])
     return figures.cluster_choice(
-        found.silhouettes, found.inertias, contrasts, found.eigenvalues, found.chosen, parts
+        found.silhouettes,
+        found.inertias,
+        contrasts,
+        found.eigenvalues,
+        found.chosen,
+        parts,
+        f"{found.picture.name}: what chooses the numbers of clusters",
     )

@@ -21,6 +21,7 @@ from studies.shared.pictures import described, divided, open_source, report, res
 
 SIDE = 28  # pixels per side, in studies of labelled grey images
 EXPECTED = "an .npz of images, IDX files, a CSV of grey values, or a folder or zip of images"
+SHOWN = 10  # images in a row of a picture
 HELD_OUT = 0.1  # share of the images, if a data set has no test part of its own
 KERAS = "Keras' mnist.npz: x_train and x_test (N, 28, 28), y_train and y_test (N,)"
 UNPACK = {".mat": "EMNIST's IDX files, or its CSV files", ".gz": "the files in it, unpacked"}
@@ -52,6 +53,16 @@ class ImageSet:
 def as_images(x: Tensor) -> NDArray[np.float32]:
     """Convert (N, SIDE * SIDE) on any device to (N, SIDE, SIDE)."""
     return x.detach().cpu().numpy().reshape(-1, SIDE, SIDE)
+
+
+def some_of_each(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices of SHOWN images, of as many classes as possible, in order of classes."""
+    ranks = np.empty(len(labels), np.int64)  # of an image among those of its class
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        ranks[own] = np.arange(len(own))
+    chosen = np.lexsort((labels, ranks))[:SHOWN]
+    return chosen[np.argsort(labels[chosen], kind="stable")]
 
 
 def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:

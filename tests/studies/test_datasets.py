@@ -13,7 +13,7 @@ from PIL import Image
 
 from grader.errors import UserError
 from studies.demo_data.writers import write_idx, write_mnist
-from studies.shared.datasets import ImageSet, read_split, split
+from studies.shared.datasets import ImageSet, read_split, some_of_each, split
 from studies.shared.idx import read_idx
 from studies.shared.pictures import resized
 from tests.mutations import damaged
@@ -343,3 +343,11 @@ def test_fer2013_is_read_with_its_parts(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "fer2013.csv").write_text("pixels,b\n1,2\n")
     with pytest.raises(UserError, match=r"the columns pixels, b; expected .*emotion, pixels and"):
         read_split(tmp_path / "fer2013.csv", None, 0)
+
+
+def test_ten_images_show_as_many_classes_as_possible() -> None:
+    ten = np.array([3, 3, 1, 0, 2, 4, 5, 9, 8, 8, 7, 6])
+    assert ten[some_of_each(ten)].tolist() == list(range(10))
+    three = np.array([2] * 20 + [0, 1, 1])
+    assert three[some_of_each(three)].tolist() == [0, 1, 1] + [2] * 7
+    assert some_of_each(three).tolist() == [20, 21, 22, *range(7)]
