@@ -24,6 +24,7 @@ COLOURS = (
     *("#D55E00", "#F0E442", "#000000", "#AA4499", "#999933"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+MOST_MARKERS = 2000  # in a panel
 
 
 def reconstruction_rows(
@@ -83,16 +84,8 @@ def latent_plane(
     for axis in axes:
         axis.set(xlim=ends[0], ylim=ends[1], xlabel="$z_1$", ylabel="$z_2$")
     if points is not None:
-        z, classes = points
-        names, numbers = np.unique(classes, return_inverse=True)
-        colours = np.array(COLOURS)[np.arange(len(names)) % len(COLOURS)]
-        # In a random order, so that no class hides the others.
-        order = np.random.default_rng(0).permutation(len(z))
-        size = float(np.clip(20_000 / len(z), 1.5, 20))
-        axes[0].scatter(*z[order].T, s=size, alpha=0.6, linewidths=0, c=colours[numbers[order]])
-        for name, colour in zip(names, colours, strict=True):
-            axes[0].scatter([], [], s=30, color=colour, label=name)
-        axes[0].legend(loc="upper right")
+        scatter_classes(axes[0], *points)
+        legend_above(axes[0])
     if images is not None:
         rows, columns, height, width = images.shape
         canvas = images.transpose(0, 2, 1, 3)[::-1].reshape(rows * height, columns * width)
@@ -117,18 +110,13 @@ def planes(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     label, large = marked or ("", np.zeros(len(classes), bool))
     for axis, (title, points) in zip(axes, panels.items(), strict=False):
-        for name, colour, marker in zip(np.unique(classes), COLOURS, MARKERS, strict=False):
-            own = points[(classes == name) & ~large]
-            axis.scatter(*own.T, s=14, alpha=0.6, lw=0, color=colour, marker=marker, label=name)
-            if marked:
-                outlined = {"s": 60, "lw": 1.2, "edgecolor": "black", "zorder": 3}
-                own = points[(classes == name) & large]
-                named = f"{name}, {label}"
-                axis.scatter(*own.T, color=colour, marker=marker, label=named, **outlined)
-        axis.set_title(title, fontsize=9)
-        axis.set(xticks=[], yticks=[])
+        scatter_classes(axis, points[~large], classes[~large])
+        if marked:
+            scatter_classes(axis, points[large], classes[large], f"{{}}, {label}", outlined=True)
+        axis.set_title(title)
+        axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 5))
     return figure
 
 
@@ -162,29 +150,49 @@ def feature_maps(
     return figure
 
 
-def scatter_classes(axes: Axes, z: NDArray, labels: NDArray | None) -> None:
-    """Plot (N, 2) latents, coloured and marked by class if `labels`, (N,), are known."""
-    size = float(np.clip(30_000 / len(z), 2, 30))
-    alpha = 0.9 if len(z) < 1000 else 0.5
-    if labels is None:
+def scatter_classes(
+    axes: Axes, z: NDArray, classes: NDArray, name: str = "{}", outlined: bool = False
+) -> None:
+    """Plot (N, 2) latents, each with the colour and the marker of its class, (N,).
+
+    Plots a random `MOST_MARKERS` of them if there are more, because markers that cover each other
+    cannot be told apart. `name`: the pattern of a class's name in the legend. `outlined`: larger,
+    above the others.
+    """
+    if len(z) > MOST_MARKERS:
+        chosen = np.random.default_rng(0).permutation(len(z))[:MOST_MARKERS]
+        z, classes = z[chosen], classes[chosen]
+    size = float(np.clip(30_000 / max(len(z), 1), 9, 30))
+    for i, label in enumerate(np.unique(classes)):
+        own = z[classes == label]
         axes.scatter(
-            z[:, 0], z[:, 1], s=size, alpha=alpha, linewidths=0, color="0.6", label="images"
+            own[:, 0],
+            own[:, 1],
+            s=60 if outlined else size,
+            alpha=1 if outlined else 0.8,
+            linewidths=1.2 if outlined else 0.3,
+            edgecolors="black" if outlined else "0.2",
+            zorder=3 if outlined else 1,
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            label=name.format(label),
+            rasterized=True,
         )
-    else:
-        for i, label in enumerate(np.unique(labels)):
-            own = z[labels == label]
-            axes.scatter(
-                own[:, 0],
-                own[:, 1],
-                s=size,
-                alpha=alpha,
-                linewidths=0,
-                color=COLOURS[i % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)],
-                label=f"digit {label}",
-                rasterized=True,
-            )
-    axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+
+
+def legend_above(axes: Axes, title: str | None = None) -> None:
+    """Add a legend above the axes, where it covers nothing."""
+    axes.legend(
+        title=title,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        ncols=5,
+        frameon=False,
+        markerscale=1.8,
+        columnspacing=1.2,
+        handletextpad=0.2,
+    )
 
 
 def latent_scatter(
@@ -193,10 +201,28 @@ def latent_scatter(
     """Plot posterior means of images, (N, 2), and over them the few with `labels`, (M, 2)."""
     figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
-    scatter_classes(axes, z, None)
-    scatter_classes(axes, known, labels)
-    axes.legend(markerscale=2)
+    scatter_unlabelled(axes, z)
+    scatter_classes(axes, known, labels, "digit {}")
+    axes.set_aspect("equal", adjustable="datalim")
+    legend_above(axes)
     return figure
+
+
+def scatter_unlabelled(axes: Axes, z: NDArray) -> None:
+    """Plot (N, 2) latents of unknown class."""
+    size = float(np.clip(30_000 / len(z), 2, 30))
+    alpha = 0.9 if len(z) < 1000 else 0.5
+    axes.scatter(
+        z[:, 0],
+        z[:, 1],
+        s=size,
+        alpha=alpha,
+        linewidths=0,
+        color="0.6",
+        label="images",
+        rasterized=True,
+    )
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
 
 
 def mixture_ellipses(
@@ -213,7 +239,11 @@ def mixture_ellipses(
     """
     figure = figure or Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
-    scatter_classes(axes, z, labels)
+    if labels is None:
+        scatter_unlabelled(axes, z)
+    else:
+        scatter_classes(axes, z, labels, "digit {}")
+    axes.set_aspect("equal", adjustable="datalim")
     for k, mean in enumerate(means):
         variances, directions = np.linalg.eigh(covariances[k])
         angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
@@ -231,7 +261,7 @@ def mixture_ellipses(
             xytext=(5, 5),
             textcoords="offset points",
         )
-    axes.legend(markerscale=3, title="1, 2, 3 sigma")
+    legend_above(axes, title="ellipses: 1, 2 and 3 sigma")
     return figure
 
 

@@ -144,9 +144,36 @@ def test_a_latent_plane_s_panels_share_their_axes() -> None:
     shown = np.asarray(canvas.get_array())
     assert (shown[:6, :6] == 1).all()
     assert shown.sum() == 36
-    points = np.asarray(scatter.collections[0].get_offsets())
-    assert sorted(points.tolist()) == sorted(z.tolist())
+    points = [np.asarray(part.get_offsets())[0].tolist() for part in scatter.collections]
+    assert points == z.tolist()
     assert drawn(figure).std() > 0
+
+
+def test_legends_of_planes_cover_no_point() -> None:
+    z, classes = GENERATOR.normal(size=(200, 2)), np.arange(200) % 10
+    line = np.linspace(-3, 3, 5)
+    for figure in (
+        figures.latent_plane(line, line, (z, classes)),
+        figures.latent_scatter(z, z, classes),
+        figures.mixture_ellipses(z, z[:1], np.eye(2)[None], classes[:1], classes),
+    ):
+        drawn(figure)
+        axes = figure.axes[0]
+        legend = axes.get_legend()
+        assert legend is not None
+        assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+        assert legend.get_window_extent().y1 <= figure.bbox.y1
+
+
+def test_a_plane_of_many_points_shows_some_of_each_class() -> None:
+    z, classes = GENERATOR.normal(size=(20_000, 2)), np.arange(20_000) % 10
+    line = np.linspace(-3, 3, 5)
+    counts = [
+        len(np.asarray(part.get_offsets()))
+        for part in figures.latent_plane(line, line, (z, classes)).axes[0].collections
+    ]
+    assert sum(counts) == figures.MOST_MARKERS
+    assert min(counts) > figures.MOST_MARKERS / 20
 
 
 def test_a_grid_is_as_wide_as_its_images() -> None:

@@ -1,0 +1,1 @@
+"""The site's pages, their pictures and what makes them."""
