@@ -69,6 +69,7 @@ def latent_plane(
     y: NDArray,
     points: tuple[NDArray, NDArray] | None = None,
     images: NDArray | None = None,
+    title: str = "",
 ) -> Figure:
     """Plot a plane of latents: points by class, images decoded on a grid, or both side by side.
 
@@ -92,31 +93,42 @@ def latent_plane(
         axes[-1].imshow(
             canvas, cmap="gray", vmin=0, vmax=1, extent=(*ends[0], *ends[1]), aspect="auto"
         )
+    figure.suptitle(title)
     return figure
 
 
 def planes(
-    panels: Mapping[str, NDArray],
-    classes: NDArray,
+    panels: Mapping[str, tuple[NDArray, NDArray]],
+    title: str,
     columns: int,
     marked: tuple[str, NDArray[np.bool_]] | None = None,
 ) -> Figure:
-    """Plot one panel for each named plane of points, (N, 2), coloured by their classes, (N,).
+    """Plot named planes of points, (N, 2), by their classes, (N,); those of class "" are grey.
 
-    `marked`: a name for some of the points, which are drawn large and outlined, and which, (N,).
+    The planes below each other have the same classes. `marked`: a name for some of the points,
+    which are drawn large and outlined, and which, (N,).
     """
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.4 * columns, 4 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    label, large = marked or ("", np.zeros(len(classes), bool))
-    for axis, (title, points) in zip(axes, panels.items(), strict=False):
-        scatter_classes(axis, points[~large], classes[~large])
+    figure = Figure(figsize=(4.4 * columns, 4 * rows + 1), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, (name, (points, classes)) in zip(axes.flat, panels.items(), strict=False):
+        names = [label for label in np.unique(classes) if label]
+        label, large = marked or ("", np.zeros(len(classes), bool))
+        grey = classes == ""
+        if grey.any():
+            sizes = np.where(large[grey], 60, 9)
+            axis.scatter(*points[grey].T, s=sizes, color="0.8", linewidths=0)
+        scatter_classes(axis, points[~large], classes[~large], names=names)
         if marked:
-            scatter_classes(axis, points[large], classes[large], f"{{}}, {label}", outlined=True)
-        axis.set_title(title)
+            of_class = f"{{}}, {label}"
+            scatter_classes(axis, points[large], classes[large], of_class, True, names)
+        axis.set_title(name)
         axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 5))
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
+    figure.suptitle(title)
     return figure
 
 
@@ -151,20 +163,28 @@ def feature_maps(
 
 
 def scatter_classes(
-    axes: Axes, z: NDArray, classes: NDArray, name: str = "{}", outlined: bool = False
+    axes: Axes,
+    z: NDArray,
+    classes: NDArray,
+    name: str = "{}",
+    outlined: bool = False,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Plot (N, 2) latents, each with the colour and the marker of its class, (N,).
 
     Plots a random `MOST_MARKERS` of them if there are more, because markers that cover each other
     cannot be told apart. `name`: the pattern of a class's name in the legend. `outlined`: larger,
-    above the others.
+    above the others. `names`: the classes in the order of their colours, if there are others than
+    those of these latents.
     """
     if len(z) > MOST_MARKERS:
         chosen = np.random.default_rng(0).permutation(len(z))[:MOST_MARKERS]
         z, classes = z[chosen], classes[chosen]
     size = float(np.clip(30_000 / max(len(z), 1), 9, 30))
-    for i, label in enumerate(np.unique(classes)):
+    for i, label in enumerate(np.unique(classes) if names is None else names):
         own = z[classes == label]
+        if not len(own):
+            continue
         axes.scatter(
             own[:, 0],
             own[:, 1],
@@ -390,7 +410,7 @@ def draw_runs(
         places = first + step * np.arange(len(values))
         every, (colour, marker) = max(1, len(values) // 10), styles[run]
         axes.plot(places, values, color=colour, marker=marker, markevery=every, ms=4, label=run)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 
 
@@ -538,7 +558,7 @@ def cluster_choice(
     axes[1].plot(range(1, len(inertias) + 1), inertias, marker="o", color=COLOURS[0])
     axes[1].set_xlabel(f"iterations of k-means, {chosen['k-means']} clusters")
     axes[1].set_ylabel("sum of squared distances")
-    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for number, (name, values) in enumerate(contrasts.items()):
         ranges(axes[2], values, name, number)
     axes[2].axvline(chosen["spectral"], color="black", linestyle=":", label="chosen")

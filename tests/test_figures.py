@@ -185,10 +185,11 @@ def test_a_grid_is_as_wide_as_its_images() -> None:
 
 
 def test_planes_have_a_panel_each() -> None:
-    panels = {name: GENERATOR.random((5, 2)) for name in "abc"}
-    figure = figures.planes(panels, np.array(list("xyxyx")), columns=2)
+    classes = np.array(["x", "y", "x", "", "x"])
+    panels = {name: (GENERATOR.random((5, 2)), classes) for name in "abc"}
+    figure = figures.planes(panels, "a title", columns=2)
     assert [axes.get_title() for axes in figure.axes][:3] == ["a", "b", "c"]
-    for axes, points in zip(figure.axes, panels.values(), strict=False):
+    for axes, (points, _) in zip(figure.axes, panels.values(), strict=False):
         shown = np.concatenate([np.asarray(part.get_offsets()) for part in axes.collections])
         assert sorted(shown.tolist()) == sorted(points.tolist())
     assert not figure.axes[3].collections
@@ -197,7 +198,7 @@ def test_planes_have_a_panel_each() -> None:
 def test_marked_points_are_larger() -> None:
     points, classes = GENERATOR.random((6, 2)), np.array(list("xyxyxy"))
     marked = np.array([True, True, False, False, False, False])
-    axes = figures.planes({"a": points}, classes, columns=1, marked=("test", marked)).axes[0]
+    axes = figures.planes({"a": (points, classes)}, "", columns=1, marked=("test", marked)).axes[0]
     points_of = [part for part in axes.collections if isinstance(part, PathCollection)]
     large = [part for part in points_of if float(part.get_sizes()[0]) > 30]
     assert [part.get_label() for part in large] == ["x, test", "y, test"]
@@ -227,3 +228,14 @@ def test_feature_maps_carry_their_shapes() -> None:
     words = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert words == [["8 x 8 x 3", "16"], ["16", "8 x 8 x 3"]]
     assert figure.axes[1].get_title() == "decoder, input 8 x 8"
+
+
+def test_a_class_keeps_its_colour_among_the_marked_points() -> None:
+    points, classes = GENERATOR.random((4, 2)), np.array(list("xxyy"))
+    marked = np.array([False, False, False, True])
+    axes = figures.planes({"a": (points, classes)}, "", 1, ("test", marked)).axes[0]
+    colours = {
+        str(part.get_label()): np.asarray(part.get_facecolor())[0, :3].tolist()
+        for part in axes.collections
+    }
+    assert colours["y, test"] == colours["y"] != colours["x"]

@@ -18,6 +18,7 @@ from studies.faces.training import epochs_shown, snapshot
 from studies.shared.image_cache import as_pictures, on_device
 from training import History
 
+PEOPLE = 10  # with colours of their own: those with most pictures
 RANGES = 3  # the slides show epochs 0 to 400, 400 to 800 and 800 to 1200
 
 
@@ -40,19 +41,31 @@ def draw_recovered(
 
 
 def draw_latents(
-    z: Mapping[int, NDArray], expressions: NDArray[np.str_], test: NDArray[np.bool_], seed: int
-) -> Figure:
+    z: Mapping[int, NDArray], faces: Faces, test: NDArray[np.bool_], seed: int
+) -> dict[str, Figure]:
     """Draw the latents of faces, (N, latent) by number of latents, with PCA and with t-SNE.
 
-    `test`, (N,): the faces that are marked, because the network was not trained on them.
+    Each plane is drawn twice, side by side: by expression and by person. `test`, (N,): the faces
+    that are marked, because the network was not trained on them.
     """
-    planes = {}
+    people, pictures_of = np.unique(faces.people, return_counts=True)
+    most = people[np.argsort(-pictures_of, kind="stable")[:PEOPLE]]
+    by_person = np.where(np.isin(faces.people, most), faces.people, "")
+    drawn = {}
     for latent, codes in z.items():
         perplexity = min(30, len(codes) // 4)
-        planes[f"L = {latent}, PCA"] = PCA(2, svd_solver="full").fit_transform(codes)
         tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
-        planes[f"L = {latent}, t-SNE"] = tsne.fit_transform(codes)
-    return figures.planes(planes, expressions, columns=2, marked=("test face", test))
+        methods = {"PCA": PCA(2, svd_solver="full"), "t-SNE": tsne}
+        panels = {}
+        for method, planes in methods.items():
+            points = planes.fit_transform(codes)
+            panels[f"{method}, by expression"] = points, faces.expressions
+            if len(people) > 1:
+                panels[f"{method}, by person"] = points, by_person
+        drawn[f"latents_{latent}"] = figures.planes(
+            panels, f"L = {latent}: latents of faces", columns=2, marked=("test face", test)
+        )
+    return drawn
 
 
 def draw_course(options: Options, train: Faces, unseen: Faces, out: Path) -> dict[str, Figure]:

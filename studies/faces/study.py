@@ -103,9 +103,9 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     }
     pictures = {
         "recovered": draw_recovered(networks, unseen, options.expressions, fabric.device),
-        "latents": draw_latents(z, faces.expressions[two], test, options.seed),
         "losses": draw_losses(histories),
     }
+    pictures |= draw_latents(z, faces.part(two), test, options.seed)
     if isinstance(options, VaeOptions):
         pictures["terms"] = draw_terms(histories, options.loss)
     return Findings(

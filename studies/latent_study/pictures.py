@@ -11,6 +11,8 @@ from studies.latent_study.training import Networks, Run
 from studies.shared.datasets import some_of_each
 from training import History
 
+WORDS = {"autoencoder": "The autoencoder", "vae": "The VAE"}
+
 
 def draw(
     run: Run, networks: Networks, planes: dict[str, Plane], confusion: list[list[int]]
@@ -31,6 +33,7 @@ def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[
     classes = np.array(train.names)[train.labels.cpu().numpy()]
     pictures: dict[str, Figure] = {}
     for name, trained in networks.with_latents().items():
+        of = f"{WORDS[name]}: "
         model, plane = trained.model, planes[name]
         recon = model.decode(shown.apply(model.encode)).detach()
         points = plane.codes.cpu().numpy(), classes
@@ -39,9 +42,15 @@ def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[
             f"reconstructions_{name}": figures.reconstruction_rows(
                 originals, recon[:, 0].cpu().numpy()
             ),
-            f"latents_{name}": figures.latent_plane(*plane.grid, points=points),
-            f"grid_{name}": figures.latent_plane(*plane.grid, images=images),
-            f"plane_{name}": figures.latent_plane(*plane.grid, points, images),
+            f"latents_{name}": figures.latent_plane(
+                *plane.grid, points, title=f"{of}latents of training images"
+            ),
+            f"grid_{name}": figures.latent_plane(
+                *plane.grid, images=images, title=f"{of}decoded images"
+            ),
+            f"plane_{name}": figures.latent_plane(
+                *plane.grid, points, images, f"{of}latents, and what they decode to"
+            ),
         }
     quantiles = planes["quantiles"]
     pictures["grid_vae_quantiles"] = figures.manifold(
