@@ -304,7 +304,8 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
     known = np.isfinite([history[name] for name in names])
     stages = history["epoch"][:-1][(known[:, 1:] != known[:, :-1]).any(axis=0)] + 0.5
     figure = figure or Figure(figsize=(3 * len(names), 2.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    panels = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
         axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
         for end in stages:
             axes.axvline(end, color="0.4", linestyle=":", linewidth=1)
