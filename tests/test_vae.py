@@ -25,6 +25,8 @@ import grader
 import interruption
 import recipe
 import vae
+from checkpoint import load_model
+from inference import decode, encode
 from models import VAE
 from tests.conftest import shapes
 
@@ -178,6 +180,18 @@ def test_the_files_have_the_course_format(folder: Path) -> None:
     lines = Path("vae.csv").read_text().splitlines()
     assert lines[0] == "Predicted_Label"
     assert np.mean(np.array(lines[1:], int) == np.load("test.npz")["labels"]) > 0.9
+
+
+def test_the_latents_of_the_answers_are_kept(folder: Path) -> None:
+    model = load_model(Path("vae.pth"), torch.device("cpu"))
+    images = np.load("test.npz")["data"] / 255
+    assert main("test.npz test_reconstruction vae.pth") == 0
+    with np.load("vae_latents.npz") as arrays, np.load("vae_reconstructed.npz") as recon:
+        again = decode(model, arrays["z"]).reshape(images.shape)
+        np.testing.assert_array_equal(again, recon["data"])
+    assert main("test.npz test_classifier vae.pth gmm_params.pkl") == 0
+    with np.load("vae_latents.npz") as arrays:
+        np.testing.assert_array_equal(arrays["z"], encode(model, images.astype(np.float32)))
 
 
 def test_the_optional_paths_have_defaults(folder: Path) -> None:

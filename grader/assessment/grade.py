@@ -11,6 +11,7 @@ from ..errors import printable
 from ..judging import Judged, Metric, Number
 from ..metrics import Score
 from ..safe_text import NOTHING, SafeText
+from ..submission.contents import Check
 from ..verdicts import Verdict
 
 CENT = Decimal("0.01")
@@ -104,9 +105,65 @@ class Section:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Half:
+    """One part of a metric: its value on the scale 0..1, its weight, and the points it gives."""
+
+    name: str
+    value: float
+    weight: float
+    possible: float
+
+    @property
+    def points(self) -> float:
+        return self.weight * self.value * self.possible
+
+    @property
+    def missing(self) -> float:
+        return self.weight * (1 - self.value) * self.possible
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image of a data set, (H, W), and what a program made of it.
+
+    `number` is its place in the data set, from 0; `values` are measures of its reconstruction;
+    `z` is its latent.
+    """
+
+    number: int
+    image: np.ndarray
+    reconstruction: np.ndarray | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    truth: int | None = None
+    predicted: int | None = None
+    z: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a metric's answers teach: its halves, what would raise it, and the images it lost on.
+
+    `latents` are those of all images, (N, 2), and `labels` their classes, (N,), if they are known.
+    `lost` says how many images are like the examples.
+    """
+
+    title: str
+    halves: list[Half]
+    hints: list[str]
+    examples: list[Example]
+    lost: int
+    latents: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+
 @dataclass
 class Grade:
-    """The whole assessment of one submission; `record` has what is needed to repeat it."""
+    """The whole assessment of one submission; `record` has what is needed to repeat it.
+
+    `lessons` show images of the data, and `rules` have a line for each rule; both are empty unless
+    `Settings.shows_data`.
+    """
 
     assignment: str
     title: str
@@ -123,6 +180,8 @@ class Grade:
     record: dict[str, Any] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
     sections: list[Section] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
+    rules: list[Check] = field(default_factory=list)
     most_points: float | None = None
 
     @property

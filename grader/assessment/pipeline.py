@@ -16,13 +16,14 @@ from ..sandbox import isolation
 from ..sandbox.command import Level, SandboxError
 from ..sandbox.resources import temporary_folder
 from ..submission import rules
-from ..submission.check import check_report
+from ..submission.check import check_opened, check_package, check_report
 from ..submission.size import measure_size
 from ..submission.unpacking import carried_files, open_submission, weights_in
 from ..verdicts import Verdict
 from .copies import data_digests, file_data, read_data_sets, write_copy
 from .function_tests import run_test_stage
 from .grade import Flag, Grade, Step, empty_grade, failed
+from .lessons import teach
 from .marking import give_mark, mark_checks, mark_number
 from .probes import run_probes
 from .sections import gather_sections
@@ -230,6 +231,10 @@ def assess(
                 run_stages(bench, done)
                 done(run_probes(bench))
             grade.sections = gather_sections(bench)
+            if settings.shows_data:
+                grade.lessons = teach(bench)
+                grade.rules = check_package(path, assignment)
+                grade.rules += check_opened(submission, assignment, bench.findings)
         except Exception:  # a student gets a result whatever a submission breaks
             grade.fail(traceback.format_exc())
             progress(grade)

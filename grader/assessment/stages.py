@@ -19,6 +19,7 @@ from ..artifacts import (
     NAMES,
     Deviation,
     Deviations,
+    read_arrays,
     read_file,
     read_predictions,
     read_reconstructions,
@@ -42,6 +43,7 @@ from .copies import DataSet
 from .grade import Flag, Grade, Step
 
 RUNNER = Path(notebook_runner.__file__)
+LATENTS = "vae_latents.npz"  # which a program may leave in a stage's folder for its author
 EXECUTED = "executed.ipynb"  # the notebook that a stage has run, in the stage's folder
 TRACEBACK = "Traceback (most recent call last):"
 ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # after the places in a traceback
@@ -61,6 +63,15 @@ class Settings:
     only: tuple[str, ...] = ()
     retrain: bool = False
 
+    @property
+    def shows_data(self) -> bool:
+        """Check whether a result may show images, labels and latents of the data.
+
+        Only code that its own author runs, on data of their own, is trusted. A class run and an
+        autograder refuse to trust code, so what they write never shows private data.
+        """
+        return self.level is Level.TRUSTED
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -75,7 +86,7 @@ class Bench:
     """What the steps of one assessment share.
 
     `made` has the artefacts so far; `answers` and `numbers` are the content of those that are
-    scored. `findings` are those of the rules.
+    scored, and `latents`, (N, 2), what their images were given. `findings` are those of the rules.
     """
 
     assignment: Assignment
@@ -88,6 +99,7 @@ class Bench:
     made: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, Answers] = field(default_factory=dict)
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    latents: dict[str, np.ndarray] = field(default_factory=dict)
     findings: list[rules.Finding] = field(default_factory=list)
     program_seconds: float = 0.0  # for which the submission has run so far
     executed: Notebook | None = None  # if a stage has run the notebook
@@ -355,6 +367,23 @@ def check_answers(bench: Bench, step: Step, made: dict[str, Path]) -> None:
         bench.grade.remarks += [told(bench, step, d, path.parent) for d in deviations.found]
 
 
+def read_latents(bench: Bench, step: Step, made: Iterable[str], folder: Path) -> None:
+    """Keep the latents that a stage left next to the answers that it made, if it left any."""
+    path = folder / LATENTS
+    if not path.exists():
+        return
+    for name in bench.answers.keys() & set(made):
+        data = bench.data[str(bench.assignment.artefact[name].of)]
+        expected = f"'z' of shape ({len(data.images)}, 2), as numbers"
+        try:
+            z = read_arrays(path).get("z", np.empty(0))
+            if z.shape != (len(data.images), 2) or not np.isfinite(z).all():
+                raise UserError(path, f"no such array (z has the shape {z.shape})", expected)
+            bench.latents[name] = data.restore(z)
+        except UserError as error:
+            bench.grade.remarks.append(told(bench, step, error, folder))
+
+
 def read_executed(bench: Bench, step: Step, folder: Path) -> None:
     """Keep the notebook that a stage has run; say which cell ended with an error."""
     assert bench.submission.notebook is not None
@@ -390,6 +419,8 @@ def run_stage(bench: Bench, stage: Stage) -> Step:
             made = collect(bench, step, stage.makes, folder, bench.scratch / "made")
             bench.made |= made
             check_answers(bench, step, made)
+            if bench.settings.shows_data:
+                read_latents(bench, step, made, folder)
     late = stage.limits.remark_seconds
     if late is not None and step.seconds > late:
         text = f"{stage.name} took {step.seconds / 60:.0f} minutes"

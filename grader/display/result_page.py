@@ -8,9 +8,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .. import HOME
-from ..assessment.grade import Grade
+from ..assessment.grade import Example, Grade, Lesson
+from . import lessons
 from . import pictures as drawings
 from .evidence import data_url
 from .markdown import to_html
@@ -30,6 +32,21 @@ def embedded(figure: Figure) -> str:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def pixels_url(example: Example) -> str:
+    """Return an example's image, and its reconstruction next to it, as a data URL, unchanged."""
+    pair = [part for part in (example.image, example.reconstruction) if part is not None]
+    content = io.BytesIO()
+    grey = (255 * np.concatenate(pair, axis=1)).round().astype(np.uint8)
+    Image.fromarray(grey).save(content, format="png")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def plane(lesson: Lesson) -> str | None:
+    """Return the latent plane of a lesson as a data URL, if its latents are known."""
+    figure = lessons.plane(lesson)
+    return None if figure is None else embedded(figure)
 
 
 def pictures(grade: Grade) -> dict[str, str]:
@@ -57,6 +74,10 @@ def render(grade: Grade) -> str:
         "summary": summary_text(grade).splitlines(),
         "pictures": pictures(grade),
         "data_url": data_url,
+        "pixels_url": pixels_url,
+        "plane": plane,
+        "meaning": lessons.meaning,
+        "caption": lessons.caption,
         "markdown": lambda text: Markup(to_html(text)),  # which escapes what is not Markdown
     }
     return template.render(grade=grade, **helpers)

@@ -33,15 +33,7 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
     if path.name == required.link_file:
         problems = list(problems_of_links(path, []))
         return [Check(f"{path.name} has a link on each line", not problems, "; ".join(problems))]
-    rules_of_zip = [r for r in ZIP_RULES if not (assignment.is_notebook and r in FOR_PROGRAMS)]
-    if path.suffix == NOTEBOOK and assignment.is_notebook:
-        checks = []
-    elif path.is_dir():
-        reason = "this is a folder, not a zip"
-        checks = [Check(rule, None, reason) for rule in rules_of_zip]
-    else:
-        found = check_zip(path, required, set(assignment.artefact))
-        checks = [check for check in found if check.rule in (*rules_of_zip, OPENED)]
+    checks = check_package(path, assignment)
     with temporary_folder() as folder:
         try:
             submission = open_submission(path.absolute(), assignment, folder)
@@ -50,13 +42,34 @@ def check_submission(path: Path, assignment: Assignment) -> list[Check]:
                 *checks,
                 Check("it unpacks", False, without_folder(error, path.absolute().parent)),
             ]
-        checks.append(Check("it unpacks", True))
-        checks += submission.contents.checks
-        checks += check_report(submission.contents, required, Level.TRUSTED)
-        checks += check_weights(submission, assignment)
-        checks += check_notebook(submission, assignment)
-        checks += check_code(submission, assignment)
-    return checks
+        files, _ = carried_files(submission, assignment.artefact)
+        found = rules.check(submission.folder, files, submission.program, assignment.rules)
+        return checks + check_opened(submission, assignment, found)
+
+
+def check_package(path: Path, assignment: Assignment) -> list[Check]:
+    """Check the rules on the zip that a submission comes in; a folder leaves them open."""
+    rules_of_zip = [r for r in ZIP_RULES if not (assignment.is_notebook and r in FOR_PROGRAMS)]
+    if path.suffix == NOTEBOOK and assignment.is_notebook:
+        return []
+    if path.is_dir():
+        return [Check(rule, None, "this is a folder, not a zip") for rule in rules_of_zip]
+    found = check_zip(path, assignment.submission, set(assignment.artefact))
+    return [check for check in found if check.rule in (*rules_of_zip, OPENED)]
+
+
+def check_opened(
+    submission: Submission, assignment: Assignment, findings: list[rules.Finding]
+) -> list[Check]:
+    """Check the rules on a submission that could be unpacked, whose code left these findings."""
+    return [
+        Check("it unpacks", True),
+        *submission.contents.checks,
+        *check_report(submission.contents, assignment.submission, Level.TRUSTED),
+        *check_weights(submission, assignment),
+        *check_notebook(submission, assignment),
+        *check_code(findings),
+    ]
 
 
 @dataclass(frozen=True)
@@ -208,10 +221,8 @@ def check_notebook(submission: Submission, assignment: Assignment) -> Iterator[C
         yield Check(check.title, result.share == 1, result.problem)
 
 
-def check_code(submission: Submission, assignment: Assignment) -> Iterator[Check]:
-    """Check the code against the rules on imports and calls."""
-    files, _ = carried_files(submission, assignment.artefact)
-    found = rules.check(submission.folder, files, submission.program, assignment.rules)
+def check_code(found: list[rules.Finding]) -> Iterator[Check]:
+    """Check what the rules on imports and calls found in the code."""
     broken = [f for f in found if f.kind in (Kind.FORBIDDEN, Kind.BROKEN)]
     yield Check("the code imports only what is allowed", not broken, listed(broken, "; "))
     odd = [f for f in found if f.kind is Kind.SUSPICIOUS]

@@ -21,6 +21,7 @@ from grader.sandbox.command import Level
 from grader.sandbox.resources import reserved_cpu
 from grader.shipping.bundle import ROOT
 from tests.grader.classes import HONEST, entry_number, grader, make_class
+from tests.grader.test_lessons import TAUGHT
 
 COUNT = 6
 
@@ -58,7 +59,9 @@ def test_every_submission_has_a_result_and_a_page(graded: tuple[Path, str]) -> N
     assert results["s04"]["extra_data"]["verdicts"]["rules"] == "FORBIDDEN"
     assert results["s00"]["score"] > 40
     for name in results:
-        assert "<html" in (run.home(name) / "report.html").read_text()
+        page = (run.home(name) / "report.html").read_text()
+        assert "<html" in page
+        assert not any(text in page for text in TAUGHT)
     assert results["s00"]["extra_data"]["record"]["limits"]["train"]["cpus"] == 1
 
 

@@ -23,6 +23,7 @@ from grader.sandbox.command import Level
 from grader.shipping import gradescope
 from grader.shipping.gradescope import for_gradescope, grade_upload, pack, read_upload
 from tests.grader.test_check import GOOD, NAME
+from tests.grader.test_lessons import TAUGHT
 
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text())
 HONEST = (Path(__file__).parents[1] / "hostile" / "honest.py").read_text()
@@ -84,6 +85,7 @@ def test_an_upload_is_graded_and_its_lateness_counts(root: Path, level: Level) -
     full = sum(test.get("score", 0) for test in found["tests"])
     assert found["score"] == pytest.approx(full * 0.95, abs=0.006)
     assert found["output"].startswith("1 days late: 5% less")
+    assert not any(text in json.dumps(found) for text in TAUGHT)
     assert (root / "results").stat().st_mode & 0o077 == 0
 
 
