@@ -7,19 +7,12 @@ where an image is.
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import torch
-from bokeh.embed import components
-from bokeh.events import MouseMove, Pan, PanEnd, PanStart, Tap
-from bokeh.models import ColumnDataSource, CustomJS, Range1d, WheelZoomTool
-from bokeh.models.annotations import Label
-from bokeh.plotting import figure
-from bokeh.resources import Resources
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,19 +21,18 @@ from checkpoint import load_mixture, load_model
 from command_line import CommandLine, check_outputs
 from data import has_array, load_images, load_labelled_images
 from gmm import GaussianMixture
-from inference import decode, encode, search
-from losses import ssim
-from models import CELL, NEAR, REACH, VAE, WINDOW
+from inference import decode, posterior, search
+from losses import gaussian_kl, ssim
+from models import CELL, LEAST_VARIANCE, NEAR, REACH, VAE, WINDOW
 from storage import replacing
 
 BITS = {"encoder": 8, "decoder": 16}
 MOST = 3000  # images of TEST on the page
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-ANGLES = np.linspace(0, 2 * np.pi, 73)
+DRAWINGS, DRAWS = 8, 5  # sets of draws from a posterior, and draws in each
+TEMPLATES = Path(__file__).with_name("templates")
+SCRIPTS = ("network", "measures", "pictures", "plane", "explorer")
 ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("reports", "templates"),
-    undefined=jinja2.StrictUndefined,
-    autoescape=True,
+    loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True
 )
 
 
@@ -79,21 +71,41 @@ def collect(
     labels: NDArray[np.int64] | None,
     val: tuple[NDArray, NDArray],
 ) -> dict[str, Any]:
-    """Collect each image's pixels, latent, the point it is drawn from, its classes and SSIM."""
+    """Collect each image's pixels, posterior, classes, and what both ways to a latent give."""
     images = np.concatenate([test, val[0]]).reshape(-1, 28, 28)
-    z, drawn_at = encode(model, images), search(model, images)
-    recon = decode(model, drawn_at).reshape(-1, 28, 28)
-    similarity = ssim(torch.from_numpy(recon), torch.from_numpy(images)).numpy()
+    z, logvar = posterior(model, images)
+    kl = gaussian_kl(torch.from_numpy(z), torch.from_numpy(logvar)).numpy()
     known = [None] * len(test) if labels is None else labels.tolist()
     return {
         "pixels": as_text((255 * images).round().astype(np.uint8)),
-        "z": z.round(4).tolist(),
-        "drawn_at": drawn_at.round(5).tolist(),
+        "z": decimals(z),
+        "logvar": decimals(logvar),
+        "kl": decimals(kl),
+        "encoder": way(model, images, z),
+        "search": way(model, images, search(model, images)),
         "label": [*known, *val[1].tolist()],
         "predicted": component_labels[mixture.predict(z)].tolist(),
-        "ssim": similarity.round(4).tolist(),
         "set": ["test"] * len(test) + ["validation"] * len(val[0]),
     }
+
+
+def decimals(array: NDArray) -> list[Any]:
+    """Return numbers with as many decimals as the page needs."""
+    return list(array.astype(float).round(5).tolist())
+
+
+def way(model: VAE, images: NDArray, z: NDArray) -> list[dict[str, Any]]:
+    """Return where a way to a latent puts each image, and the errors of what is decoded there."""
+    recon = decode(model, z).reshape(images.shape)
+    similarity = ssim(torch.from_numpy(recon), torch.from_numpy(images)).numpy()
+    columns = (
+        decimals(z),
+        decimals(np.square(recon - images).mean(axis=(1, 2))),
+        decimals(similarity),
+    )
+    return [
+        {"z": at, "mse": error, "ssim": alike} for at, error, alike in zip(*columns, strict=True)
+    ]
 
 
 def as_text(array: NDArray) -> str:
@@ -141,17 +153,16 @@ def render(
     mixture: GaussianMixture,
     component_labels: NDArray,
 ) -> str:
-    """Return the page: a Bokeh plot, the network, the images, and the code that responds."""
+    """Return the page: the network, the images, and the code that responds."""
     classes = sorted({*component_labels.tolist(), *points["label"]} - {None})
-    colours = {label: figures.COLOURS[i % len(figures.COLOURS)] for i, label in enumerate(classes)}
-    plot, sources = draw(points, mixture, component_labels, colours)
-    script, div = numbered(*components(plot))
+    draws = np.random.default_rng(0).normal(size=(DRAWINGS, DRAWS, 2)).round(4)
     data = {
         "sizes": {
             "reach": REACH,
             "cell": CELL,
             "near": NEAR,
             "window": WINDOW,
+            "leastVariance": LEAST_VARIANCE,
             "waves": VAE().decoder[0].waves,
         },
         "network": packed,
@@ -162,66 +173,14 @@ def render(
             "covariances": mixture.covariances_.tolist(),
             "labels": component_labels.tolist(),
         },
-        "colours": {str(label): colour for label, colour in colours.items()},
-        "sources": sources,
+        "classes": classes,
+        "draws": draws.tolist(),
     }
     return ENVIRONMENT.get_template("explorer.html").render(
-        bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
-        plot_script=script,
-        plot_div=div,
+        colours=figures.COLOURS,
+        style=(TEMPLATES / "explorer.css").read_text(),
         classes=classes,
         has_labels=any(label is not None for label in points["label"]),
         data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
-        code=(Path(__file__).parent / "templates" / "explorer.js").read_text(),
+        code="\n".join((TEMPLATES / f"{name}.js").read_text() for name in SCRIPTS),
     )
-
-
-def numbered(*texts: str) -> list[str]:
-    """Replace Bokeh's random identifiers with numbers, so that the same page has the same bytes."""
-    found = dict.fromkeys(UUID.findall(" ".join(texts)))
-    names = {uuid: f"bokeh-{number}" for number, uuid in enumerate(found)}
-    return [UUID.sub(lambda match: names[match[0]], text) for text in texts]
-
-
-def draw(
-    points: dict[str, Any],
-    mixture: GaussianMixture,
-    component_labels: NDArray,
-    colours: dict[int, str],
-) -> tuple[Any, dict[str, str]]:
-    """Return the plot, and the identifiers of the sources that the page changes in it."""
-    least, most = -REACH * 1.1, REACH * 1.1
-    plot = figure(
-        x_range=Range1d(start=least, end=most),
-        y_range=Range1d(start=least, end=most),
-        tools="reset",
-        sizing_mode="stretch_width",
-        aspect_ratio=1,
-        x_axis_label="z1",
-        y_axis_label="z2",
-        toolbar_location="above",
-    )
-    plot.add_tools(WheelZoomTool())
-    x, y = np.array(points["z"]).T
-    own = [colours[label] for label in points["predicted"]]
-    shown = ColumnDataSource({"x": x, "y": y, "colour": own})
-    marks = ColumnDataSource({"x": [], "y": []})
-    line = ColumnDataSource({"x": [], "y": []})
-    drawn = ColumnDataSource({"x": [], "y": []})
-    plot.scatter("x", "y", source=shown, color="colour", size=6, alpha=0.6, line_color=None)
-    for k, mean in enumerate(mixture.means_):
-        variances, directions = np.linalg.eigh(mixture.covariances_[k])
-        circle = np.stack([np.cos(ANGLES), np.sin(ANGLES)])
-        for sigma in (1, 2, 3):
-            ring = mean[:, None] + directions @ (sigma * np.sqrt(variances)[:, None] * circle)
-            plot.line(ring[0], ring[1], color="black", line_width=1, alpha=0.6)
-        label = str(component_labels[k])
-        plot.add_layout(Label(x=mean[0], y=mean[1], text=label, text_font_style="bold"))
-    plot.line("x", "y", source=line, color="black", line_width=2, line_dash="dashed")
-    plot.scatter("x", "y", source=marks, marker="cross", size=18, color="black", line_width=2)
-    plot.scatter("x", "y", source=drawn, marker="star", size=18, color="red", line_color="black")
-    for event, name in ((MouseMove, "move"), (Tap, "tap"), (PanStart, "start"), (Pan, "drag")):
-        plot.js_on_event(event, CustomJS(code=f"explorer.{name}(cb_obj.x, cb_obj.y)"))
-    plot.js_on_event(PanEnd, CustomJS(code="explorer.end(cb_obj.x, cb_obj.y)"))
-    named = {"shown": shown, "marks": marks, "line": line, "drawn": drawn}
-    return plot, {name: source.id for name, source in named.items()}

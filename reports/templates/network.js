@@ -2,8 +2,8 @@
 
 // The network of models.py, as inference runs it: one image, one latent at a time.
 class Network {
-  constructor(packed, { reach, cell, near, window, waves }) {
-    Object.assign(this, { reach, cell, near, window, waves });
+  constructor(packed, sizes) {
+    Object.assign(this, sizes);
     this.weights = {};
     for (const [name, entry] of Object.entries(packed)) this.weights[name] = unpack(entry);
     this.tables = Object.keys(packed).filter((name) => name.startsWith("decoder.0.tables.")).sort();
@@ -78,7 +78,7 @@ class Network {
     return this.mlp(this.features(z), "decoder.1").map((value) => 1 / (1 + Math.exp(-value)));
   }
 
-  // The mean of the posterior of an image: that of the softmax around the highest score.
+  // The posterior of an image: mean and variance of the softmax around the highest score.
   encode(image) {
     const side = this.cells * this.cell;
     const axis = (i) => -this.reach + (2 * this.reach * i) / (side - 1);
@@ -104,16 +104,19 @@ class Network {
     const [top, left] = [Math.floor(peak / this.near), peak % this.near].map(
       (at) => within(at - (this.window >> 1), this.window, this.near),
     );
-    let [total, x, y] = [0, 0, 0];
+    const places = [];
+    let total = 0;
     for (let row = top; row < top + this.window; row++) {
       for (let column = left; column < left + this.window; column++) {
         const share = Math.exp(scores[row * this.near + column] - scores[peak]);
         total += share;
-        x += share * axis(corner[0] + row);
-        y += share * axis(corner[1] + column);
+        places.push({ share, z: [axis(corner[0] + row), axis(corner[1] + column)] });
       }
     }
-    return [x / total, y / total];
+    const mean = (value) => places.reduce((sum, { share, z }) => sum + share * value(z), 0) / total;
+    const mu = [0, 1].map((i) => mean((z) => z[i]));
+    const logvar = [0, 1].map((i) => Math.log(mean((z) => (z[i] - mu[i]) ** 2) + this.leastVariance));
+    return { mu, logvar };
   }
 }
 
@@ -135,252 +138,3 @@ function unpack(entry) {
   const values = Float32Array.from(whole, (value, at) => value * scale[Math.floor(at / columns)]);
   return { values, shape: entry.shape };
 }
-
-// The posterior of each class at a latent, by the mixture.
-function classProbabilities({ weights, means, covariances, labels }, z) {
-  const logs = weights.map((weight, k) => {
-    const [[a, b], [, d]] = covariances[k];
-    const determinant = a * d - b * b;
-    const [u, v] = [z[0] - means[k][0], z[1] - means[k][1]];
-    const distance = (d * u * u - 2 * b * u * v + a * v * v) / determinant;
-    return Math.log(weight) - 0.5 * (Math.log(determinant) + distance);
-  });
-  const most = Math.max(...logs);
-  const shares = logs.map((value) => Math.exp(value - most));
-  const total = shares.reduce((sum, value) => sum + value);
-  const found = {};
-  labels.forEach((label, k) => { found[label] = (found[label] ?? 0) + shares[k] / total; });
-  return found;
-}
-
-// A drawing as MNIST has its digits: 20 pixels long, its centre of mass in the middle.
-function asDigit(pad) {
-  const { width, height } = pad;
-  const { data } = contextOf(pad).getImageData(0, 0, width, height);
-  let [left, right, top, bottom] = [width, -1, height, -1];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (data[4 * (y * width + x)] > 20) {
-        left = Math.min(left, x); right = Math.max(right, x);
-        top = Math.min(top, y); bottom = Math.max(bottom, y);
-      }
-    }
-  }
-  if (right < 0) return null;
-  const scale = 20 / Math.max(right - left + 1, bottom - top + 1);
-  const draw = (dx, dy) => {
-    const small = Object.assign(document.createElement("canvas"), { width: 28, height: 28 });
-    const context = contextOf(small);
-    context.imageSmoothingQuality = "high";
-    const [w, h] = [right - left + 1, bottom - top + 1];
-    context.drawImage(pad, left, top, w, h, 14 - (w * scale) / 2 + dx, 14 - (h * scale) / 2 + dy,
-      w * scale, h * scale);
-    const pixels = context.getImageData(0, 0, 28, 28).data;
-    return Float32Array.from({ length: 784 }, (_, i) => pixels[4 * i] / 255);
-  };
-  const rough = draw(0, 0);
-  let [mass, x, y] = [0, 0, 0];
-  rough.forEach((value, i) => {
-    mass += value; x += value * ((i % 28) + 0.5); y += value * (Math.floor(i / 28) + 0.5);
-  });
-  return draw(14 - x / mass, 14 - y / mass);
-}
-
-function contextOf(canvas) {
-  return canvas.getContext("2d", { willReadFrequently: true });
-}
-
-function paint(canvas, images) {
-  const columns = images.length;
-  const pixels = new ImageData(28 * columns, 28);
-  images.forEach((image, column) => {
-    for (let i = 0; i < 784; i++) {
-      const at = 4 * (Math.floor(i / 28) * 28 * columns + 28 * column + (i % 28));
-      pixels.data.fill(Math.round(255 * image[i]), at, at + 3);
-      pixels.data[at + 3] = 255;
-    }
-  });
-  contextOf(canvas).putImageData(pixels, 0, 0);
-}
-
-const explorer = (() => {
-  const find = (id) => document.getElementById(id);
-  const data = JSON.parse(find("data").textContent);
-  const { points, mixture } = data;
-  const network = new Network(data.network, data.sizes);
-  const pixels = bytes(points.pixels);
-  const image = (i) => Float32Array.from(pixels.subarray(784 * i, 784 * (i + 1)), (v) => v / 255);
-  let shown = points.z.map((_, i) => i);
-  let cursor = [0, 0];
-  let from = null;
-
-  const source = (name) => Bokeh.documents[0].get_model_by_id(data.sources[name]);
-  const put = (name, places) => {
-    source(name).data = { x: places.map(([x]) => x), y: places.map(([, y]) => y) };
-  };
-
-  function tabulate(table, z) {
-    const rows = Object.entries(classProbabilities(mixture, z)).map(([label, share]) => {
-      const row = document.createElement("tr");
-      row.insertCell().textContent = label;
-      const meter = Object.assign(document.createElement("meter"), { value: share, max: 1 });
-      meter.setAttribute("aria-label", `probability of ${label}`);
-      row.insertCell().append(meter);
-      row.insertCell().textContent = `${(100 * share).toFixed(1)} %`;
-      return row;
-    });
-    table.replaceChildren(...rows);
-  }
-
-  function likeliest(z) {
-    return Object.entries(classProbabilities(mixture, z)).reduce((a, b) => (b[1] > a[1] ? b : a))[0];
-  }
-
-  function move(x, y) {
-    cursor = [x, y];
-    paint(find("here"), [network.decode(cursor)]);
-    find("place").textContent = `z = (${x.toFixed(2)}, ${y.toFixed(2)})`;
-    tabulate(find("probabilities"), cursor);
-    const near = nearest(x, y);
-    if (near !== null && Math.hypot(points.z[near][0] - x, points.z[near][1] - y) < 0.06) tell(near);
-  }
-
-  function nearest(x, y) {
-    let [best, least] = [null, Infinity];
-    for (const i of shown) {
-      const distance = Math.hypot(points.z[i][0] - x, points.z[i][1] - y);
-      if (distance < least) [best, least] = [i, distance];
-    }
-    return best;
-  }
-
-  function tell(i) {
-    paint(find("image"), [image(i)]);
-    paint(find("recon"), [network.decode(points.drawn_at[i])]);
-    const label = points.label[i] === null ? "" : `, labelled ${points.label[i]}`;
-    find("about").textContent =
-      `${points.set[i]} image ${i + 1}${label}: classified ${points.predicted[i]}, ` +
-      `SSIM ${points.ssim[i].toFixed(3)}`;
-    tabulate(find("posterior"), points.z[i]);
-  }
-
-  function tap(x, y) {
-    move(x, y);
-    put("marks", [[x, y]]);
-    const near = nearest(x, y);
-    if (near !== null) tell(near);
-  }
-
-  function start(x, y) { from = [x, y]; }
-
-  function between(x, y) {
-    put("line", [from, [x, y]]);
-    const steps = Array.from({ length: 11 }, (_, i) => i / 10);
-    const places = steps.map((t) => [from[0] + t * (x - from[0]), from[1] + t * (y - from[1])]);
-    paint(find("strip"), places.map((z) => network.decode(z)));
-    find("between").textContent = places.map(likeliest).join(" ");
-  }
-
-  function drag(x, y) {
-    if (from === null) return;
-    move(x, y);
-    between(x, y);
-  }
-
-  function end(x, y) {
-    drag(x, y);
-    from = null;
-  }
-
-  function filter() {
-    const [own, which] = [find("class").value, find("which").value];
-    const truth = (i) => points.label[i] ?? points.predicted[i];
-    shown = points.z.map((_, i) => i).filter((i) => own === "" || String(truth(i)) === own);
-    if (which === "wrong") {
-      shown = shown.filter((i) => points.label[i] !== null && points.label[i] !== points.predicted[i]);
-    } else if (which === "worst") {
-      shown = shown.sort((a, b) => points.ssim[a] - points.ssim[b]).slice(0, 50);
-    } else if (which === "validation") {
-      shown = shown.filter((i) => points.set[i] === "validation");
-    }
-    source("shown").data = {
-      x: shown.map((i) => points.z[i][0]),
-      y: shown.map((i) => points.z[i][1]),
-      colour: shown.map((i) => data.colours[points.predicted[i]]),
-    };
-    find("count").textContent = `${shown.length} images`;
-  }
-
-  function key(event) {
-    const step = event.shiftKey ? 0.5 : 0.1;
-    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-    if (event.key === "Enter") {
-      tap(...cursor);
-    } else if (event.key in steps) {
-      const most = 1.1 * network.reach;
-      const [x, y] = cursor.map(
-        (value, i) => Math.min(most, Math.max(-most, value + step * steps[event.key][i])),
-      );
-      move(x, y);
-      put("marks", [cursor]);
-    } else {
-      return;
-    }
-    event.preventDefault();
-  }
-
-  function prepare(pad) {
-    const context = contextOf(pad);
-    const clear = () => {
-      context.fillStyle = "black";
-      context.fillRect(0, 0, pad.width, pad.height);
-      for (const id of ["taken", "redrawn"]) paint(find(id), [new Float32Array(784)]);
-      find("verdict").textContent = "";
-      find("drawn_posterior").replaceChildren();
-    };
-    const place = (event) => {
-      const box = pad.getBoundingClientRect();
-      return [(event.clientX - box.left) * pad.width / box.width, (event.clientY - box.top) * pad.height / box.height];
-    };
-    let last = null;
-    const stroke = (event) => {
-      if (last === null) return;
-      const next = place(event);
-      Object.assign(context, { strokeStyle: "white", lineWidth: 16, lineCap: "round" });
-      context.beginPath();
-      context.moveTo(...last);
-      context.lineTo(...next);
-      context.stroke();
-      last = next;
-    };
-    pad.addEventListener("pointerdown", (event) => {
-      pad.setPointerCapture(event.pointerId);
-      last = place(event);
-      stroke(event);
-    });
-    pad.addEventListener("pointermove", stroke);
-    pad.addEventListener("pointerup", () => {
-      last = null;
-      const digit = asDigit(pad);
-      if (digit === null) return;
-      const z = network.encode(digit);
-      paint(find("taken"), [digit]);
-      paint(find("redrawn"), [network.decode(z)]);
-      put("drawn", [z]);
-      find("verdict").textContent = `at (${z[0].toFixed(2)}, ${z[1].toFixed(2)}): a ${likeliest(z)}`;
-      tabulate(find("drawn_posterior"), z);
-    });
-    find("clear").addEventListener("click", () => { clear(); put("drawn", []); });
-    clear();
-  }
-
-  find("class").addEventListener("change", filter);
-  find("which").addEventListener("change", filter);
-  find("plane").addEventListener("keydown", key);
-  prepare(find("pad"));
-  paint(find("strip"), Array.from({ length: 11 }, () => new Float32Array(784)));
-  find("count").textContent = `${shown.length} images`;
-  move(0, 0);
-  tell(0);
-  return { move, tap, start, drag, end, network, cursor: () => cursor, classProbabilities: (z) => classProbabilities(mixture, z) };
-})();
