@@ -25,7 +25,7 @@ MATCH = 0.9  # least share of the validation images that should be in their clas
 SMALLEST_SHARE = 0.15  # of an equal share of the images; a component below it has collapsed
 SMALL_FILE = 1 << 16  # bytes of space required for each output other than the model
 BUDGET = 55.0  # minutes, within the hour that the assignment expects
-LATENTS = Path("vae_latents.npz")  # not part of the assignment; the grader's page shows them
+LATENTS = "VAE_LATENTS"  # a variable in which the grader names a file, for its page
 
 
 def train(before: list[str], after: list[str], usage: str) -> None:
@@ -91,9 +91,10 @@ def train(before: list[str], after: list[str], usage: str) -> None:
 
 
 def save_latents(z: np.ndarray) -> None:
-    """Write the latents of images, (N, 2), in the order of the images."""
-    with replacing(LATENTS) as file:
-        np.savez(file, z=z)
+    """Write the latents of images, (N, 2), in the order of the images, if somebody wants them."""
+    if LATENTS in os.environ:
+        with replacing(Path(os.environ[LATENTS])) as file:
+            np.savez(file, z=z)
 
 
 def test_reconstruction(before: list[str], after: list[str], usage: str) -> None:
@@ -106,7 +107,6 @@ def test_reconstruction(before: list[str], after: list[str], usage: str) -> None
     test_path, output = Path(before[0]), Path("vae_reconstructed.npz")
     images = load_images(test_path)
     check_outputs([output], inputs=(test_path, options.model))
-    check_outputs([LATENTS], inputs=(test_path, options.model))
     model = load_model(options.model, options.device)
     z = (encode if options.encoder_only else search)(model, images)
     recon = decode(model, z).reshape(images.shape)
@@ -127,7 +127,6 @@ def test_classifier(before: list[str], after: list[str], usage: str) -> None:
     test_path, output = Path(before[0]), Path("vae.csv")
     images = load_images(test_path)
     check_outputs([output], inputs=(test_path, options.model, options.gmm))
-    check_outputs([LATENTS], inputs=(test_path, options.model, options.gmm))
     model = load_model(options.model, options.device)
     mixture, labels = load_mixture(options.gmm, options.model)
     z = encode(model, images)

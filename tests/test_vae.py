@@ -182,9 +182,14 @@ def test_the_files_have_the_course_format(folder: Path) -> None:
     assert np.mean(np.array(lines[1:], int) == np.load("test.npz")["labels"]) > 0.9
 
 
-def test_the_latents_of_the_answers_are_kept(folder: Path) -> None:
+def test_the_latents_of_the_answers_are_kept_where_the_grader_asks_for_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_model(Path("vae.pth"), torch.device("cpu"))
     images = np.load("test.npz")["data"] / 255
+    assert main("test.npz test_reconstruction vae.pth") == 0
+    assert not Path("vae_latents.npz").exists()
+    monkeypatch.setenv("VAE_LATENTS", "vae_latents.npz")
     assert main("test.npz test_reconstruction vae.pth") == 0
     with np.load("vae_latents.npz") as arrays, np.load("vae_reconstructed.npz") as recon:
         again = decode(model, arrays["z"]).reshape(images.shape)

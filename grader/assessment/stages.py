@@ -43,7 +43,8 @@ from .copies import DataSet
 from .grade import Flag, Grade, Step
 
 RUNNER = Path(notebook_runner.__file__)
-LATENTS = "vae_latents.npz"  # which a program may leave in a stage's folder for its author
+LATENTS = "vae_latents.npz"  # for the author of a program, which learns the name by VARIABLE
+VARIABLE = "VAE_LATENTS"
 EXECUTED = "executed.ipynb"  # the notebook that a stage has run, in the stage's folder
 TRACEBACK = "Traceback (most recent call last):"
 ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:|$)")  # after the places in a traceback
@@ -268,6 +269,7 @@ def stage_run(
             readable=tuple(copies[name] for name in stage.used_data()),
             hidden=bench.hidden_paths(),
             recorded=stage.kind == "program",  # a notebook's kernel is another program
+            variables={VARIABLE: LATENTS} if bench.settings.shows_data else {},
         )
         outcome = isolation.run(command, limits_of(stage), bench.settings.level)
         bench.program_seconds += outcome.seconds

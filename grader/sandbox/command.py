@@ -2,7 +2,7 @@
 
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -68,7 +68,8 @@ class Command:
 
     In addition to the system it may read `readable`, which are the grader's own files, and this
     Python if it `needs_python`. If there are namespaces, folders and files in `hidden` look
-    empty to it. The imports of a Python program are recorded if it is `recorded`.
+    empty to it. The imports of a Python program are recorded if it is `recorded`. `variables` are
+    added to its environment.
     """
 
     words: tuple[str, ...]
@@ -77,6 +78,7 @@ class Command:
     hidden: tuple[Path, ...] = ()
     needs_python: bool = True
     recorded: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
 
     def readable_folders(self) -> list[Path]:
         return [*(interpreter_folders() if self.needs_python else ()), *self.readable]

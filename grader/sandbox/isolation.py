@@ -133,7 +133,7 @@ def instructions(
         "parent": os.getpid(),
         "words": words,
         "folder": str(command.folder),
-        "environment": environment(command.folder, temporary, len(cpus)),
+        "environment": environment(command.folder, temporary, len(cpus)) | command.variables,
         "uid": uid,
         "namespaces": level.namespaces,
         "confine": level is Level.CONFINED,

@@ -12,7 +12,7 @@ import pytest
 from grader.assessment import lessons
 from grader.assessment.grade import Grade, Lesson
 from grader.assessment.pipeline import assess
-from grader.assessment.stages import LATENTS, Settings
+from grader.assessment.stages import LATENTS, VARIABLE, Settings
 from grader.assignment import Assignment
 from grader.display.result_page import render
 from grader.display.results import to_gradescope
@@ -25,8 +25,10 @@ from tests.grader.test_exploits import program
 # The honest program with a mistake, which leaves the place of every image.
 LEAVES_LATENTS = f"""
 def leave(test_path):
-    x = images(test_path)
-    np.savez("{LATENTS}", z=np.stack([x.mean(axis=1), x.std(axis=1)], axis=1))
+    import os
+    if "{VARIABLE}" in os.environ:
+        x = images(test_path)
+        np.savez(os.environ["{VARIABLE}"], z=np.stack([x.mean(axis=1), x.std(axis=1)], axis=1))
 
 def reconstruct_and_leave(test_path, model_path, reconstruct=reconstruct):
     reconstruct(test_path, model_path)
