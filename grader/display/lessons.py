@@ -61,9 +61,9 @@ def plane(lesson: Lesson) -> Figure | None:
     labels = np.zeros(len(lesson.latents), int) if lesson.labels is None else lesson.labels
     for i, name in enumerate(np.unique(labels)):
         x, y = lesson.latents[labels == name].T
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         known = "images" if lesson.labels is None else f"class {name}"
-        axes.scatter(x, y, s=9, alpha=0.5, linewidths=0, label=known, color=colour, marker=marker)
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        axes.scatter(x, y, s=9, alpha=0.5, linewidths=0, color=colour, marker=marker, label=known)
     for example in lesson.examples:
         assert example.z is not None
         axes.plot(*example.z, "o", markersize=9, color="black", fillstyle="none")
