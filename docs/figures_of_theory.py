@@ -161,9 +161,11 @@ def bound() -> Figure:
     right.set_title("The bound lies below log p(x)")
     for axes in (left, right):
         axes.set(xlabel="epoch", xscale="log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend()
+    left.legend(loc="center right")
+    right.legend(loc="upper left")
     for epoch, *values in (rows[0], rows[-1]):
         words = ", ".join(f"{value:.1f}" for value in values)
         print(f"bound: epoch {epoch}: reconstruction, KL, log p(x): {words}")
@@ -284,39 +286,39 @@ def conditions() -> Figure:
 
 
 def mixture() -> Figure:
-    """EM on the codes of three digits, from a poor start, and its likelihood."""
-    kept, trained = (0, 4, 6), train(PLANE)
-    images = digits()[0]
+    """EM on the codes of three digits, from two starts, and its likelihood."""
+    kept, images = (0, 4, 6), digits()[0]
     chosen = np.isin(images.labels, kept)
-    z = trained.posterior(images)[0].numpy()[chosen].astype(np.float64)
+    z = train(PLANE).posterior(images)[0].numpy()[chosen].astype(np.float64)
     labels = images.labels[chosen]
-    start = z.mean(axis=0) + 0.4 * np.array([[-1, 0], [1, 0], [0, 1]])
+    labelled = np.stack([z[labels == digit][:5].mean(axis=0) for digit in kept])
+    close = z.mean(axis=0) + 0.4 * np.array([[-1, 0], [1, 0], [0, 1]])
+    fits = {
+        "close means, after one step": GaussianMixture(3, max_iter=1).fit(z, close),
+        "close means": GaussianMixture(3).fit(z, close),
+        "means of five labelled images": GaussianMixture(3).fit(z, labelled),
+    }
     drawn = figure(6.6)
     panels = drawn.subplots(2, 2).ravel()
-    final = GaussianMixture(3).fit(z, start)
-    steps = (1, 5, len(final.log_likelihood_))
-    for axes, count in zip(panels, steps, strict=False):
-        fitted = GaussianMixture(3, max_iter=count).fit(z, start)
+    for number, (axes, (name, fitted)) in enumerate(zip(panels, fits.items(), strict=False)):
         figures.scatter_classes(axes, z, labels)
         for mean, covariance in zip(fitted.means_, fitted.covariances_, strict=True):
             variances, directions = np.linalg.eigh(covariance)
             angle = math.degrees(math.atan2(directions[1, 1], directions[0, 1]))
             add_ellipse(axes, mean, np.sqrt(variances[::-1]), angle)
             axes.plot(*mean, "k+", ms=10)
-        axes.set_title(f"after {count} step{'s' if count > 1 else ''} of EM")
-    curve = final.log_likelihood_
-    panels[3].plot(range(len(curve)), curve, color=COLOURS[0])
-    for count, marker in zip(steps, MARKERS, strict=False):
-        place = min(count, len(curve) - 1)
-        panels[3].plot(place, curve[place], marker, color=COLOURS[5], ms=8)
+        steps, last = len(fitted.log_likelihood_), fitted.score_samples(z).mean()
+        axes.set_title(name if steps == 1 else f"{name}, after {steps} steps")
+        print(f"mixture: {name}: {steps} steps, {last:.3f} nats")
+        if steps > 1:
+            marker, colour = MARKERS[number], COLOURS[number]
+            panels[3].plot(fitted.log_likelihood_, color=colour, label=name)
+            panels[3].plot(steps - 1, last, marker, color=colour)
     panels[3].set(xlabel="step of EM", ylabel="log-likelihood, nats per image")
     panels[3].set_title("The likelihood never falls")
     panels[3].grid(alpha=0.3)
-    handles, names = panels[0].get_legend_handles_labels()
-    drawn.legend(
-        handles, names, loc="outside upper center", ncols=3, markerscale=1.6, title="digit"
-    )
-    print(f"mixture: {steps[-1]} steps, from {curve[0]:.3f} to {curve[-1]:.3f} nats")
+    panels[3].legend(loc="lower right")
+    legend_of_digits(drawn, panels[0])
     return drawn
 
 
