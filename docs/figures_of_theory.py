@@ -1,7 +1,7 @@
 """The figures of docs/theory.md, each from a run on the digits of scikit-learn.
 
-python -m docs.figures_of_theory docs/theory: about two minutes on one core, the same bytes each
-time. It prints the numbers that the captions use.
+python -m docs.figures_of_theory docs/theory [NAME...]: about two minutes on one core, the same
+bytes each time. It prints the numbers that the captions use.
 """
 
 import io
@@ -518,11 +518,11 @@ FIGURES: tuple[Callable[[], Figure], ...] = (
 def main(folder: Path, names: list[str]) -> None:
     """Write the named figures, or all, to the folder."""
     folder.mkdir(exist_ok=True)
-    matplotlib.rcParams.update({"axes.titlesize": 10, "legend.fontsize": 9})
     for draw in FIGURES:
         if not names or draw.__name__ in names:
             drawn = io.BytesIO()
-            draw().savefig(drawn, dpi=DPI)
+            with matplotlib.rc_context({"axes.titlesize": 10, "legend.fontsize": 9}):
+                draw().savefig(drawn, dpi=DPI)
             # Colours are few; 256 of them are a third of the bytes, and look the same.
             image = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
             with replacing(folder / f"{draw.__name__}.png") as file:

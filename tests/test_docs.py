@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from docs import mathml
+from docs import figures_of_theory, mathml
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed")
 markdown = pytest.importorskip("markdown")
@@ -107,6 +107,23 @@ def test_every_formula_of_the_site_is_valid(site: Path) -> None:
             assert not any("mathspace" in part.get("width", "") for part in parts), path.name
             assert not any("\\" in (part.text or "") for part in parts), path.name
     assert found > 20
+
+
+def test_the_theory_shows_each_figure_with_its_command() -> None:
+    theory = (ROOT / "docs" / "theory.md").read_text()
+    for draw in figures_of_theory.FIGURES:
+        name = f"{draw.__name__}.png"
+        assert f"](theory/{name})" in theory
+        assert f"`python -m docs.figures_of_theory docs/theory {draw.__name__}`" in theory
+        assert (ROOT / "docs" / "theory" / name).stat().st_size < 150_000
+
+
+def test_figures_without_a_training_are_the_same_each_time(tmp_path: Path) -> None:
+    drawn = []
+    for run in ("first", "second"):
+        figures_of_theory.main(tmp_path / run, ["devices"])
+        drawn.append((tmp_path / run / "devices.png").read_bytes())
+    assert drawn[0] == drawn[1]
 
 
 def test_search_works_in_pages_that_are_opened_from_disk(site: Path, chromium: Any) -> None:
