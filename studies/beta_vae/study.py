@@ -5,7 +5,7 @@ Higgins et al., "beta-VAE" (ICLR 2017).
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,19 +22,39 @@ from checkpoint import write_history
 from command_line import choose_device, default_device
 from data import ShuffledBatches
 from grader.errors import UserError
-from losses import kl_divergence
+from losses import gaussian_kl, kl_divergence
 from storage import save_state_dict
+from studies.beta_vae.facts import facts
+from studies.shared.checks import (
+    behind_best,
+    checked,
+    collapsed,
+    column,
+    course,
+    on_a_line,
+    paired,
+    standard_error,
+    still_falling,
+    within_noise,
+    worse_than_pca,
+)
 from studies.shared.datasets import as_images, read_split, some_of_each
 from studies.shared.measures import (
     active_units,
     class_probabilities,
+    edges_and_variances,
     effective_classes,
-    pca_mse,
-    sharpness,
+    effective_classes_error,
+    first_axis,
+    pca_errors,
+    per_image,
+    relative_sharpness,
+    squared_errors,
     train_classifier,
 )
 from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
 from studies.shared.options import (
+    MANY,
     BatchSize,
     Device,
     Epochs,
@@ -43,6 +63,8 @@ from studies.shared.options import (
     LossType,
     Preset,
     Seed,
+    Steps,
+    epochs_within,
     units,
     weight,
 )
@@ -54,6 +76,7 @@ ANSWERS = Path(__file__).with_name("answers.md")
 TITLE = "beta-VAE: reconstruction against regularity"
 TERMS = ("reconstruction", "kl")
 SAMPLES = 1000  # per model, for its measures
+IMAGES = 60_000  # of the task's data set
 DRAWS, DRAWN = 3, 5  # samples shown per model: DRAWS sets of DRAWN
 RECOGNISED = 0.9  # a sample is recognised if its class has a higher probability
 
@@ -63,12 +86,13 @@ class Options:
     """How the models are trained."""
 
     preset: Annotated[
-        Preset, Option(help="full: the assignment's settings; quick: about a minute")
+        Preset, Option(help="full: the assignment's settings; quick: three minutes")
     ] = "full"
     betas: Annotated[list[float], weight(help="weights of the KL term, one model for each")] = (
         field(default_factory=lambda: [0.05, 0.5, 1, 5])
     )
     epochs: Epochs = 50
+    steps: Steps = None
     z_dim: Annotated[int, units(help="latent units")] = 10
     hidden_size: Annotated[int, units(help="units of the hidden layers")] = 256
     batch_size: BatchSize = 128
@@ -79,7 +103,7 @@ class Options:
     device: Device = field(default_factory=default_device)
 
 
-PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=5)}
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=MANY, steps=2300)}
 
 
 def beta_vae(before: list[str], after: list[str], usage: str) -> None:
@@ -95,6 +119,9 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     x, x_held_out = train.vectors(device), held_out.vectors(device)
+    per_epoch = math.ceil(len(x) / options.batch_size)
+    epochs = epochs_within(options.epochs, options.steps, per_epoch)
+    options = replace(options, epochs=epochs, steps=None)
 
     vaes, history = train_models(options, x, out)
     names = [f"{beta:g}" for beta in options.betas]
@@ -103,30 +130,82 @@ def study(options: Options, path: Path, out: Path) -> Findings:
 
     labels = torch.from_numpy(train.labels).to(device)
     classifier = train_classifier(x, labels, len(train.names))
-    right = class_probabilities(classifier, x_held_out).argmax(axis=1) == held_out.labels
-    real = sharpness(as_images(x_held_out))
-    measured, samples = {}, {}
+    probabilities = class_probabilities(classifier, x_held_out)
+    right = probabilities.argmax(axis=1) == held_out.labels
+    real = edges_and_variances(as_images(x_held_out))
+    pca = pca_errors(x.cpu().numpy(), x_held_out.cpu().numpy(), [options.z_dim])[options.z_dim]
+    measured, samples, errors = {}, {}, {}
     for name, vae in zip(names, vaes, strict=True):
         samples[name] = vae.sample(SAMPLES).detach()
-        measured[name] = measure(vae, x_held_out, samples[name], classifier, real, options)
+        measured[name] = measure(vae, x_held_out, samples[name], classifier, real, pca, options)
+        errors[name] = reconstruction_errors(vae, x_held_out, options.loss_type)
+    for name, gap in behind_best(errors, lowest=True).items():
+        measured[name]["reconstruction_behind"] = gap
     summary = {
         "images": len(train),
         "held_out": len(held_out),
         "samples": SAMPLES,
         "recognised_above": RECOGNISED,
+        "recognised_of_real": float((probabilities.max(axis=1) > RECOGNISED).mean()),
         "epochs": options.epochs,
         "z_dim": options.z_dim,
         "classes": len(train.names),
         "unit": unit("reconstruction", options.loss_type),
         "classifier_accuracy": float(right.mean()),
-        "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
-        "first": history[0],
-        "last": history[-1],
+        "pca_mse": float(pca.mean()),
+        "course": {
+            name: {term: course(column(history, f"{term}_{name}")) for term in TERMS}
+            for name in names
+        },
         "betas": measured,
     }
+    summary["facts"] = facts(summary)
+    summary["checks"] = check(options, summary, history, per_epoch)
     chosen = some_of_each(held_out.labels)
     pictures = draw(history, measured, vaes, x_held_out, samples, chosen, options.loss_type)
     return Findings(summary, pictures, ANSWERS)
+
+
+def check(
+    options: Options, summary: Mapping[str, Any], history: History, per_epoch: int
+) -> dict[str, Any]:
+    """Return what is wrong with the run."""
+    betas, verdicts = summary["betas"], summary["facts"]
+    losses = {
+        name: [row[f"reconstruction_{name}"] + float(name) * row[f"kl_{name}"] for row in history]
+        for name in betas
+    }
+    made = {
+        "training losses that still fall": [
+            still_falling(f"The loss at beta {name}", losses[name]) for name in betas
+        ],
+        "collapsed latents": [
+            collapsed(f"beta {name}", row["active_units"], options.z_dim)
+            for name, row in betas.items()
+        ],
+        "codes on a line": [
+            on_a_line(f"beta {name}", row["first_axis"])
+            for name, row in betas.items()
+            if options.z_dim > 1
+        ],
+        "squared errors against principal components": [
+            worse_than_pca(f"beta {name}", row["against_pca"], summary["pca_mse"], options.z_dim)
+            for name, row in betas.items()
+        ],
+        "differences between betas": [
+            within_noise("reconstructions", [f"beta {name}" for name in verdicts["faithful"]]),
+            within_noise("recognised samples", [f"beta {name}" for name in verdicts["clearest"]]),
+        ],
+    }
+    full = PRESETS["full"]
+    own_steps = full.epochs * math.ceil(IMAGES / full.batch_size)
+    return checked(options.preset, made, options.epochs * per_epoch, own_steps)
+
+
+@torch.no_grad()
+def reconstruction_errors(vae: Vae, x: Tensor, loss_type: str) -> NDArray[np.float64]:
+    """Return the reconstruction error of each image, (N,), from the posterior's mean."""
+    return per_image(RECONSTRUCTION_LOSSES[loss_type], vae.decode(vae.encode(x)[1]), x)
 
 
 def train_models(options: Options, x: Tensor, out: Path) -> tuple[list[Vae], History]:
@@ -176,29 +255,45 @@ def train_model(options: Options, beta: float, x: Tensor, out: Path) -> tuple[Va
 
 @torch.no_grad()
 def measure(
-    vae: Vae, x: Tensor, samples: Tensor, classifier: nn.Module, real: float, options: Options
-) -> dict[str, float]:
+    vae: Vae,
+    x: Tensor,
+    samples: Tensor,
+    classifier: nn.Module,
+    real: tuple[NDArray, NDArray],
+    pca: NDArray,
+    options: Options,
+) -> dict[str, Any]:
     """Return measures of one model by name.
 
-    `real`: the sharpness of real images, by which that of the model's images is divided.
+    `real`: edges and variances of real images, with which those of the model's are compared. `pca`:
+    squared errors of principal components.
     Reconstructions use the posterior's mean; only the distortion uses a sample from the posterior.
     """
     _, mu, logvar = vae.encode(x)
     recon = vae.decode(mu)
     drawn = vae(x)[0]
     probabilities = class_probabilities(classifier, samples)
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    sharpness = {
+        name: relative_sharpness(edges_and_variances(as_images(images)), real)
+        for name, images in (("reconstructions", recon), ("samples", samples))
+    }
+    codes, squared = mu.cpu().numpy(), squared_errors(recon, x)
     return {
         "reconstruction": float(RECONSTRUCTION_LOSSES[options.loss_type](recon, x)),
         "distortion": float(RECONSTRUCTION_LOSSES[options.loss_type](drawn, x)),
-        "mse": float((recon - x).square().mean()),
+        "mse": float(squared.mean()),
+        "against_pca": paired(squared, pca),
         "kl": float(kl_divergence(mu, logvar)),
-        "active_units": active_units(mu.cpu().numpy()),
-        "sharpness_of_reconstructions": sharpness(as_images(recon)) / real,
-        "sharpness_of_samples": sharpness(as_images(samples)) / real,
+        "kl_error": standard_error(gaussian_kl(mu, logvar).cpu()),
+        "active_units": active_units(codes),
+        "first_axis": first_axis(codes),
+        "sharpness_of_reconstructions": sharpness["reconstructions"]["ratio"],
+        "sharpness_of_samples": sharpness["samples"]["ratio"],
+        "sharpness_error": sharpness["samples"]["error"],
         "recognised": float((probabilities.max(axis=1) > RECOGNISED).mean()),
-        "effective_classes": effective_classes(
-            probabilities.argmax(axis=1), probabilities.shape[1]
-        ),
+        "effective_classes": effective_classes(predicted, classes),
+        "classes_error": effective_classes_error(predicted, classes),
     }
 
 

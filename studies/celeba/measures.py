@@ -14,19 +14,23 @@ from studies.celeba.networks import VAE
 from studies.celeba.options import Options
 from studies.celeba.sampling import Model
 from studies.celeba.training import untrained
+from studies.shared.checks import paired, standard_error, unpaired
 from studies.shared.image_cache import in_parts
 from studies.shared.measures import (
     SCALES,
     active_units,
+    edges_and_variances,
+    first_axis,
     mean_pairwise_distance,
     nearest_distance,
+    nearest_distances,
+    pairwise_distance_error,
     psnr,
+    relative_sharpness,
     scale_energies,
-    sharpness,
-    squared_error,
+    squared_errors,
 )
 from studies.shared.networks import RECONSTRUCTION_LOSSES
-from training import History
 
 SMALL = 32  # pixels per side at which distances are measured
 NOTHING = 1e-9  # a smaller mean square counts as no difference
@@ -40,14 +44,29 @@ def small(images: Tensor) -> NDArray[np.float32]:
     return functional.adaptive_avg_pool2d(images, SMALL).flatten(1).cpu().numpy()
 
 
+@torch.no_grad()
 def measure(
-    options: Options, faces: Faces, model: Model, known: NDArray[np.float32]
+    options: Options, faces: Faces, model: Model, known: NDArray[np.float32], pca: NDArray
 ) -> dict[str, Any]:
-    """Return all measures of one model, by name. `known`: training faces that `small` returned."""
+    """Return all measures of one model, by name.
+
+    `known`: training faces that `small` returned. `pca`: what `pca_errors` returned for the
+    held-out faces.
+    """
     train = in_parts(faces.train[: len(faces.held_out)], model.vae.device)
+    found = measure_reconstructions(options, model.vae, faces.held_out)
+    trained = np.concatenate([squared_errors(model.vae.reconstruct(x), x) for x in train])
     return (
-        measure_reconstructions(options, model.vae, faces.held_out)
-        | {"train_mse": squared_error(model.vae.reconstruct, train), "prior_gap": model.prior_gap}
+        found
+        | {
+            "mse": float(found["mse"].mean()),
+            "train_mse": float(trained.mean()),
+            "gap": unpaired(found["mse"], trained),
+            "small_mse": float(found["small_mse"].mean()),
+            "pca_mse": float(pca.mean()),
+            "against_pca": paired(found["small_mse"], pca),
+            "prior_gap": model.prior_gap,
+        }
         | {f"{kind}_among_codes": share for kind, share in model.among_codes.items()}
         | measure_generated(model, known)
         | {"paths": {kind: measure_paths(model, kind, known) for kind in model.samples}}
@@ -58,16 +77,19 @@ def measure(
 def measure_reconstructions(
     options: Options, vae: VAE, held_out: NDArray[np.uint8]
 ) -> dict[str, Any]:
-    """Return measures of held-out faces' codes, and of reconstructions from the means of z."""
+    """Return measures of held-out faces' codes, and of reconstructions from the means of z.
+
+    "mse", "ssims" and "small_mse" are those of each face, (N,).
+    """
     mean = mean_of(held_out, vae.device)
     sums: dict[str, Tensor] = {}
-    mus, edges, rows = [], [], []
+    mus: list[NDArray] = []
+    edges: list[list[tuple[NDArray, NDArray]]] = [[], []]
+    arrays: dict[str, list[NDArray]] = {"mse": [], "ssims": [], "small_mse": []}
     for x in in_parts(held_out, vae.device):
         mu, logvar = vae.encode(x)
         recon = vae.decode(mu)
         found = {
-            "mse": (recon - x).square().mean(),
-            "ssim": ssim(recon, x).mean(),
             "psnr": psnr(recon, x).mean(),
             "reconstruction": RECONSTRUCTION_LOSSES[options.loss_type](recon, x),
             "kl": kl_divergence(mu, logvar),
@@ -76,18 +98,30 @@ def measure_reconstructions(
         }
         sums = {name: sums.get(name, 0) + len(x) * value for name, value in found.items()}
         mus.append(mu.cpu().numpy())
-        rows.append(len(x))
-        edges.append([sharpness(image.mean(dim=1).cpu().numpy()) for image in (recon, x)])
+        arrays["mse"].append(squared_errors(recon, x))
+        arrays["ssims"].append(ssim(recon, x).mean(dim=1).double().cpu().numpy())
+        arrays["small_mse"].append(np.square(small(recon) - small(x)).mean(axis=1))
+        for part, images in zip(edges, (recon, x), strict=True):
+            part.append(edges_and_variances(images.mean(dim=1).cpu().numpy()))
     means = {name: value.cpu().numpy() / len(held_out) for name, value in sums.items()}
     lost, there = means.pop("lost"), means.pop("there")
     # If faces do not differ at a scale, nothing of it can be kept.
     kept = np.where(there > NOTHING, 1 - lost / np.maximum(there, NOTHING), 0.0)
-    recon_edges, real_edges = np.average(edges, axis=0, weights=rows)
-    return {name: float(value) for name, value in means.items()} | {
-        "kept": dict(zip(SCALES, map(float, kept), strict=True)),
-        "active_units": active_units(np.concatenate(mus)),
-        "sharpness_of_reconstructions": float(recon_edges / real_edges),
-    }
+    ours, real = (tuple(map(np.concatenate, zip(*part, strict=True))) for part in edges)
+    sharpness = relative_sharpness((ours[0], ours[1]), (real[0], real[1]))
+    codes, measured = np.concatenate(mus), {k: np.concatenate(v) for k, v in arrays.items()}
+    return (
+        {name: float(value) for name, value in means.items()}
+        | measured
+        | {
+            "ssim": float(measured["ssims"].mean()),
+            "kept": dict(zip(SCALES, map(float, kept), strict=True)),
+            "active_units": active_units(codes),
+            "first_axis": first_axis(codes),
+            "sharpness_of_reconstructions": sharpness["ratio"],
+            "sharpness_error": sharpness["error"],
+        }
+    )
 
 
 def mean_of(images: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -101,6 +135,7 @@ def measure_generated(model: Model, known: NDArray[np.float32]) -> dict[str, flo
     found = {}
     for kind, images in model.generated.items():
         found[f"diversity_{kind}"] = mean_pairwise_distance(small(images))
+        found[f"diversity_{kind}_error"] = pairwise_distance_error(small(images))
         found[f"nearest_{kind}"] = nearest_distance(small(images), known)
     return found
 
@@ -112,10 +147,11 @@ def between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_paths(model: Model, kind: str, known: NDArray[np.float32]) -> dict[str, float]:
+def measure_paths(model: Model, kind: str, known: NDArray[np.float32]) -> dict[str, Any]:
     """Measure what is decoded between pairs of samples of one kind.
 
-    ends, middles: mean distances to the nearest known face. shortest, longest: the mean shares of
+    ends, middles: mean distances to the nearest known face. closer: the distance of each middle,
+    minus the mean of those of its ends. shortest, longest: the mean shares of
     the way between the decoded ends that the shortest and the longest of the steps cover.
     """
     z, shares = model.samples[kind], torch.linspace(0, 1, PATH_STEPS + 1, device=model.vae.device)
@@ -124,9 +160,14 @@ def measure_paths(model: Model, kind: str, known: NDArray[np.float32]) -> dict[s
     paths = np.stack(decoded)
     steps = np.linalg.norm(np.diff(paths, axis=1), axis=2)
     covered = steps / np.maximum(steps.sum(axis=1, keepdims=True), NOTHING)
+    start, middle, end = (
+        nearest_distances(paths[:, place], known) for place in (0, PATH_STEPS // 2, -1)
+    )
+    ends = (start + end) / 2
     return {
-        "ends": nearest_distance(np.concatenate([paths[:, 0], paths[:, -1]]), known),
-        "middles": nearest_distance(paths[:, PATH_STEPS // 2], known),
+        "ends": float(ends.mean()),
+        "middles": float(middle.mean()),
+        "closer": paired(middle, ends),
         "shortest": float(covered.min(axis=1).mean()),
         "longest": float(covered.max(axis=1).mean()),
     }
@@ -150,13 +191,6 @@ def check_formula(vae: VAE, x: Tensor, seed: int) -> dict[str, float]:
     }
 
 
-def late_share(history: History) -> float:
-    """Return the share of the held-out loss's fall that the last fifth of the epochs brought."""
-    losses = [row["held_out_loss"] for row in history]
-    before = losses[-1 - len(losses) // 5]
-    return (before - losses[-1]) / max(losses[0] - min(losses), 1e-9)
-
-
 @torch.no_grad()
 def judge_initial_weights(options: Options, std: float | None, x: Tensor) -> dict[str, float]:
     """Return an untrained network's loss on images, and the share of its pixels that are stuck."""
@@ -173,8 +207,10 @@ def before_training(options: Options, std: float | None, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict[str, float]:
+def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict[str, Any]:
     """Measure how far the middles between pairs of faces are from real ones, by pixels and by z.
+
+    The "..._distance" of pixels, z and real faces are means with their errors.
 
     Also measure which share of the values is outside [0, 1] if pixels are extrapolated beyond a
     pair.
@@ -184,8 +220,15 @@ def judge_interpolation(vae: VAE, x: Tensor, known: NDArray[np.float32]) -> dict
     mu = vae.encode(x)[0]
     middle = vae.decode((mu[:count] + mu[count : 2 * count]) / 2)
     outside = 2 * first - second
+    distances = {
+        name: nearest_distances(small(images), known)
+        for name, images in (("pixels", (first + second) / 2), ("latent", middle), ("real", x))
+    }
     return {
-        "pixels": nearest_distance(small((first + second) / 2), known),
-        "latent": nearest_distance(small(middle), known),
+        f"{name}_distance": {"mean": float(values.mean()), "error": standard_error(values)}
+        for name, values in distances.items()
+    } | {
+        "pixels": float(distances["pixels"].mean()),
+        "latent": float(distances["latent"].mean()),
         "outside": float(((outside < 0) | (outside > 1)).float().mean()),
     }

@@ -8,6 +8,7 @@ from typer import Option
 from command_line import default_device
 from studies.shared.devices import Precision
 from studies.shared.options import (
+    MANY,
     Cache,
     Device,
     Devices,
@@ -15,6 +16,7 @@ from studies.shared.options import (
     LearningRate,
     LossType,
     Preset,
+    Steps,
     count,
     units,
     weight,
@@ -40,6 +42,7 @@ class Options:
     images: Annotated[int, count(help="training images, at most")] = 30_000
     held_out: Annotated[int, count(help="held-out images, at most")] = 1000
     epochs: Epochs = 50
+    steps: Steps = None
     batch_size: Annotated[
         int, Option(min=2, max=2**20, help="images per step, on all devices together")
     ] = 64
@@ -76,7 +79,9 @@ class Options:
 
 PRESETS = {
     "full": Options(),
-    "quick": Options(preset="quick", size=(54, 44), images=2000, held_out=200, epochs=20),
+    "quick": Options(
+        preset="quick", size=(54, 44), images=2000, held_out=200, epochs=MANY, steps=400
+    ),
 }
 
 

@@ -4,6 +4,7 @@ Sohn, Lee and Yan, "Learning Structured Output Representation using Deep Conditi
 Models" (NeurIPS 2015).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,11 +25,32 @@ from data import ShuffledBatches
 from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
+from studies.cvae.facts import facts
+from studies.shared.checks import (
+    checked,
+    collapsed,
+    column,
+    on_a_line,
+    paired,
+    standard_error,
+    still_falling,
+    worse_than_pca,
+)
 from studies.shared.datasets import ImageSet, as_images, read_split
 from studies.shared.idx import idx_files
-from studies.shared.measures import class_probabilities, pca_mse, sharpness, train_classifier
+from studies.shared.measures import (
+    active_units,
+    class_probabilities,
+    edges_and_variances,
+    first_axis,
+    pca_errors,
+    relative_sharpness,
+    squared_errors,
+    train_classifier,
+)
 from studies.shared.networks import Vae, labels_to_one_hots, named_losses
 from studies.shared.options import (
+    MANY,
     BatchSize,
     Device,
     Epochs,
@@ -36,6 +58,8 @@ from studies.shared.options import (
     LossType,
     Preset,
     Seed,
+    Steps,
+    epochs_within,
     units,
     weight,
 )
@@ -46,6 +70,7 @@ from training import History
 ANSWERS = Path(__file__).with_name("answers.md")
 TITLE = "Conditional VAE: asking for a class"
 SAMPLES = 100  # per class, for its measures
+IMAGES = 60_000  # of the task's data set
 SHOWN = 6  # samples per class in their picture; pairs per class between which to interpolate
 PAIRS = 3  # per class: an image and its reconstruction
 STEPS = 8  # of an interpolation, including both ends
@@ -68,7 +93,7 @@ class Options:
     """How the models are trained."""
 
     preset: Annotated[
-        Preset, Option(help="full: the assignment's settings; quick: about two minutes")
+        Preset, Option(help="full: the assignment's settings; quick: three minutes")
     ] = "full"
     beta: Annotated[
         float,
@@ -78,6 +103,7 @@ class Options:
         ),
     ] = 3
     epochs: Epochs = 100
+    steps: Steps = None
     classes: Annotated[
         list[int],
         Option(help="classes whose samples are shown; by default 0 1 3 7 8 9, or all of up to six"),
@@ -95,7 +121,7 @@ class Options:
     device: Device = field(default_factory=default_device)
 
 
-PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=8)}
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=MANY, steps=3750)}
 Condition = Callable[[Tensor], Tensor]  # labels (B,) -> the network's condition, (B, cond_dim)
 Models = Mapping[str, tuple[Vae, Condition]]  # a model and its kind of condition, by its name
 
@@ -110,13 +136,22 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)
-    options = replace(options, classes=options.classes or classes_to_show(count))
+    per_epoch = math.ceil(len(train) / options.batch_size)
+    options = replace(
+        options,
+        classes=options.classes or classes_to_show(count),
+        epochs=epochs_within(options.epochs, options.steps, per_epoch),
+        steps=None,
+    )
     if not {*options.classes} <= set(range(count)):
         found = f"--classes {', '.join(map(str, options.classes))}"
         raise UserError("command line", found, f"some of 0 to {count - 1}, as {path} has them")
     names = class_names(train, path)
-    models, history = train_models(options, train, device, out)
+    models, histories = train_models(options, train, device, out)
+    history = histories["one_hot"]
     summary = summarise(options, models, train, held_out, names)
+    summary["facts"] = facts(summary)
+    summary["checks"] = check(options, summary, histories, per_epoch)
     pictures = draw(options, models, held_out, names)
     losses = {
         name: {"training": np.array([row[name] for row in history])}
@@ -143,8 +178,8 @@ def class_names(images: ImageSet, path: Path) -> tuple[str, ...]:
 
 def train_models(
     options: Options, train: ImageSet, device: torch.device, out: Path
-) -> tuple[Models, History]:
-    """Train both models from the same seed, save the first, and return both and its history."""
+) -> tuple[Models, Mapping[str, History]]:
+    """Train both models from the same seed, save the first, and return both and their histories."""
     x, labels = train.vectors(device), torch.from_numpy(train.labels).to(device)
 
     def one_hot(labels: Tensor) -> Tensor:
@@ -158,8 +193,11 @@ def train_models(
     name = f"fmnist_beta_{options.beta:g}_cvae_{options.epochs}_epochs.pth"
     save_state_dict(model, out / name)
     torch.manual_seed(options.seed)
-    other, _ = train_model(options, x, labels, number, "history_number", out)
-    return {"one_hot": (model, one_hot), "number": (other, number)}, history
+    other, history_number = train_model(options, x, labels, number, "history_number", out)
+    return {"one_hot": (model, one_hot), "number": (other, number)}, {
+        "one_hot": history,
+        "number": history_number,
+    }
 
 
 def train_model(
@@ -207,7 +245,8 @@ def summarise(
     )
     classifier = train_classifier(x, labels, len(names))
     right = class_probabilities(classifier, x_held_out).argmax(axis=1) == held_out.labels
-    real = sharpness(as_images(x_held_out))
+    real = edges_and_variances(as_images(x_held_out))
+    pca = pca_errors(x.cpu().numpy(), x_held_out.cpu().numpy(), [options.z_dim])[options.z_dim]
     summary = {
         "images": len(train),
         "held_out": len(held_out),
@@ -217,16 +256,63 @@ def summarise(
         "beta": options.beta,
         "classes": list(names),
         "classifier_accuracy": float(right.mean()),
-        "pca_mse": pca_mse(x.cpu().numpy(), x_held_out.cpu().numpy(), options.z_dim),
+        "pca_mse": float(pca.mean()),
+    }
+    errors = {
+        name: reconstruction_errors(model, condition(labels_held_out), x_held_out)
+        for name, (model, condition) in models.items()
     }
     measured = {
         name: measure(model, condition, x_held_out, labels_held_out, classifier, real, names)
+        | {"mse": float(errors[name].mean()), "against_pca": paired(errors[name], pca)}
         for name, (model, condition) in models.items()
     }
     interpolated = interpolation_accuracy(
         *models["one_hot"], x_held_out, labels_held_out, classifier
     )
-    return summary | measured | {"interpolation": interpolated}
+    compared = paired(errors["one_hot"], errors["number"])
+    return summary | measured | {"one_hot_less_number": compared, "interpolation": interpolated}
+
+
+def check(
+    options: Options, summary: Mapping[str, Any], histories: Mapping[str, History], per_epoch: int
+) -> dict[str, Any]:
+    """Return what is wrong with the run."""
+    titles = {"one_hot": "the model with unit vectors", "number": "the model with numbers"}
+    made = {
+        "training losses that still fall": [
+            still_falling(f"The loss of {title}", column(histories[name], "loss"))
+            for name, title in titles.items()
+        ],
+        "collapsed latents": [
+            collapsed(title, summary[name]["active_units"], options.z_dim)
+            for name, title in titles.items()
+        ],
+        "codes on a line": [
+            on_a_line(title, summary[name]["first_axis"])
+            for name, title in titles.items()
+            if options.z_dim > 1
+        ],
+        "squared errors against principal components": [
+            worse_than_pca(title, summary[name]["against_pca"], summary["pca_mse"], options.z_dim)
+            for name, title in titles.items()
+        ],
+        "the difference between the conditions": [
+            None
+            if summary["facts"]["conditions"]
+            else "How often samples are of the requested class differs between the two conditions "
+            "only by the noise."
+        ],
+    }
+    full = PRESETS["full"]
+    own_steps = full.epochs * math.ceil(IMAGES / full.batch_size)
+    return checked(options.preset, made, options.epochs * per_epoch, own_steps)
+
+
+@torch.no_grad()
+def reconstruction_errors(model: Vae, cond: Tensor, x: Tensor) -> NDArray[np.float64]:
+    """Return the squared error per pixel of each image, (N,), from the posterior's mean."""
+    return squared_errors(model.decode(model.encode(x, cond)[1], cond), x)
 
 
 @torch.no_grad()
@@ -236,7 +322,7 @@ def measure(
     x: Tensor,
     labels: Tensor,
     classifier: nn.Module,
-    real: float,
+    real: tuple[NDArray, NDArray],
     names: tuple[str, ...],
 ) -> dict[str, Any]:
     """Return measures of one model by name.
@@ -249,13 +335,20 @@ def measure(
     samples = model.sample(len(asked), condition(asked))
     right = class_probabilities(classifier, samples).argmax(axis=1) == asked.cpu().numpy()
     shares = right.reshape(-1, SAMPLES).mean(axis=1)
+    sharpness = {
+        name: relative_sharpness(edges_and_variances(as_images(images)), real)
+        for name, images in (("reconstructions", recon), ("samples", samples))
+    }
+    codes = mu.cpu().numpy()
     return {
-        "mse": float((recon - x).square().mean()),
+        "active_units": active_units(codes),
+        "first_axis": first_axis(codes),
         "kl": float(kl_divergence(mu, logvar)),
         "conditional_accuracy": float(right.mean()),
         "of_each_class": dict(zip(names, map(float, shares), strict=True)),
-        "sharpness_of_reconstructions": sharpness(as_images(recon)) / real,
-        "sharpness_of_samples": sharpness(as_images(samples)) / real,
+        "sharpness_of_reconstructions": sharpness["reconstructions"]["ratio"],
+        "sharpness_of_samples": sharpness["samples"]["ratio"],
+        "sharpness_error": sharpness["samples"]["error"],
     }
 
 
@@ -270,8 +363,10 @@ def interpolate(model: Vae, ends: Tensor, cond: Tensor) -> Tensor:
 
 def interpolation_accuracy(
     model: Vae, condition: Condition, x: Tensor, labels: Tensor, classifier: nn.Module
-) -> dict[str, float | None]:
+) -> dict[str, dict[str, float] | None]:
     """Return how often the inner points of an interpolation are of the requested class.
+
+    The "error" of each "share" is over pairs of images, whose points are much alike.
 
     "in_class": between two images of the class; None if no class has two. "across": between images
     of two classes; the decoder gets the first.
@@ -282,12 +377,15 @@ def interpolation_accuracy(
         other = classes[(k + 1) % len(classes)]
         cond = condition(torch.tensor([k], device=x.device))
         for a, b in different_pairs(own):
-            found["in_class"] += inner_accuracy(
-                model, torch.stack([x[a], x[b]]), cond, classifier, k
-            )
+            ends = torch.stack([x[a], x[b]])
+            found["in_class"].append(inner_accuracy(model, ends, cond, classifier, k))
         for a, b in zip(own[:SHOWN], other[:SHOWN], strict=False):
-            found["across"] += inner_accuracy(model, torch.stack([x[a], x[b]]), cond, classifier, k)
-    return {name: float(np.mean(values)) if values else None for name, values in found.items()}
+            ends = torch.stack([x[a], x[b]])
+            found["across"].append(inner_accuracy(model, ends, cond, classifier, k))
+    return {
+        name: {"share": float(np.mean(shares)), "error": standard_error(shares)} if shares else None
+        for name, shares in found.items()
+    }
 
 
 def different_pairs(own: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -298,12 +396,10 @@ def different_pairs(own: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(own[:SHOWN], own[max(1, len(own) - SHOWN) :], strict=False))
 
 
-def inner_accuracy(
-    model: Vae, ends: Tensor, cond: Tensor, classifier: nn.Module, k: int
-) -> list[float]:
-    """Return 1 for each point between two images that is of class k, and 0 for each other."""
+def inner_accuracy(model: Vae, ends: Tensor, cond: Tensor, classifier: nn.Module, k: int) -> float:
+    """Return the share of the points between two images that are of class k."""
     between = class_probabilities(classifier, interpolate(model, ends, cond)[1:-1])
-    return [*(between.argmax(axis=1) == k).astype(float)]
+    return float((between.argmax(axis=1) == k).mean())
 
 
 @torch.no_grad()

@@ -5,8 +5,10 @@ expressions judge them. If several people are known, the held-out pictures show 
 among the training images.
 """
 
+import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import numpy as np
 import figures
 from storage import save_state_dict
 from studies.faces.data import Faces, read_faces
+from studies.faces.facts import facts
 from studies.faces.feature_maps import all_feature_maps, describe, described, unpooling_example
-from studies.faces.measures import encode, judge_clusters, measure
-from studies.faces.options import AE_PRESETS, VAE_PRESETS, AeOptions, Options, VaeOptions
+from studies.faces.measures import encode, judge_clusters, measure, summarised
+from studies.faces.options import AE_PRESETS, IMAGES, VAE_PRESETS, AeOptions, Options, VaeOptions
 from studies.faces.pictures import (
     draw_course,
     draw_latents,
@@ -26,7 +29,19 @@ from studies.faces.pictures import (
     draw_terms,
 )
 from studies.faces.training import epochs_shown, train_network
+from studies.shared.checks import (
+    checked,
+    collapsed,
+    column,
+    late_change,
+    on_a_line,
+    rising_again,
+    still_falling,
+    within_noise,
+    worse_than_pca,
+)
 from studies.shared.devices import check_devices, finish, start
+from studies.shared.options import epochs_within
 from studies.shared.runner import Findings, run_study
 from training import History
 
@@ -83,6 +98,9 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     check_devices(options.device, options.devices, options.batch_size)
     faces, kept, held_out = read_faces(options, path, options.cache or out)
     train, unseen = faces.part(kept), faces.part(held_out)
+    per_epoch = math.ceil(len(train) / options.batch_size)
+    epochs = epochs_within(options.epochs, options.steps, per_epoch)
+    options = replace(options, epochs=epochs, steps=None)
     fabric = start(options.device, options.devices)
     trained = {
         latent: train_network(options, latent, train, unseen, fabric, out, mode)
@@ -96,10 +114,13 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     two = np.isin(faces.expressions, options.expressions)
     test = np.isin(np.flatnonzero(two), held_out)
     z = {latent: encode(network, faces, fabric.device)[two] for latent, network in networks.items()}
-    models = {
+    measured = {
         latent: measure(network, train, unseen, fabric.device)
-        | {"clusters": judge_clusters(z[latent], faces.part(two), test)}
         for latent, network in networks.items()
+    }
+    models = {
+        latent: row | {"clusters": judge_clusters(z[latent], faces.part(two), test)}
+        for latent, row in summarised(measured, train, unseen).items()
     }
     pictures = {
         "recovered": draw_recovered(networks, unseen, options.expressions, fabric.device),
@@ -108,11 +129,49 @@ def study(options: Options, path: Path, out: Path, mode: str) -> Findings:
     pictures |= draw_latents(z, faces.part(two), test, options.seed)
     if isinstance(options, VaeOptions):
         pictures["terms"] = draw_terms(histories, options.loss)
-    return Findings(
-        summarise(options, (faces, train, unseen), histories, models),
-        pictures | draw_course(options, train, unseen, out),
-        ANSWERS[mode],
-    )
+    summary = summarise(options, (faces, train, unseen), histories, models)
+    summary["facts"] = facts(summary)
+    summary["checks"] = check(options, summary, histories, epochs * per_epoch)
+    return Findings(summary, pictures | draw_course(options, train, unseen, out), ANSWERS[mode])
+
+
+def check(
+    options: Options, summary: Mapping[str, Any], histories: Mapping[int, History], steps: int
+) -> dict[str, Any]:
+    """Return what is wrong with the run."""
+    titles = {latent: f"the network with {latent} latents" for latent in histories}
+    models = summary["models"]
+    errors = {latent: column(history, "unseen_mse") for latent, history in histories.items()}
+    made = {
+        "errors of unseen faces that still fall": [
+            still_falling(f"The squared error of unseen faces of {title}", errors[latent])
+            for latent, title in titles.items()
+        ],
+        "errors of unseen faces that rise again": [
+            rising_again(f"The squared error of unseen faces of {title}", errors[latent])
+            for latent, title in titles.items()
+        ],
+        "collapsed latents": [
+            collapsed(title, models[latent]["clusters"]["active_units"], latent)
+            for latent, title in titles.items()
+            if isinstance(options, VaeOptions)  # an autoencoder's units have no scale
+        ],
+        "codes on a line": [
+            on_a_line(title, models[latent]["clusters"]["first_axis"])
+            for latent, title in titles.items()
+        ],
+        "squared errors of unseen faces against principal components": [
+            worse_than_pca(title, models[latent]["against_pca"], models[latent]["pca_mse"], latent)
+            for latent, title in titles.items()
+        ],
+        "differences between numbers of latents": [
+            within_noise(
+                "SSIM of unseen faces", [f"{name} latents" for name in summary["facts"]["best"]]
+            )
+        ],
+    }
+    full = AE_PRESETS["full"]
+    return checked(options.preset, made, steps, full.epochs * math.ceil(IMAGES / full.batch_size))
 
 
 def summarise(
@@ -144,6 +203,10 @@ def summarise(
         "last": {latent: history[-1] for latent, history in histories.items()},
         "best": {
             latent: 1 + int(np.argmin([row["unseen_mse"] for row in history]))
+            for latent, history in histories.items()
+        },
+        "late": {
+            latent: late_change(column(history, "unseen_mse"))
             for latent, history in histories.items()
         },
         "course": {

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from studies.latent_study.images import Images, cropped
 from studies.latent_study.training import Model
-from studies.shared.measures import nearest_distance
+from studies.shared.checks import Difference, paired, standard_error
+from studies.shared.measures import active_units, first_axis, nearest_distances
 
 GRID = 15  # points along each latent
 RECOGNISED = 0.9  # a decoded image is recognised if its class has a higher probability
@@ -34,7 +35,8 @@ class ModelMeasures:
 
     Pairs have a value for each latent. `clipped`: shares of images whose latent is 0. `occupied`:
     share of the cells of a grid that contain an image. `densest`: share of the images in the
-    fullest tenth of the cells.
+    fullest tenth of the cells. `against_pca`: squared error of the test images, minus that of as
+    many principal components.
     """
 
     train_mse: float
@@ -47,6 +49,9 @@ class ModelMeasures:
     clipped_by_class: dict[str, float]
     occupied: float
     densest: float
+    against_pca: Difference
+    active_units: int
+    first_axis: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class GridMeasures:
     recognised_empty: float | None
     occupied: float
     distance: float
+    distance_error: float
     classes: dict[str, int]
     left_to_right: list[str]
     bottom_to_top: list[str]
@@ -104,9 +110,12 @@ def count_codes(grid: Grid, z: Tensor) -> NDArray:
 
 
 def measure_model(
-    model: Model, train: Images, test: Images, codes: tuple[Tensor, Tensor]
+    model: Model, train: Images, test: Images, codes: tuple[Tensor, Tensor], pca: NDArray
 ) -> ModelMeasures:
-    """Measure a model's latents and reconstructions; errors are per pixel of the 28 x 28."""
+    """Measure a model's latents and reconstructions; errors are per pixel of the 28 x 28.
+
+    `pca`: the errors that principal components leave of the test images.
+    """
     z = codes[0].cpu().numpy()
     clipped = (z == 0).any(axis=1)
     labels = train.labels.cpu().numpy()
@@ -115,9 +124,10 @@ def measure_model(
     def error(x: Tensor) -> Tensor:
         return cropped(model.decode(model.encode(x)) - x).square().mean(dim=(1, 2, 3))
 
+    errors = test.apply(error).double().cpu().numpy()
     return ModelMeasures(
         train_mse=float(train.apply(error).mean()),
-        test_mse=float(test.apply(error).mean()),
+        test_mse=float(errors.mean()),
         range=[(float(z[:, i].min()), float(z[:, i].max())) for i in (0, 1)],
         mean=z.mean(axis=0).tolist(),
         deviation=z.std(axis=0).tolist(),
@@ -128,6 +138,9 @@ def measure_model(
         },
         occupied=float((cells > 0).mean()),
         densest=float(np.sort(cells.ravel())[::-1][: cells.size // 10].sum() / len(z)),
+        against_pca=paired(errors, pca),
+        active_units=active_units(z),
+        first_axis=first_axis(z),
     )
 
 
@@ -145,13 +158,15 @@ def measure_grid(
     seen = probabilities.argmax(axis=1).reshape(GRID, GRID)
     pictures = cropped(plane.images).cpu().numpy().reshape(GRID * GRID, -1)
     occupied = count_codes(plane.grid, plane.codes) > 0
+    distances = nearest_distances(pictures, known)
     ink = pictures.reshape(GRID, GRID, -1).mean(axis=2)
     return GridMeasures(
         recognised=float(sure.mean()),
         recognised_occupied=float(sure[occupied].mean()),
         recognised_empty=float(sure[~occupied].mean()) if (~occupied).any() else None,
         occupied=float(occupied.mean()),
-        distance=nearest_distance(pictures, known),
+        distance=float(distances.mean()),
+        distance_error=standard_error(distances),
         classes={name: int((sure & (seen == label)).sum()) for label, name in enumerate(names)},
         left_to_right=[names[seen[GRID // 2, i]] for i in range(GRID)],
         bottom_to_top=[names[seen[i, GRID // 2]] for i in range(GRID)],

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from studies.latent_study.images import Images
 from studies.latent_study.neighbours import NeighbourRates, neighbours, rate_neighbours
 from studies.latent_study.planes import (
     GridMeasures,
@@ -13,10 +15,12 @@ from studies.latent_study.planes import (
     measure_grid,
     measure_model,
 )
-from studies.latent_study.training import Change, Networks, Run
-from studies.shared.measures import nearest_distance, pca_mse
+from studies.latent_study.training import Change, Networks, Run, loss_gap
+from studies.shared.checks import Difference, paired
+from studies.shared.measures import nearest_distance, pca_errors
 from training import History
 
+LATENTS = 2
 FIRST = 1000  # test images; the assignment's number
 
 Codes = tuple[Tensor, Tensor]
@@ -41,18 +45,26 @@ class LowestLoss:
 
 @dataclass(frozen=True)
 class ClassifierMeasures:
-    """The last row of a classifier's history, its lowest test loss, and its size."""
+    """The last row of a classifier's history, its lowest test loss, and its size.
+
+    `gap`: the difference of its test loss from its training loss, and the error of this.
+    """
 
     last: dict[str, float]
+    gap: Difference
     best: LowestLoss
     parameters: int
 
 
 @dataclass(frozen=True)
 class Improvement:
-    """What changed in the second classifier, the last row of its history, and its size."""
+    """What changed in the second classifier, the last row of its history, and its size.
+
+    `gain`: the difference of its test accuracy from the first one's, and the error of this.
+    """
 
     change: Change
+    gain: Difference
     last: dict[str, float]
     parameters: int
 
@@ -93,6 +105,7 @@ def summarise(
     known, held_out = train.vectors(), test.vectors()
     models, best = networks.with_latents(), networks.best_classifier()
     predicted = {name: neighbours(code, train) for name, code in codes.items()}
+    pca = pca_errors(known, held_out, [LATENTS])[LATENTS]
     plain, improved = networks.classifier, networks.improved
     return Summary(
         images=len(train),
@@ -101,27 +114,40 @@ def summarise(
         epochs=run.options.epochs,
         beta=run.options.beta,
         attempts=networks.attempts,
-        pca_mse=pca_mse(known, held_out, 2),
+        pca_mse=float(pca.mean()),
         real_distance=nearest_distance(held_out, known),
         losses={
             name: Losses(trained.history[0], trained.history[-1])
             for name, trained in models.items()
         },
         models={
-            name: measure_model(trained.model, train, test, codes[name])
+            name: measure_model(trained.model, train, test, codes[name], pca)
             for name, trained in models.items()
         },
         first=rate_neighbours(predicted["autoencoder"][:FIRST], train, test),
         all=rate_neighbours(predicted["autoencoder"], train, test),
         vae_all=rate_neighbours(predicted["vae"], train, test),
         classifier=ClassifierMeasures(
-            plain.history[-1], lowest_loss(plain.history), size(plain.model)
+            plain.history[-1],
+            loss_gap(plain.history[-1]),
+            lowest_loss(plain.history),
+            size(plain.model),
         ),
-        improvement=Improvement(networks.change, improved.history[-1], size(improved.model)),
+        improvement=Improvement(
+            networks.change,
+            paired(*(is_right(trained.model, test) for trained in (improved, plain))),
+            improved.history[-1],
+            size(improved.model),
+        ),
         grids={
             name: measure_grid(plane, best, known, train.names) for name, plane in planes.items()
         },
     )
+
+
+def is_right(classifier: nn.Module, images: Images) -> NDArray[np.float64]:
+    """Return 1 for each image that is classified correctly, and 0 for each other: (N,)."""
+    return (images.apply(classifier).argmax(dim=1) == images.labels).double().cpu().numpy()
 
 
 def lowest_loss(history: History) -> LowestLoss:

@@ -1,5 +1,6 @@
 """Train the study's four networks on the same images."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from storage import save_state_dict
 from studies.latent_study.images import ROWS, Images
 from studies.latent_study.networks import Autoencoder, ConvolutionalVae, classifier, sample
 from studies.latent_study.options import Options
+from studies.shared.checks import Difference, sign, standard_error
 from studies.shared.networks import named_losses
 from studies.shared.resume import fit_or_resume
 from studies.shared.runner import fingerprint
@@ -28,7 +30,6 @@ from training import History
 ATTEMPTS = 10  # to train an autoencoder without a dead ReLU
 CLIPPED = 0.9  # a ReLU counts as dead if it is 0 for a larger share of the images
 FLAT = 1e-3  # it also counts as dead if its standard deviation, relative to its mean, is smaller
-OVERFITTED = 1.2  # above this ratio of test to training loss, data help more than filters
 
 Model = Autoencoder | ConvolutionalVae
 Network = TypeVar("Network", bound=nn.Module)
@@ -91,10 +92,18 @@ def train_all(run: Run) -> Networks:
     """Train the four networks; how the first classifier does decides what changes in the second."""
     autoencoder, attempts = train_autoencoder(run)
     plain = train_classifier(run)
-    last = plain.history[-1]
-    change: Change = "distorted" if last["test_loss"] > OVERFITTED * last["train_loss"] else "wider"
+    # If it overfits, data help more than filters.
+    change: Change = "distorted" if sign(loss_gap(plain.history[-1])) > 0 else "wider"
     improved = train_classifier(run, change)
     return Networks(autoencoder, train_vae(run), plain, improved, change, attempts)
+
+
+def loss_gap(last: dict[str, float]) -> Difference:
+    """Compare a classifier's test loss with its training loss, both from a row of its history."""
+    return {
+        "difference": last["test_loss"] - last["train_loss"],
+        "error": math.hypot(last["test_loss_error"], last["train_loss_error"]),
+    }
 
 
 def train_network(
@@ -214,7 +223,9 @@ def train_classifier(run: Run, change: Change | None = None) -> Trained[nn.Modul
         for part, images in (("train", seen), ("test", test)):
             logits = images.apply(model)
             right = logits.argmax(dim=1) == images.labels
-            found[f"{part}_loss"] = float(functional.cross_entropy(logits, images.labels))
+            losses = functional.cross_entropy(logits, images.labels, reduction="none")
+            found[f"{part}_loss"] = float(losses.mean())
+            found[f"{part}_loss_error"] = standard_error(losses.cpu())
             found[f"{part}_accuracy"] = float(right.float().mean())
         return found
 

@@ -4,6 +4,7 @@ Both train two conditional VAEs: one on images that are flipped, shifted and rec
 step, and one on the images as they are. The difference shows whether this augmentation helps.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -26,10 +27,41 @@ from grader.errors import UserError
 from losses import kl_divergence
 from storage import save_state_dict
 from studies.pokemon.dataset import SIDE, TYPES, PokemonDataset
+from studies.pokemon.facts import facts
 from studies.pokemon.networks import VaeCnn
-from studies.shared.measures import active_units, pca_mse, sharpness
+from studies.shared.checks import (
+    Problem,
+    checked,
+    collapsed,
+    on_a_line,
+    paired,
+    rising_again,
+    still_falling,
+    unpaired,
+    worse_than_pca,
+)
+from studies.shared.measures import (
+    active_units,
+    edges_and_variances,
+    first_axis,
+    pca_errors,
+    per_image,
+    relative_sharpness,
+    squared_errors,
+)
 from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
-from studies.shared.options import BatchSize, Device, Epochs, LossType, Preset, units, weight
+from studies.shared.options import (
+    MANY,
+    BatchSize,
+    Device,
+    Epochs,
+    LossType,
+    Preset,
+    Steps,
+    epochs_within,
+    units,
+    weight,
+)
 from studies.shared.pictures import report
 from studies.shared.resume import fit_or_resume
 from studies.shared.runner import Findings, fingerprint, run_study
@@ -41,6 +73,7 @@ TITLES = {
     "pokemon_cnn": "Pokemon in colour: a convolutional conditional VAE",
 }
 HELD_OUT = 0.1
+IMAGES = 728  # of the task's data set, without those held out
 FEWEST = 3  # images, one of them held out
 FEW = 5  # with fewer images of a type, a warning is shown
 SHIFT = 5  # pixels to either side, at most
@@ -57,11 +90,11 @@ class Options:
     """How the models are trained."""
 
     preset: Annotated[
-        Preset,
-        Option(help="full: many epochs, because there are few images; quick: two or three minutes"),
+        Preset, Option(help="full: many epochs, because there are few images; quick: three minutes")
     ] = "full"
     beta: Annotated[float, weight(help="weight of the KL term")] = 0.2
     epochs: Epochs = 400
+    steps: Steps = None
     types: Annotated[
         list[str], Option(help="types whose samples and reconstructions are shown")
     ] = field(default_factory=lambda: ["Water", "Normal", "Grass", "Bug", "Fire", "Electric"])
@@ -86,9 +119,9 @@ class Options:
     device: Device = field(default_factory=default_device)
 
 
-PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=200)}
+PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=MANY, steps=1500)}
 CNN = Options(beta=0.1, epochs=300, batch_size=16, learning_rate=1e-4)
-CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=12)}
+CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=MANY, steps=276)}
 
 
 @dataclass(frozen=True)
@@ -146,6 +179,9 @@ def study(
     torch.manual_seed(options.seed)
     model = network()
     train, held_out = split(dataset, model.device, options)
+    per_epoch = math.ceil(len(train) / options.batch_size)
+    epochs = epochs_within(options.epochs, options.steps, per_epoch)
+    options = replace(options, epochs=epochs, steps=None)
     history = train_model(options, model, train, held_out, "history", out, True)
     save_state_dict(model, out / f"{name}_beta_{options.beta:g}_vae_{options.epochs}_epochs.pth")
     torch.manual_seed(options.seed)
@@ -153,9 +189,56 @@ def study(
     plain_history = train_model(options, plain, train, held_out, "history_plain", out, False)
 
     summary = summarise(options, dataset, model, plain, train, held_out)
+    summary["facts"] = facts(summary)
+    own = (PRESETS if name == "pokemon" else CNN_PRESETS)["full"]
+    histories = {"augmented": history, "plain": plain_history}
+    own_steps = own.epochs * math.ceil(IMAGES / own.batch_size)
+    made = problems(options, summary, histories)
+    summary["checks"] = checked(options.preset, made, epochs * per_epoch, own_steps)
     pictures = draw(options, model, train, held_out)
-    losses = draw_losses({"augmented": history, "plain": plain_history}, options)
+    losses = draw_losses(histories, options)
     return Findings(summary, pictures | {"losses": losses}, ANSWERS)
+
+
+def problems(
+    options: Options, summary: Mapping[str, Any], histories: Mapping[str, History]
+) -> dict[str, list[Problem]]:
+    """Return what is wrong with the run, by the name of the check."""
+    titles = {"augmented": "the model with copies", "plain": "the model without copies"}
+    losses = {
+        name: [
+            row["held_out_reconstruction"] + options.beta * row["held_out_kl"] for row in history
+        ]
+        for name, history in histories.items()
+    }
+    return {
+        "held-out losses that still fall": [
+            still_falling(f"The held-out loss of {title}", losses[name])
+            for name, title in titles.items()
+        ],
+        "held-out losses that rise again": [
+            rising_again(f"The held-out loss of {title}", losses[name])
+            for name, title in titles.items()
+        ],
+        "collapsed latents": [
+            collapsed(title, summary[name]["active_units"], options.z_dim)
+            for name, title in titles.items()
+        ],
+        "codes on a line": [
+            on_a_line(title, summary[name]["first_axis"])
+            for name, title in titles.items()
+            if options.z_dim > 1
+        ],
+        "squared errors against principal components": [
+            worse_than_pca(title, summary[name]["against_pca"], summary["pca_mse"], options.z_dim)
+            for name, title in titles.items()
+        ],
+        "the difference that copies make": [
+            None
+            if summary["facts"]["copies"]
+            else "The held-out errors with copies and without differ only by the noise."
+        ],
+    }
 
 
 def check_types(options: Options, dataset: PokemonDataset) -> None:
@@ -274,6 +357,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the numbers that the answers quote."""
     flat, flat_held_out = (part.images.flatten(1).cpu().numpy() for part in (train, held_out))
+    pca = pca_errors(flat, flat_held_out, [options.z_dim])[options.z_dim]
+    errors = [losses_of(model, held_out, options) for model in (augmented, plain)]
     return {
         "images": len(train),
         "held_out": len(held_out),
@@ -283,10 +368,11 @@ def summarise(
         "z_dim": options.z_dim,
         "beta": options.beta,
         "parameters": sum(p.numel() for p in augmented.parameters()),
-        "pca_mse": pca_mse(flat, flat_held_out, options.z_dim),
+        "pca_mse": float(pca.mean()),
         "components_for_90_percent": components_for(flat, 0.9),
-        "augmented": measure(augmented, train, held_out, options),
-        "plain": measure(plain, train, held_out, options),
+        "augmented_less_plain": paired(*errors),
+        "augmented": measure(augmented, train, held_out, pca, options),
+        "plain": measure(plain, train, held_out, pca, options),
     }
 
 
@@ -300,23 +386,45 @@ def mean_losses(model: Model, part: Sprites, options: Options) -> dict[str, floa
 
 
 @torch.no_grad()
-def measure(model: Model, train: Sprites, held_out: Sprites, options: Options) -> dict[str, float]:
-    """Return measures of one model by name; reconstructions use the posterior's mean."""
+def losses_of(model: Model, part: Sprites, options: Options) -> NDArray[np.float64]:
+    """Return the reconstruction error of each image, (N,), from the posterior's mean."""
+    _, mu, _ = model.encode(as_input(model, part.images), part.condition)
+    recon, target = model.decode(mu, part.condition), as_target(model, part.images)
+    return per_image(RECONSTRUCTION_LOSSES[options.loss_type], recon, target)
+
+
+@torch.no_grad()
+def measure(
+    model: Model, train: Sprites, held_out: Sprites, pca: NDArray, options: Options
+) -> dict[str, Any]:
+    """Return measures of one model by name; reconstructions use the posterior's mean.
+
+    `pca`: the errors that principal components leave of the held-out images.
+    """
     _, mu, _ = model.encode(as_input(model, held_out.images), held_out.condition)
     recon = model.decode(mu, held_out.condition)
     chosen = torch.randint(len(train), (MEASURED,), device=model.device)
     samples = model.sample(MEASURED, train.condition[chosen])
-    real = sharpness(grey(as_pictures(as_target(model, held_out.images))))
+    target = as_target(model, held_out.images)
+    real, *ours = (
+        edges_and_variances(grey(as_pictures(images))) for images in (target, recon, samples)
+    )
+    sharpness = [relative_sharpness(images, real)["ratio"] for images in ours]
+    errors, codes = losses_of(model, held_out, options), mu.cpu().numpy()
+    squared = squared_errors(recon, target)
     found = {
         f"{name}_{key}": value
         for name, part in (("training", train), ("held_out", held_out))
         for key, value in mean_losses(model, part, options).items()
     }
     return found | {
-        "mse": float((recon - as_target(model, held_out.images)).square().mean()),
-        "active_units": active_units(mu.cpu().numpy()),
-        "sharpness_of_reconstructions": sharpness(grey(as_pictures(recon))) / real,
-        "sharpness_of_samples": sharpness(grey(as_pictures(samples))) / real,
+        "gap": unpaired(errors, losses_of(model, train, options)),
+        "mse": float(squared.mean()),
+        "against_pca": paired(squared, pca),
+        "active_units": active_units(codes),
+        "first_axis": first_axis(codes),
+        "sharpness_of_reconstructions": sharpness[0],
+        "sharpness_of_samples": sharpness[1],
     }
 
 

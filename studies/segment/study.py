@@ -14,9 +14,11 @@ from scipy.sparse.csgraph import connected_components
 from grader.errors import UserError
 from studies.segment import measures, pictures
 from studies.segment.division import DEMONSTRATION, Divided, divide
+from studies.segment.facts import facts, problems
 from studies.segment.images import read_pictures
 from studies.segment.methods import Segmentation, pixel_features
 from studies.segment.options import Options
+from studies.shared.checks import checked
 from studies.shared.runner import Findings, run_study
 
 ANSWERS = Path(__file__).with_name("answers.md")
@@ -42,7 +44,12 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
     drawn: dict[str, Figure] = {}
     for image in divided:
         drawn |= pictures.draw(image)
-    summary = {"max_iter": options.max_iter, "images": [summarise(image) for image in divided]}
+    summary: dict[str, Any] = {
+        "max_iter": options.max_iter,
+        "images": [summarise(image) for image in divided],
+    }
+    summary["facts"] = facts(summary)
+    summary["checks"] = checked(options.preset, problems(summary))
     return Findings(summary, drawn, ANSWERS)
 
 

@@ -2,7 +2,8 @@
 
 A template is Markdown in Jinja: a section for each question of the assignment. The summary of the
 run is its data, and the numbers decide which sentences it has. It can include other templates of
-its folder.
+its folder. What the run found wrong with itself stands before the first answer, and each answer of
+a quick run says that it is one.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,44 @@ from statistics import fmean
 from typing import Any
 
 import jinja2
+
+from studies.shared.checks import also
+
+# Not in a file, because the notebook has only the templates of its own studies.
+OPENING = """
+## This run
+
+{% if checks.own_steps %}
+Each network was trained for {{ checks.steps | form(",") }} steps; the task's own setting has
+{{ checks.own_steps | form(",") }}.
+{% endif %}
+{% if checks.problems %}
+Before anything else, this is what is wrong with this run:
+
+{% for problem in checks.problems %}
+- {{ problem }}
+
+{% endfor %}
+{% if checks.passed %}
+No problem was found with: {{ checks.passed | join("; ") }}.
+{% endif %}
+{% else %}
+Its checks found nothing wrong: {{ checks.passed | join("; ") }}.
+{% endif %}
+In all answers, two numbers differ only if their difference exceeds two standard errors, or the
+range of repeated runs.
+{% if checks.own_steps %}
+Each network was trained once, so the differences between seeds are not known.
+{% endif %}
+
+"""
+QUICK = """
+**Quick run:** {{ checks.steps | form(",") }} of {{ checks.own_steps | form(",") }} steps for each
+network. A full run may answer differently.
+"""
+QUICK_AS_FULL = """
+**Quick run:** for this study, it is the same as a full run.
+"""
 
 
 def listed(values: Mapping[Any, float], form: str = ".2f") -> str:
@@ -25,14 +64,37 @@ ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,  # so that the text after an include starts on a new line
 )
 ENVIRONMENT.globals["mean"] = fmean
-ENVIRONMENT.filters |= {"form": format, "listed": listed}
+ENVIRONMENT.filters |= {"form": format, "listed": listed, "also": also}
 
 
 def fill(template: Path, summary: Mapping[str, Any]) -> str:
     """Return the answers as Markdown, with each paragraph on one line."""
     environment = ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(template.parent))
+    opening = environment.from_string(OPENING).render(summary)
     text = environment.get_template(template.name).render(summary)
-    return "\n\n".join(map(joined, text.strip().split("\n\n"))) + "\n"
+    paragraphs = list(map(joined, blocks(text)))
+    if summary["checks"]["preset"] == "quick":
+        note = QUICK if summary["checks"]["own_steps"] else QUICK_AS_FULL
+        paragraphs = with_note(paragraphs, joined(environment.from_string(note).render(summary)))
+    return "\n\n".join([*map(joined, blocks(opening)), *paragraphs]) + "\n"
+
+
+def blocks(text: str) -> list[str]:
+    """Divide Markdown at empty lines."""
+    return [block for block in text.strip().split("\n\n") if block.strip()]
+
+
+def with_note(paragraphs: list[str], note: str) -> list[str]:
+    """Add a note below the question of each answer."""
+    return [
+        part
+        for paragraph in paragraphs
+        for part in ([paragraph, note] if is_question(paragraph) else [paragraph])
+    ]
+
+
+def is_question(paragraph: str) -> bool:
+    return paragraph.startswith("*") and paragraph.endswith("?*")
 
 
 def joined(block: str) -> str:

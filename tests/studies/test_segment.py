@@ -295,7 +295,7 @@ def test_the_sentences_follow_the_numbers() -> None:
     for text, said in zip(
         texts,
         (
-            ("prefer edges", "by 30.0 percentage points", "parts that one can point at"),
+            ("prefer edges", "by 30.0 percentage points", "fewer, larger parts"),
             ("do not prefer edges", "not more uniform", "k-means is more satisfying"),
             ("avoid edges", "by 30.0 percentage points", "spectral clustering is more satisfying"),
         ),

@@ -1,0 +1,41 @@
+"""What a run says of its networks: computed once from its numbers, and read by all answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studies.shared.checks import leading, sign
+
+Numbers = Mapping[str, Any]
+LEVEL = 0.01  # significance level, for all networks together
+COURSE = {-1: "falls", 0: "level", 1: "rises"}
+
+
+def facts(found: Numbers) -> dict[str, Any]:
+    """Return the verdicts of the run, as lists of numbers of latents."""
+    models = found["models"]
+    level = LEVEL / len(models)
+    clusters = {latent: model["clusters"] for latent, model in models.items()}
+    ssims = {latent: model["unseen_ssim"] for latent, model in models.items()}
+    risen = {latent: COURSE[sign(change)] for latent, change in found["late"].items()}
+    return {
+        "level": LEVEL,
+        "by_heart": [latent for latent, model in models.items() if sign(model["gap"]) > 0],
+        "course": risen,
+        "falling": [latent for latent, course in risen.items() if course == "falls"],
+        "best": leading(
+            ssims, {latent: model["ssim_behind"]["error"] for latent, model in models.items()}
+        ),
+        "beats_mean_face": [
+            latent for latent, model in models.items() if sign(model["against_mean_face"]) < 0
+        ],
+        "clustered": [
+            latent for latent, row in clusters.items() if row["silhouette"] > row["shuffled"][1]
+        ],
+        "by_person": [
+            latent
+            for latent, row in clusters.items()
+            if row.get("silhouette_of_people", -1) > row["silhouette"]
+        ],
+        "told": [latent for latent, row in clusters.items() if row["p"] < level],
+        "visible": [latent for latent, row in clusters.items() if row["plane_p"] < level],
+    }
