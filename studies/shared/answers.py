@@ -67,28 +67,36 @@ ENVIRONMENT.globals["mean"] = fmean
 ENVIRONMENT.filters |= {"form": format, "listed": listed, "also": also}
 
 
-def fill(template: Path, summary: Mapping[str, Any]) -> str:
-    """Return the answers as Markdown, with each paragraph on one line."""
-    environment = ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(template.parent))
-    opening = environment.from_string(OPENING).render(summary)
-    text = environment.get_template(template.name).render(summary)
-    paragraphs = list(map(joined, blocks(text)))
+def answer(template: Path, summary: Mapping[str, Any]) -> str:
+    """Return the answers as Markdown, after what the run says about itself."""
+    opening = paragraphs(ENVIRONMENT.from_string(OPENING).render(summary))
+    answers = paragraphs(render(template, summary))
     if summary["checks"]["preset"] == "quick":
         note = QUICK if summary["checks"]["own_steps"] else QUICK_AS_FULL
-        paragraphs = with_note(paragraphs, joined(environment.from_string(note).render(summary)))
-    return "\n\n".join([*map(joined, blocks(opening)), *paragraphs]) + "\n"
+        answers = with_note(answers, joined(ENVIRONMENT.from_string(note).render(summary)))
+    return "\n\n".join([*opening, *answers]) + "\n"
 
 
-def blocks(text: str) -> list[str]:
-    """Divide Markdown at empty lines."""
-    return [block for block in text.strip().split("\n\n") if block.strip()]
+def fill(template: Path, data: Mapping[str, Any]) -> str:
+    """Return a template as Markdown, with each paragraph on one line."""
+    return "\n\n".join(paragraphs(render(template, data))) + "\n"
 
 
-def with_note(paragraphs: list[str], note: str) -> list[str]:
+def render(template: Path, data: Mapping[str, Any]) -> str:
+    environment = ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(template.parent))
+    return environment.get_template(template.name).render(data)
+
+
+def paragraphs(text: str) -> list[str]:
+    """Divide Markdown at empty lines, and put each paragraph on one line."""
+    return [joined(block) for block in text.strip().split("\n\n") if block.strip()]
+
+
+def with_note(answers: list[str], note: str) -> list[str]:
     """Add a note below the question of each answer."""
     return [
         part
-        for paragraph in paragraphs
+        for paragraph in answers
         for part in ([paragraph, note] if is_question(paragraph) else [paragraph])
     ]
 

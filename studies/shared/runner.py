@@ -17,7 +17,7 @@ from torch import Tensor
 from command_line import check_outputs
 from grader.errors import UserError
 from storage import replacing
-from studies.shared.answers import fill
+from studies.shared.answers import answer
 from studies.shared.options import Options, parse
 
 
@@ -46,7 +46,7 @@ def write_findings(found: Findings, out: Path, title: str) -> None:
     with replacing(out / "summary.json") as file:
         file.write((json.dumps({"study": title} | found.summary, indent=2) + "\n").encode())
     with replacing(out / "answers.md") as file:
-        file.write(f"# {title}\n\n{fill(found.answers, found.summary)}".encode())
+        file.write(f"# {title}\n\n{answer(found.answers, found.summary)}".encode())
 
 
 def check_folder(out: Path, title: str) -> None:

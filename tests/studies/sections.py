@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studies.shared.answers import fill
+from studies.shared.answers import answer
 
 OPENING = "This run"
 FINE = {
@@ -25,7 +25,7 @@ def sections(template: Path, summary: Mapping[str, Any]) -> dict[str, str]:
     """
     module = importlib.import_module(f"studies.{template.parent.name}.facts")
     whole = {"checks": FINE, **summary, "facts": module.facts(summary)}
-    parts = re.split(r"^## (.*)$", fill(template, whole), flags=re.MULTILINE)[1:]
+    parts = re.split(r"^## (.*)$", answer(template, whole), flags=re.MULTILINE)[1:]
     found = dict(zip(parts[::2], parts[1::2], strict=True))
     assert found.pop(OPENING)
     return found

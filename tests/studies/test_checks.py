@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from studies.beta_vae.study import ANSWERS
 from studies.shared import checks
-from studies.shared.answers import fill
+from studies.shared.answers import answer
 from studies.shared.options import epochs_within
 from tests.studies.sections import FINE, sections
 from tests.studies.test_beta_vae import a_summary
@@ -40,10 +40,10 @@ def test_a_quick_preset_counts_steps() -> None:
 def test_every_answer_of_a_quick_run_says_so(preset: str, tmp_path: Path) -> None:
     template = tmp_path / "a.md"
     template.write_text("## 1\n\n*Why?*\n\nText.\n\n## 2\n\n*How?*\n\nMore.\n")
-    text = fill(template, {"checks": FINE | {"preset": preset, "problems": ["It is wrong."]}})
+    text = answer(template, {"checks": FINE | {"preset": preset, "problems": ["It is wrong."]}})
     assert text.count("**Quick run:**") == 2 * (preset == "quick")
     assert text.index("It is wrong.") < text.index("*Why?*")
-    fine = fill(template, {"checks": FINE})
+    fine = answer(template, {"checks": FINE})
     assert "found nothing wrong: number of steps; collapsed latents" in fine
 
 

@@ -198,7 +198,10 @@ def test_everything_is_written_and_the_same_twice(tmp_path: Path) -> None:
     assert summaries[0] == summaries[1]
     assert summaries[0]["images"][0]["chosen"] == {"k-means": 2, "spectral": 2}
     text = (tmp_path / "a" / "answers.md").read_text()
-    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(ASKED)
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
+        "This run",
+        *ASKED,
+    ]
     assert "With a second image in the same folder" in text
 
 
