@@ -1,97 +1,44 @@
 """`notebook`: the executed notebook that a course requires, from the studies that do its tasks.
 
 Every module that the tasks need is in its own cell, which writes it to a file. So the notebook
-alone, in an empty folder with the data next to it, runs again from top to bottom. Answers are
-Markdown cells, made from the results of the run itself.
+alone, in an empty folder with the data next to it, runs again from top to bottom. After a task has
+run, its answers.md says what comes next: each question with the code, the pictures and the answer.
 """
 
 import argparse
 import ast
-import io
+import json
 import re
 import sys
 import tempfile
-import textwrap
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_pdf import PdfPages
-from matplotlib.figure import Figure
-
 from command_line import CommandLine, check_outputs
 from grader.errors import UserError
+from reports.answers import Question, read_questions
+from reports.courses import COURSES, Course, Task
 from storage import replacing
 from studies import MODES
 
 try:
     import nbclient
     import nbformat
-except ImportError as error:  # they require much of Jupyter, which nothing else here needs
+
+    from reports.answers_pdf import answers_pdf
+except ImportError as error:  # they require what nothing else here needs
     installed = "'python -m pip install --requirement requirements.lock'"
     raise UserError("notebook", f"no {error.name}", installed) from error
 
 ROOT = Path(__file__).parent.parent
-ENTRY = ("vae.py", "reports/__init__.py", "studies/__init__.py")
-DATA_FORMS = ("{}", "{}.npz", "{}.zip", "{}.png")
-LINES, WIDTH = 74, 100  # of a page of answers
-A4 = (8.27, 11.69)  # inches
+ENTRY = ("studies/__init__.py", "studies/__main__.py", "studies/shared/showing.py")
+ENDINGS = ("", ".npz", ".zip")  # of a data set
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in an archive, so that the same files give the same bytes
-TIMES = re.compile(r"^(.*about [\d.]+ min;|epoch \d+/\d+ ).*\n", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A study, the name of its data in DATA, and what the course calls it."""
-
-    study: str
-    data: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Course:
-    """The name of the submitted files, with places for both identifiers, and the tasks."""
-
-    file: str
-    title: str
-    tasks: tuple[Task, ...]
-
-
-COURSES = {
-    "wet2": Course(
-        "ee046202_wet2_{}_{}",
-        "Beta-VAE, conditional VAE, and clustering",
-        (
-            Task("beta_vae", "mnist", "Part 1: the beta-VAE"),
-            Task("cvae", "fashion", "Part 2: the conditional VAE"),
-            Task("segment", "image", "Parts 3 and 4: spectral clustering and k-means"),
-            Task("pokemon", "pokemon", "Bonus: Pokemon in grey"),
-            Task("pokemon_cnn", "pokemon", "Bonus: Pokemon in colour"),
-        ),
-    ),
-    "celeba": Course(
-        "hw4_vae_{}_{}",
-        "Assignment 4: variational autoencoders of faces",
-        (Task("celeba", "celeba", "CelebA"),),
-    ),
-    "5lsl0": Course(
-        "5lsl0_autoencoders_{}_{}",
-        "Deterministic and variational autoencoders",
-        (Task("latent_study", "mnist", "Exercises 1 to 6"),),
-    ),
-    "hw5": Course(
-        "hw5_faces_{}_{}",
-        "Assignment 5: autoencoders of facial expressions",
-        (
-            Task("faces_ae", "faces", "HW5 (1): the autoencoder"),
-            Task("faces_vae", "faces", "HW5 (2): the variational autoencoder"),
-        ),
-    ),
-}
+ESTIMATE = re.compile(r", about [\d.]+ min|  \d+:\d\d left")  # which differ from run to run
+FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows the cell folded
 
 
 def notebook(before: list[str], after: list[str], usage: str) -> None:
@@ -118,82 +65,139 @@ def notebook(before: list[str], after: list[str], usage: str) -> None:
     outputs = [options.out / f"{stem}.{ending}" for ending in ("ipynb", "pdf", "zip")]
     check_outputs(outputs, inputs=())
 
-    sheet = nbformat.v4.new_notebook()
-    sheet.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    sheet.cells = [
-        getattr(nbformat.v4, f"new_{kind}_cell")(text, id=f"cell-{number}")
-        for number, (kind, text) in enumerate(cells(course, options, data))
-    ]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "data").mkdir()
         for path in data.values():
             (place / "data" / path.name).symlink_to(path.resolve())
-        resources = {"metadata": {"path": name}}
-        nbclient.NotebookClient(
-            sheet, timeout=None, record_timing=False, coalesce_streams=True, resources=resources
-        ).execute()
-        for task in course.tasks:
-            check_done(place, task.study, sheet)
-        found = {task.study: read_answers(place / "results" / task.study) for task in course.tasks}
-    without_times(sheet)
-    sheet.cells = with_answers(sheet.cells, found)
-    nbformat.validate(sheet)
-
-    content = nbformat.writes(sheet).encode()
-    pdf = answers_pdf(course, options, found)
-    for path, written in zip(outputs, (content, pdf), strict=False):
+        sheet, found = executed(course, options, data, place)
+        authors = [f"{options.name1} {options.id1}", f"{options.name2} {options.id2}"]
+        pdf = answers_pdf(course.title, list(map(str.strip, authors)), found)
+    written = [nbformat.writes(sheet).encode(), pdf]
+    for path, content in zip(outputs[:2], written, strict=True):
         with replacing(path) as file:
-            file.write(written)
+            file.write(content)
     with replacing(outputs[2]) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, written in zip(outputs, (content, pdf), strict=False):
-            archive.writestr(zipfile.ZipInfo(path.name, EPOCH), written, zipfile.ZIP_DEFLATED)
+        for path, content in zip(outputs[:2], written, strict=True):
+            archive.writestr(zipfile.ZipInfo(path.name, EPOCH), content, zipfile.ZIP_DEFLATED)
     print(f"wrote {', '.join(path.name for path in outputs)} to {options.out}")
 
 
+def executed(
+    course: Course, options: argparse.Namespace, data: dict[str, Path], place: Path
+) -> tuple[Any, list[tuple[str, list[Question]]]]:
+    """Run the course's tasks in a notebook, in the folder `place`, which has the data.
+
+    Return the notebook, and the questions that it answers, by the titles of the tasks.
+    """
+    sheet = nbformat.v4.new_notebook()
+    sheet.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    client = nbclient.NotebookClient(
+        sheet,
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(place)}},
+    )
+
+    def add(cells: Iterator[Any]) -> None:
+        for cell in cells:
+            cell.id = f"cell-{len(sheet.cells)}"
+            sheet.cells.append(cell)
+            client.execute_cell(cell, len(sheet.cells) - 1)
+            for output in cell.get("outputs", []):
+                if "text" in output:
+                    output["text"] = ESTIMATE.sub("", output["text"].replace("\r\n", "\n"))
+
+    found = []
+    with client.setup_kernel():
+        add(opening_cells(course, options, data))
+        for task in course.tasks:
+            add(task_cells(task, data[task.data].name, options.preset))
+            results = place / "results" / task.study
+            check_done(results, task.study, sheet.cells[-1])
+            found.append((task.title, read_questions(results / "answers.md")))
+            for question in found[-1][1]:
+                add(question_cells(question, f"results/{task.study}"))
+    nbformat.validate(sheet)
+    return sheet, found
+
+
+def markdown(text: str) -> Any:
+    return nbformat.v4.new_markdown_cell(text)
+
+
+def code(text: str, **metadata: Any) -> Any:
+    return nbformat.v4.new_code_cell(text, metadata=metadata)
+
+
 def find_data(folder: Path, name: str) -> Path:
-    """Return the path of the data set of this name in the folder: itself a folder, or a file."""
-    forms = [folder / form.format(name) for form in DATA_FORMS]
+    """Return the path of the data set of this name in the folder: itself a folder, or a file.
+
+    A name that ends in a slash can only be that of a folder.
+    """
+    endings = ("",) if name.endswith("/") else ENDINGS
+    forms = [folder / f"{name}{ending}" for ending in endings]
     found = next(filter(Path.exists, forms), None)
     if found is None:
         raise UserError(folder, f"no {name}", f"one of {', '.join(path.name for path in forms)}")
     return found
 
 
-def cells(
+def opening_cells(
     course: Course, options: argparse.Namespace, data: dict[str, Path]
-) -> Iterator[tuple[str, str]]:
-    """Yield the notebook's cells, as their kind and text; answers are added later."""
-    yield "markdown", f"# {course.title}\n\n{students(options)}"
-    yield (
-        "markdown",
-        "How to read this: the cells under *Code* contain all of the code, one module per cell; "
-        "the first line of a cell writes it to a file. Under each task, one command runs it, "
-        "followed by its pictures and by answers with the numbers of that run. The data are in "
-        f"`data`, next to the notebook: {', '.join(f'`{path.name}`' for path in data.values())}.",
+) -> Iterator[Any]:
+    """Yield what comes before the tasks: who hands this in, how to read it, and the modules."""
+    yield markdown(f"# {course.title}\n\n{students(options)}")
+    files = modules([task.study for task in course.tasks])
+    yield markdown(
+        "How to read this: under each task, one command runs it, and its log follows. Then come "
+        "the questions: each with the code that matters, its pictures, and its answer. Numbers in "
+        "answers are those of the run above them. `show_code` reads the code from the files that "
+        "run.\n\nThe data are in `data`, next to the notebook: "
+        f"{', '.join(f'`{path.name}`' for path in data.values())}.\n\n## Set-up"
     )
-    studies = [task.study for task in course.tasks]
-    files = modules(studies)
-    yield "code", f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}"
-    yield "markdown", "## Code"
-    files += templates(studies)
+    yield code(f"%pip install --quiet --disable-pip-version-check {' '.join(packages(files))}")
+    yield markdown(
+        f"### All modules\n\nThese {len(files)} cells are the whole program: the first line of a "
+        "cell writes it to a file. You can fold them (JupyterLab shows them folded): what matters "
+        "for a question is shown again with it."
+    )
+    files += templates([task.study for task in course.tasks])
     folders = sorted({str(Path(path).parent) for path in files} - {"."})
-    yield "code", f"!mkdir -p {' '.join(folders)} results"
+    yield code(f"!mkdir -p {' '.join(folders)} results")
     for path in files:
-        yield "code", f"%%writefile {path}\n{(ROOT / path).read_text()}"
-    for task in course.tasks:
-        line = f"{data[task.data].name} {task.study} results/{task.study} --preset {options.preset}"
-        yield "markdown", f"## {task.title}"
-        yield "code", f"import sys\n\n!{{sys.executable}} vae.py data/{line}"
-        yield (
-            "code",
-            "from pathlib import Path\n\nfrom IPython.display import Image, Markdown, display\n\n"
-            f'for picture in sorted(Path("results/{task.study}").glob("*.png")):\n'
-            '    display(Markdown(f"*{picture.stem}*"), Image(str(picture)))',
-        )
+        yield code(f"%%writefile {path}\n{(ROOT / path).read_text()}", **FOLDED)
+    yield code(
+        "import sys\n\nfrom studies.shared.showing import show_code, show_picture\n\n"
+        "# The commands below print logs, not lines that rewrite themselves.\n%env TERM=dumb"
+    )
+
+
+def task_cells(task: Task, data: str, preset: str) -> Iterator[Any]:
+    """Yield a task and the command that runs it."""
+    yield markdown(f"## {task.title}\n\n{task.asks}")
+    line = f"data/{data} {task.study} results/{task.study} --preset {preset}"
+    yield code(f"!{{sys.executable}} -m studies {line}")
+
+
+def question_cells(question: Question, folder: str) -> Iterator[Any]:
+    """Yield a question, the code and the pictures that answer it, and its answer."""
+    asked = f"\n\n*{question.asked}*" if question.asked else ""
+    yield markdown(f"### {question.heading}{asked}")
+    if question.code:
+        yield code(f"show_code({', '.join(map(quoted, question.code))})")
+    for picture in question.pictures:
+        path = f"{folder}/{picture.path.name}"
+        yield code(f"show_picture({quoted(path)}, {quoted(picture.caption)})")
+    yield markdown(question.answer.strip())
+
+
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def students(options: argparse.Namespace) -> str:
@@ -262,63 +266,10 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def check_done(place: Path, study: str, sheet: Any) -> None:
-    """Raise UserError, with the last line that the study printed, if it has left no answers."""
-    if (place / "results" / study / "answers.md").exists():
+def check_done(results: Path, study: str, cell: Any) -> None:
+    """Raise UserError, with the last line that a study's cell printed, if it left no answers."""
+    if (results / "answers.md").exists():
         return
-    said = [
-        output.get("text", "")
-        for cell in sheet.cells
-        if f"results/{study} " in cell.source
-        for output in cell.get("outputs", [])
-    ]
-    last = "".join(said).strip().splitlines() or ["nothing"]
+    said = "".join(output.get("text", "") for output in cell.outputs)
+    last = said.strip().splitlines() or ["nothing"]
     raise UserError(study, last[-1], "data and options with which this task runs")
-
-
-def read_answers(folder: Path) -> str:
-    """Return the text under the title of a study's answers."""
-    return (folder / "answers.md").read_text().split("\n", 1)[1].strip()
-
-
-def without_times(sheet: Any) -> None:
-    """Remove what differs from run to run: the estimated time of a training, and its progress."""
-    for cell in sheet.cells:
-        for output in cell.get("outputs", []):
-            if "text" in output:
-                output["text"] = TIMES.sub("", output["text"])
-
-
-def with_answers(cells: list[Any], found: dict[str, str]) -> list[Any]:
-    """Return the cells, with each task's answers after its pictures, one cell per question."""
-    result = []
-    for cell in cells:
-        result.append(cell)
-        study = re.search(r'Path\("results/(\w+)"\)', cell.source)
-        if study:
-            parts = re.split(r"^(?=## )", found[study[1]], flags=re.MULTILINE)
-            result += [
-                nbformat.v4.new_markdown_cell(f"#{part.strip()}", id=f"{study[1]}-{number}")
-                for number, part in enumerate(filter(None, parts))
-            ]
-    return result
-
-
-def answers_pdf(course: Course, options: argparse.Namespace, found: dict[str, str]) -> bytes:
-    """Return a PDF of the answers alone, as pages of text."""
-    titles = {task.study: task.title for task in course.tasks}
-    text = [course.title, f"{options.name1} {options.id1}, {options.name2} {options.id2}", ""]
-    for study, answers in found.items():
-        text += [titles[study].upper(), ""]
-        for line in answers.splitlines():
-            plain = line.lstrip("# ").replace("`", "").strip("*")
-            text += textwrap.wrap(plain, WIDTH, subsequent_indent="") or [""]
-        text += [""]
-    file, nothing = io.BytesIO(), dict.fromkeys(("CreationDate", "Producer", "Creator"))
-    style: dict[str, Any] = {"family": "monospace", "fontsize": 7.5, "linespacing": 1.35}
-    with PdfPages(file, metadata=nothing) as pages:
-        for start in range(0, len(text), LINES):
-            page = Figure(figsize=A4)
-            page.text(0.08, 0.95, "\n".join(text[start : start + LINES]), va="top", **style)
-            pages.savefig(page)
-    return file.getvalue()

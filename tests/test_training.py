@@ -1,4 +1,5 @@
 import math
+import re
 import sys
 import time
 
@@ -54,32 +55,47 @@ def test_a_loss_that_is_not_finite_stops_it() -> None:
         fit(model, step, BATCHES, optimizer, LinearLR(optimizer), epochs=4)
 
 
-def test_progress_shows_on_a_terminal_only(
+def without_times(log: str) -> str:
+    return re.sub(r"\d+:\d\d left", "", log)
+
+
+def test_progress_is_one_line_on_a_terminal_and_a_log_elsewhere(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(2)
-    assert capsys.readouterr().out == ""
+    log = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in log.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     run(2)
     shown = capsys.readouterr().out
     assert "epoch 2/2" in shown
-    assert "loss" in shown
+    assert "0:00 left" in shown
     monkeypatch.setenv("TERM", "dumb")
     run(2)
-    assert capsys.readouterr().out == ""
-    assert "0:00 left" in shown
+    assert without_times(capsys.readouterr().out) == without_times(log)
 
 
-def test_elsewhere_progress_is_a_line_now_and_then_about_the_whole_training(
+def test_the_log_of_a_long_training_has_a_line_for_each_twentieth(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, _, history = run(200)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        f"epoch {epoch}/200" for epoch in (1, *range(10, 201, 10))
+    ]
+    row = history[-1]
+    losses = f"loss {row['loss']:.4g}  progress {row['progress']:.4g}"
+    assert lines[-1] == f"epoch 200/200  0:00 left  {losses}"
+
+
+def test_the_time_left_includes_what_follows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 10_000, 10))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     line = training.ProgressLine(0, 100, 3.0)
-    for done in range(1, 101):
-        line.show(done, "epoch 1/1", {"loss": torch.tensor(2.0)}, 1)
-    line.close()
-    shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 16, "a line a minute of a thousand seconds"
-    assert shown[0] == "epoch 1/1  65:40 left  loss 2.000", "3,940 s: 94 steps, and 300 more"
+    line.show(1, "epoch 1/1", {"loss": torch.tensor(2.0)}, 1)
+    assert "epoch 1/1  66:30 left  loss 2.000" in capsys.readouterr().out, "99 steps, and 300 more"

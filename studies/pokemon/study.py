@@ -196,6 +196,7 @@ def study(
     made = problems(options, summary, histories)
     summary["checks"] = checked(options.preset, made, epochs * per_epoch, own_steps)
     pictures = draw(options, model, train, held_out)
+    summary["held_out_shown"] = "reconstructions_held_out" in pictures
     losses = draw_losses(histories, options)
     return Findings(summary, pictures | {"losses": losses}, ANSWERS)
 
@@ -367,6 +368,7 @@ def summarise(
         "epochs": options.epochs,
         "z_dim": options.z_dim,
         "beta": options.beta,
+        "network": type(augmented).__name__,
         "parameters": sum(p.numel() for p in augmented.parameters()),
         "pca_mse": float(pca.mean()),
         "components_for_90_percent": components_for(flat, 0.9),

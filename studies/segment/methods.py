@@ -86,7 +86,7 @@ class Spectral:
             self.seconds.append(time.perf_counter() - started)
             self.values.append(values)
             self.vectors.append(vectors)
-            progress = f"graph {number + 1} of {len(SEEDS)}, {self.seconds[-1]:.1f} s"
+            progress = f"graph {number + 1} of {len(SEEDS)}"
             print(f"{picture.name}: eigenvectors of {progress}", flush=True)
 
     def divide(self, clusters: int) -> Segmentation:

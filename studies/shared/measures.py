@@ -136,6 +136,7 @@ def train_classifier(x: Tensor, labels: Tensor, classes: int) -> nn.Module:
     def step(model: nn.Module, index: Tensor, _progress: float) -> dict[str, Tensor]:
         return {"loss": functional.cross_entropy(model(x[index]), labels[index])}
 
+    print(f"classifier: {CLASSIFIER_EPOCHS} epochs of {len(batches)} steps", flush=True)
     fit(model, step, batches, optimizer, scheduler, epochs=CLASSIFIER_EPOCHS)
     return model
 

@@ -135,6 +135,8 @@ def a_summary(training: float, augmented: float, plain: float, mse: float) -> di
         "held_out": 80,
         "types": {"Water": 100, "Flying": 3},
         "z_dim": 32,
+        "network": "Vae",
+        "held_out_shown": True,
         "parameters": 1000,
         "pca_mse": 0.02,
         "components_for_90_percent": 150,

@@ -1,0 +1,30 @@
+"""Run a study without the graded modes, as the notebook of a course does: it has no vae.py.
+
+python -m studies DATA STUDY OUT_DIR [OPTION ...]
+"""
+
+import importlib
+import sys
+
+import torch
+
+from grader.errors import UserError
+from studies import MODES
+
+
+def main(words: list[str]) -> int:
+    data, study, *after = words
+    before, form, handler, _ = MODES[study]
+    module, function = handler.rsplit(".", 1)
+    torch.manual_seed(0)
+    usage = f"-m studies {before} {study} {form}"
+    try:
+        getattr(importlib.import_module(module), function)([data], after, usage)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
