@@ -20,6 +20,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import (
     Flowable,
     Image,
+    KeepTogether,
     ListFlowable,
     ListItem,
     Paragraph,
@@ -35,6 +36,7 @@ MARGIN, PADDING = 50.0, 6.0  # points, as all lengths here; the padding is Repor
 EDGE = MARGIN + PADDING
 WIDTH, HEIGHT = A4[0] - 2 * EDGE, A4[1] - 2 * EDGE
 TALLEST = 0.8 * HEIGHT  # of a picture
+SHORT = 12  # rows of a table that is not divided between pages
 DPI = 150  # of the studies' pictures
 FINE = 400  # dots per inch of a formula
 SIZE, LEADING = 9.5, 14.5
@@ -177,7 +179,8 @@ class Writer:
             ("LEFTPADDING", (0, 0), (-1, -1), 3),
             ("RIGHTPADDING", (0, 0), (-1, -1), 3),
         ]
-        return Table(rows, widths(rows), repeatRows=1, hAlign="LEFT", style=TableStyle(rules))
+        table = Table(rows, widths(rows), repeatRows=1, hAlign="LEFT", style=TableStyle(rules))
+        return KeepTogether([table]) if len(rows) <= SHORT else table
 
     def words(self, tokens: list[Token], style: ParagraphStyle) -> str:
         """Return inline Markdown in the tags of ReportLab."""

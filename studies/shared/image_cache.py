@@ -104,9 +104,9 @@ def write_cache(
         write_array_header_1_0(file, header)
 
     parts = [names[i : i + AT_A_TIME] for i in range(0, len(names), AT_A_TIME)]
-    bar = track(
-        parts, f"decoding {len(names):,} images", console=console, disable=not console.is_terminal
-    )
+    live = console.is_terminal and not console.is_dumb_terminal
+    title = f"decoding {len(names):,} images"
+    bar = track(parts, title, console=console, disable=not live)
     with ThreadPoolExecutor(os.cpu_count()) as pool, replacing(path) as file:
         write_header(file)
         for part in bar:

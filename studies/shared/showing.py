@@ -3,9 +3,8 @@
 import inspect
 import pkgutil
 import textwrap
-from pathlib import Path
 
-from IPython.display import Code, Image, Markdown, display
+from IPython.display import Image, Markdown, display
 
 
 def source(name: str) -> str:
@@ -20,8 +19,9 @@ def source(name: str) -> str:
 
 def show_code(*names: str) -> None:
     """Show the source of functions, classes and methods, from the files that this notebook runs."""
-    display(Code("\n\n".join(map(source, names)), language="python"))
+    text = "\n\n".join(map(source, names))
+    display({"text/markdown": f"```python\n{text}```", "text/plain": text}, raw=True)
 
 
 def show_picture(path: str, caption: str) -> None:
-    display(Image(str(Path(path)), alt=caption), Markdown(f"*{caption}*"))
+    display(Image(path, alt=caption), Markdown(f"*{caption}*"))
