@@ -1,7 +1,4 @@
-"""Run a study without the graded modes, as the notebook of a course does: it has no vae.py.
-
-python -m studies DATA STUDY OUT_DIR [OPTION ...]
-"""
+"""Run a study without the graded modes, as the notebook of a course does: it has no vae.py."""
 
 import importlib
 import sys
@@ -11,14 +8,18 @@ import torch
 from grader.errors import UserError
 from studies import MODES
 
+USAGE = "python -m studies DATA STUDY OUT_DIR"
+
 
 def main(words: list[str]) -> int:
-    data, study, *after = words
-    before, form, handler, _ = MODES[study]
-    module, function = handler.rsplit(".", 1)
     torch.manual_seed(0)
-    usage = f"-m studies {before} {study} {form}"
     try:
+        if len(words) < 2 or words[1] not in MODES:
+            raise UserError("command line", repr(" ".join(words)), USAGE)
+        data, study, *after = words
+        before, form, handler, _ = MODES[study]
+        module, function = handler.rsplit(".", 1)
+        usage = f"-m studies {before} {study} {form}"
         getattr(importlib.import_module(module), function)([data], after, usage)
     except UserError as error:
         print(error, file=sys.stderr)
