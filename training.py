@@ -16,8 +16,7 @@ Model = TypeVar("Model", bound=nn.Module)
 Batch_co = TypeVar("Batch_co", covariant=True)
 History = list[dict[str, float]]
 """One row per epoch: the mean of every loss that the step named."""
-INTERVAL = 0.2  # seconds after which the line of progress is rewritten
-LINES = 20  # of progress in the log of a training
+INTERVAL, LINES = 0.2, 20  # seconds between two lines on a terminal; lines of a log
 
 
 class Batches(Protocol[Batch_co]):
@@ -80,7 +79,6 @@ def fit(
             break
         if after_epoch:
             after_epoch(history)
-        line.log(epoch + 1, epochs, (epoch + 1) * len(batches), history[-1])
     line.close()
     model.eval()
     return history
@@ -90,7 +88,7 @@ class ProgressLine:
     """One line on a terminal, rewritten with the mean losses and the time left.
 
     Elsewhere, and on a terminal that cannot rewrite a line (TERM=dumb), it is a log: a line after
-    every twentieth of the epochs. So the same training has the same log, but for the time left.
+    every twentieth of the steps. So the same training has the same log, but for the time left.
     """
 
     def __init__(self, resumed_at: int, total: int, ahead: float) -> None:
@@ -99,33 +97,24 @@ class ProgressLine:
         self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(self, done: int, title: str, sums: dict[str, Tensor], count: int) -> None:
-        """Rewrite the line on a terminal, if it is time to.
+        """Show the mean losses and the time left, if it is time to.
 
         `sums`: the losses summed over `count` steps of the epoch. `done`: steps of the whole
         training.
         """
         now = time.monotonic()
-        if not self.live or (now - self.shown < INTERVAL and done < self.total):
+        too_early = now - self.shown < INTERVAL and done < self.total
+        same_part = done * LINES // self.total == (done - 1) * LINES // self.total
+        if too_early if self.live else same_part:
             return
         self.shown = now
-        losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
-        text = f"{title}  {self.left(done, now)} left  {losses}"
-        print(f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K", end="", flush=True)
-
-    def log(self, epoch: int, epochs: int, done: int, means: dict[str, float]) -> None:
-        """Print the mean losses of a whole epoch as a line of the log, if it is due."""
-        due = epoch == 1 or epoch * LINES // epochs > (epoch - 1) * LINES // epochs
-        if due and not self.live:
-            left = self.left(done, time.monotonic())
-            losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-            print(f"epoch {epoch}/{epochs}  {left} left  {losses}", flush=True)
-
-    def left(self, done: int, now: float) -> str:
-        """Return the time left after `done` steps, in minutes and seconds."""
         rest = self.total * (1 + self.ahead) - done
         left = (now - self.started) / (done - self.resumed_at) * rest
-        return f"{left // 60:.0f}:{left % 60:02.0f}"
+        losses = "  ".join(f"{name} {value.item() / count:.3f}" for name, value in sums.items())
+        text = f"{title}  {left // 60:.0f}:{left % 60:02.0f} left  {losses}"
+        if self.live:
+            text = f"\r{text[: shutil.get_terminal_size().columns - 1]}\033[K"
+        print(text, end="" if self.live else "\n", flush=True)
 
     def close(self) -> None:
-        if self.live:
-            print()
+        print(end="\n" if self.live else "")
