@@ -28,15 +28,13 @@ from studies.beta_vae.facts import facts
 from studies.shared.checks import (
     behind_best,
     checked,
-    collapsed,
     column,
     course,
-    on_a_line,
+    latent_problems,
     paired,
     standard_error,
     still_falling,
     within_noise,
-    worse_than_pca,
 )
 from studies.shared.datasets import as_images, read_split, some_of_each
 from studies.shared.measures import (
@@ -179,19 +177,9 @@ def check(
         "training losses that still fall": [
             still_falling(f"The loss at beta {name}", losses[name]) for name in betas
         ],
-        "collapsed latents": [
-            collapsed(f"beta {name}", row["active_units"], options.z_dim)
-            for name, row in betas.items()
-        ],
-        "codes on a line": [
-            on_a_line(f"beta {name}", row["first_axis"])
-            for name, row in betas.items()
-            if options.z_dim > 1
-        ],
-        "squared errors against principal components": [
-            worse_than_pca(f"beta {name}", row["against_pca"], summary["pca_mse"], options.z_dim)
-            for name, row in betas.items()
-        ],
+        **latent_problems(
+            {f"beta {name}": row for name, row in betas.items()}, options.z_dim, summary["pca_mse"]
+        ),
         "differences between betas": [
             within_noise("reconstructions", [f"beta {name}" for name in verdicts["faithful"]]),
             within_noise("recognised samples", [f"beta {name}" for name in verdicts["clearest"]]),

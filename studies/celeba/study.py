@@ -29,11 +29,10 @@ from studies.shared.checks import (
     checked,
     collapsed,
     column,
+    held_out_problems,
     late_change,
     on_a_line,
     paired,
-    rising_again,
-    still_falling,
     worse_than_pca,
 )
 from studies.shared.devices import check_devices, finish, start
@@ -82,17 +81,13 @@ def check(
 ) -> dict[str, Any]:
     """Return what is wrong with the run."""
     titles = {latent: f"the model with {latent} latents" for latent in models}
-    losses = {latent: column(models[latent].history, "held_out_loss") for latent in models}
+    losses = {
+        f"The held-out loss of {title}": column(models[latent].history, "held_out_loss")
+        for latent, title in titles.items()
+    }
     measured = summary["models"]
     made = {
-        "held-out losses that still fall": [
-            still_falling(f"The held-out loss of {title}", losses[latent])
-            for latent, title in titles.items()
-        ],
-        "held-out losses that rise again": [
-            rising_again(f"The held-out loss of {title}", losses[latent])
-            for latent, title in titles.items()
-        ],
+        **held_out_problems("held-out losses", losses),
         "collapsed latents": [
             collapsed(title, measured[latent]["active_units"], latent)
             for latent, title in titles.items()

@@ -28,13 +28,11 @@ from storage import save_state_dict
 from studies.cvae.facts import facts
 from studies.shared.checks import (
     checked,
-    collapsed,
     column,
-    on_a_line,
+    latent_problems,
     paired,
     standard_error,
     still_falling,
-    worse_than_pca,
 )
 from studies.shared.datasets import ImageSet, as_images, read_split
 from studies.shared.idx import idx_files
@@ -284,19 +282,11 @@ def check(
             still_falling(f"The loss of {title}", column(histories[name], "loss"))
             for name, title in titles.items()
         ],
-        "collapsed latents": [
-            collapsed(title, summary[name]["active_units"], options.z_dim)
-            for name, title in titles.items()
-        ],
-        "codes on a line": [
-            on_a_line(title, summary[name]["first_axis"])
-            for name, title in titles.items()
-            if options.z_dim > 1
-        ],
-        "squared errors against principal components": [
-            worse_than_pca(title, summary[name]["against_pca"], summary["pca_mse"], options.z_dim)
-            for name, title in titles.items()
-        ],
+        **latent_problems(
+            {title: summary[name] for name, title in titles.items()},
+            options.z_dim,
+            summary["pca_mse"],
+        ),
         "the difference between the conditions": [
             None
             if summary["facts"]["conditions"]

@@ -33,10 +33,9 @@ from studies.shared.checks import (
     checked,
     collapsed,
     column,
+    held_out_problems,
     late_change,
     on_a_line,
-    rising_again,
-    still_falling,
     within_noise,
     worse_than_pca,
 )
@@ -141,16 +140,12 @@ def check(
     """Return what is wrong with the run."""
     titles = {latent: f"the network with {latent} latents" for latent in histories}
     models = summary["models"]
-    errors = {latent: column(history, "unseen_mse") for latent, history in histories.items()}
+    errors = {
+        f"The squared error of unseen faces of {title}": column(histories[latent], "unseen_mse")
+        for latent, title in titles.items()
+    }
     made = {
-        "errors of unseen faces that still fall": [
-            still_falling(f"The squared error of unseen faces of {title}", errors[latent])
-            for latent, title in titles.items()
-        ],
-        "errors of unseen faces that rise again": [
-            rising_again(f"The squared error of unseen faces of {title}", errors[latent])
-            for latent, title in titles.items()
-        ],
+        **held_out_problems("errors of unseen faces", errors),
         "collapsed latents": [
             collapsed(title, models[latent]["clusters"]["active_units"], latent)
             for latent, title in titles.items()

@@ -21,9 +21,8 @@ from studies.shared.checks import (
     checked,
     collapsed,
     column,
+    held_out_problems,
     on_a_line,
-    rising_again,
-    still_falling,
     worse_than_pca,
 )
 from studies.shared.datasets import read_split
@@ -71,20 +70,15 @@ def check(run: Run, networks: Networks, summary: dict[str, Any]) -> dict[str, An
     models, verdicts = summary["models"], summary["facts"]
     titles = {"autoencoder": "the autoencoder", "vae": "the VAE"}
     losses = {
-        "the autoencoder": column(networks.autoencoder.history, "test_loss"),
-        "the VAE": [
+        "The test loss of the autoencoder": column(networks.autoencoder.history, "test_loss"),
+        "The test loss of the VAE": [
             row["test_reconstruction"] + run.options.beta * row["test_kl"]
             for row in networks.vae.history
         ],
-        "the classifier": column(networks.classifier.history, "test_loss"),
+        "The test loss of the classifier": column(networks.classifier.history, "test_loss"),
     }
     made = {
-        "test losses that still fall": [
-            still_falling(f"The test loss of {title}", values) for title, values in losses.items()
-        ],
-        "test losses that rise again": [
-            rising_again(f"The test loss of {title}", values) for title, values in losses.items()
-        ],
+        **held_out_problems("test losses", losses),
         "collapsed latents of the VAE": [
             collapsed("the VAE", models["vae"]["active_units"], LATENTS)
         ],

@@ -32,13 +32,10 @@ from studies.pokemon.networks import VaeCnn
 from studies.shared.checks import (
     Problem,
     checked,
-    collapsed,
-    on_a_line,
+    held_out_problems,
+    latent_problems,
     paired,
-    rising_again,
-    still_falling,
     unpaired,
-    worse_than_pca,
 )
 from studies.shared.measures import (
     active_units,
@@ -207,33 +204,18 @@ def problems(
     """Return what is wrong with the run, by the name of the check."""
     titles = {"augmented": "the model with copies", "plain": "the model without copies"}
     losses = {
-        name: [
+        f"The held-out loss of {titles[name]}": [
             row["held_out_reconstruction"] + options.beta * row["held_out_kl"] for row in history
         ]
         for name, history in histories.items()
     }
     return {
-        "held-out losses that still fall": [
-            still_falling(f"The held-out loss of {title}", losses[name])
-            for name, title in titles.items()
-        ],
-        "held-out losses that rise again": [
-            rising_again(f"The held-out loss of {title}", losses[name])
-            for name, title in titles.items()
-        ],
-        "collapsed latents": [
-            collapsed(title, summary[name]["active_units"], options.z_dim)
-            for name, title in titles.items()
-        ],
-        "codes on a line": [
-            on_a_line(title, summary[name]["first_axis"])
-            for name, title in titles.items()
-            if options.z_dim > 1
-        ],
-        "squared errors against principal components": [
-            worse_than_pca(title, summary[name]["against_pca"], summary["pca_mse"], options.z_dim)
-            for name, title in titles.items()
-        ],
+        **held_out_problems("held-out losses", losses),
+        **latent_problems(
+            {title: summary[name] for name, title in titles.items()},
+            options.z_dim,
+            summary["pca_mse"],
+        ),
         "the difference that copies make": [
             None
             if summary["facts"]["copies"]

@@ -182,6 +182,39 @@ def within_noise(what: str, names: Sequence[str]) -> Problem:
     return f"The run does not show which is best in {what}: {also(names)} differ only by the noise."
 
 
+def held_out_problems(what: str, losses: Mapping[str, Sequence[float]]) -> dict[str, list[Problem]]:
+    """Check that held-out losses, by what they are the loss of, neither fall nor rise at the end.
+
+    `what`: the name of these losses in the plural.
+    """
+    return {
+        f"{what} that still fall": [still_falling(of, values) for of, values in losses.items()],
+        f"{what} that rise again": [rising_again(of, values) for of, values in losses.items()],
+    }
+
+
+def latent_problems(
+    models: Mapping[str, Mapping[str, Any]], z_dim: int, pca_mse: float
+) -> dict[str, list[Problem]]:
+    """Check the latents of models with `z_dim` units, by name.
+
+    A model's measures are its "active_units", the share of its "first_axis", and its held-out
+    error "against_pca", that is, against `pca_mse` of as many principal components.
+    """
+    return {
+        "collapsed latents": [
+            collapsed(name, found["active_units"], z_dim) for name, found in models.items()
+        ],
+        "codes on a line": [
+            on_a_line(name, found["first_axis"]) for name, found in models.items() if z_dim > 1
+        ],
+        "squared errors against principal components": [
+            worse_than_pca(name, found["against_pca"], pca_mse, z_dim)
+            for name, found in models.items()
+        ],
+    }
+
+
 def also(names: Iterable[object]) -> str:
     """Join names with commas and "and"."""
     *first, last = map(str, names)
