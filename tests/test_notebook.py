@@ -38,7 +38,8 @@ def test_the_notebook_is_valid_and_runs_to_its_end(tmp_path: Path) -> None:
         str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", [])
     )
     assert "Traceback" not in printed
-    assert max(len(cell.get("outputs", [])) for cell in notebook.cells) < 20, "a progress line"
+    lines = max(len(cell.get("outputs", [])) for cell in notebook.cells)
+    assert lines < 100, "a log has twenty lines for each of the four stages of a training"
     assert "wrote vae_reconstructed.npz: 10 images" in printed
     assert "acro F1" in printed
     pictures = [

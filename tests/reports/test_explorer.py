@@ -440,6 +440,20 @@ def swipe(page: Any, start: tuple[float, float], by: tuple[float, float]) -> Non
     page.wait_for_timeout(200)
 
 
+# A page goes on scrolling after a swipe.
+AT_REST = """
+new Promise((done) => {
+    let last = -1;
+    const look = () => {
+        if (scrollY === last) done();
+        last = scrollY;
+        setTimeout(look, 250);
+    };
+    look();
+})
+"""
+
+
 def test_a_vertical_swipe_scrolls_and_a_horizontal_one_draws_a_line(shown: dict[str, Any]) -> None:
     page = open_on_a_phone(shown)
     assert page.evaluate("scrollY") == 0
@@ -447,6 +461,7 @@ def test_a_vertical_swipe_scrolls_and_a_horizontal_one_draws_a_line(shown: dict[
     assert page.evaluate("scrollY") > 150
     assert page.inner_text("#between").startswith("Nothing yet")
     assert not page.is_visible("#strip")
+    page.evaluate(AT_REST)
     page.evaluate("scrollTo(0, 0)")
     swipe(page, place_of(page, -1, 0), (120, 0))
     assert page.evaluate("scrollY") == 0
