@@ -31,7 +31,12 @@ def embedded(figure: Figure) -> str:
     """Return a figure as a data URL, to embed it in the page."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return png_url(content.getvalue())
+
+
+def png_url(content: bytes) -> str:
+    """Return the content of a PNG as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def pixels_url(example: Example) -> str:
@@ -40,7 +45,7 @@ def pixels_url(example: Example) -> str:
     content = io.BytesIO()
     grey = (255 * np.concatenate(pair, axis=1)).round().astype(np.uint8)
     Image.fromarray(grey).save(content, format="png")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return png_url(content.getvalue())
 
 
 def plane(lesson: Lesson) -> str | None:
