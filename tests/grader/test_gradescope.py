@@ -217,7 +217,7 @@ def test_uploads_beyond_the_limit_keep_the_score_before(root: Path) -> None:
     assert "More than 2 uploads" in found["output"]
 
 
-def test_only_the_first_uploads_show_their_marks(root: Path) -> None:
+def test_only_the_first_uploads_show_their_marks(root: Path, level: Level) -> None:
     """A student who cannot see the total while improving on it must think about the task."""
     toml = root / "source" / "assignment.toml"
     toml.write_text(toml.read_text() + "\n[gradescope]\nfeedback_uploads = 2\n")
