@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from math import hypot
 from typing import Any
 
-from studies.shared.checks import sign
+from studies.shared.checks import sign, trend
 
 Numbers = Mapping[str, Any]
-COURSE = {-1: "falls", 0: "level", 1: "rises"}
 
 
 def facts(found: Numbers) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def facts(found: Numbers) -> dict[str, Any]:
     return {
         "few": few,
         "many": many,
-        "course": {latent: COURSE[sign(late)] for latent, late in found["late"].items()},
+        "course": {latent: trend(late) for latent, late in found["late"].items()},
         "memorised": {name: sign(model["gap"]) > 0 for name, model in models.items()},
         "prior_outside": [name for name, model in models.items() if is_outside(model)],
         "blurred": [name for name, model in models.items() if sharpness(model) < 0],

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studies.shared.checks import leading, sign
+from studies.shared.checks import leading, sign, trend
 
 Numbers = Mapping[str, Any]
 LEVEL = 0.01  # significance level, for all networks together
-COURSE = {-1: "falls", 0: "level", 1: "rises"}
 
 
 def facts(found: Numbers) -> dict[str, Any]:
@@ -16,12 +15,11 @@ def facts(found: Numbers) -> dict[str, Any]:
     level = LEVEL / len(models)
     clusters = {latent: model["clusters"] for latent, model in models.items()}
     ssims = {latent: model["unseen_ssim"] for latent, model in models.items()}
-    risen = {latent: COURSE[sign(change)] for latent, change in found["late"].items()}
     return {
         "level": LEVEL,
         "by_heart": [latent for latent, model in models.items() if sign(model["gap"]) > 0],
-        "course": risen,
-        "falling": [latent for latent, course in risen.items() if course == "falls"],
+        "unseen_easier": [latent for latent, model in models.items() if sign(model["gap"]) < 0],
+        "course": {latent: trend(late) for latent, late in found["late"].items()},
         "best": leading(
             ssims, {latent: model["ssim_behind"]["error"] for latent, model in models.items()}
         ),

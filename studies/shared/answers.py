@@ -7,6 +7,7 @@ a quick run says that it is one.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -83,8 +84,13 @@ def fill(template: Path, data: Mapping[str, Any]) -> str:
 
 
 def render(template: Path, data: Mapping[str, Any]) -> str:
-    environment = ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(template.parent))
-    return environment.get_template(template.name).render(data)
+    return environment(template.parent).get_template(template.name).render(data)
+
+
+@cache
+def environment(folder: Path) -> jinja2.Environment:
+    """Return the environment of a folder's templates, which keeps those that it has compiled."""
+    return ENVIRONMENT.overlay(loader=jinja2.FileSystemLoader(folder))
 
 
 def paragraphs(text: str) -> list[str]:

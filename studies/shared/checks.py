@@ -87,13 +87,32 @@ def behind_best(measured: Mapping[str, NDArray], *, lowest: bool = False) -> dic
 def late_change(losses: Sequence[float]) -> dict[str, float]:
     """Return the change of a loss over the last part of a training, and the noise of it.
 
-    The noise is the standard deviation of the change from one epoch to the next. "epochs": those of
-    the last part.
+    The noise is the standard deviation of the change from one epoch to the next; with a single
+    change, it is as large as that. "epochs": those of the last part. "best": the epoch with the lowest loss, from 1. "rise": by how much the last loss
+    exceeds the lowest.
     """
     part = min(max(2, round(LATE * len(losses))), len(losses) - 1)
     late = np.array(losses[len(losses) - 1 - part :])
-    noise = float(np.diff(late).std()) if part else 0.0
-    return {"epochs": part, "difference": float(late[-1] - late[0]), "error": noise}
+    changes = np.diff(late)
+    noise = float(changes.std() if part > 1 else abs(changes).sum())
+    return {
+        "epochs": part,
+        "difference": float(late[-1] - late[0]),
+        "error": noise,
+        "best": 1 + int(np.argmin(losses)),
+        "rise": losses[-1] - min(losses),
+    }
+
+
+def trend(late: Mapping[str, float]) -> str:
+    """Say whether a loss, with this late change, "rises" after its lowest value or still "falls".
+
+    Otherwise, it is "level". A loss that has risen since its lowest value does not count as
+    falling, even if its last part falls.
+    """
+    if sign({"difference": late["rise"], "error": late["error"]}) > 0:
+        return "rises"
+    return "falls" if sign(late) < 0 else "level"
 
 
 def course(losses: Sequence[float]) -> dict[str, float]:
@@ -121,7 +140,7 @@ def too_few_steps(steps: int, own: int) -> Problem:
 def still_falling(what: str, losses: Sequence[float]) -> Problem:
     """Check that a loss does not fall any more in the last part of a training."""
     found = late_change(losses)
-    if sign(found) >= 0:
+    if trend(found) != "falls":
         return None
     return (
         f"{what} was still falling when training ended: by {-found['difference']:.3g} over the "
@@ -131,13 +150,12 @@ def still_falling(what: str, losses: Sequence[float]) -> Problem:
 
 def rising_again(what: str, losses: Sequence[float]) -> Problem:
     """Check that a held-out loss did not rise after its lowest value."""
-    best = int(np.argmin(losses))
-    rise, noise = losses[-1] - losses[best], late_change(losses)["error"]
-    if sign({"difference": rise, "error": noise}) <= 0:
+    found = late_change(losses)
+    if trend(found) != "rises":
         return None
     return (
-        f"{what} was lowest after epoch {best + 1} of {len(losses)} and has risen since by "
-        f"{rise:.3g}, with a noise of {noise:.2g}: the network overfits."
+        f"{what} was lowest after epoch {found['best']} of {len(losses)} and has risen since by "
+        f"{found['rise']:.3g}, with a noise of {found['error']:.2g}: the network overfits."
     )
 
 

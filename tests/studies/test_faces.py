@@ -366,7 +366,7 @@ def a_summary() -> dict[str, Any]:
         "expressions": ("happy", "angry"),
         "epochs": 20,
         "last": {20: row},
-        "late": {20: {"epochs": 4, "difference": 0.0, "error": 0.001}},
+        "late": {20: {"epochs": 4, "difference": 0.0, "error": 0.001, "best": 7, "rise": 0.0}},
         "best": {20: 7},
         "course": {20: {2: row | {"train_mse": 0.02, "unseen_mse": 0.02}, 20: row}},
         "models": {20: model},
@@ -410,25 +410,30 @@ def test_the_training_s_sentences_follow_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "rise", "said"),
     [
-        (-0.01, "was still falling, so more epochs would help"),
-        (0.01, "was rising, so fewer epochs would be better"),
-        (0.001, "changed only by the noise"),
+        (-0.01, 0.0, "was still falling, so more epochs would help"),
+        (0.01, 0.01, "has risen by 0.01 since epoch 7, so fewer epochs would be better"),
+        (-0.01, 0.01, "has risen by 0.01 since epoch 7, so fewer epochs would be better"),
+        (0.001, 0.001, "changed only by the noise"),
     ],
 )
-def test_the_end_of_the_training_is_judged_by_its_noise(change: float, said: str) -> None:
-    late = {"epochs": 4, "difference": change, "error": 0.001}
-    assert said in answers(a_summary() | {"late": {20: late}})["Training"]
+def test_the_end_of_the_training_is_judged_by_its_noise(
+    change: float, rise: float, said: str
+) -> None:
+    summary = a_summary()
+    summary["late"][20] |= {"difference": change, "rise": rise}
+    assert said in answers(summary)["Training"]
 
 
-@pytest.mark.parametrize(("difference", "learned"), [(0.001, False), (0.003, True)])
-def test_errors_within_the_noise_are_called_so(difference: float, learned: bool) -> None:
+@pytest.mark.parametrize("difference", [0.001, 0.003, -0.003])
+def test_errors_within_the_noise_are_called_so(difference: float) -> None:
     summary = a_summary()
     summary["models"][20]["gap"] = {"difference": difference, "error": 0.001}
     text = answers(summary)["Training"]
-    assert ("the two errors differ only by the noise" in text) == (not learned)
-    assert ("unseen faces have a larger error" in text) == learned
+    assert ("the two errors differ only by the noise" in text) == (abs(difference) < 0.002)
+    assert ("unseen faces have a larger error" in text) == (difference > 0.002)
+    assert ("unseen faces have a smaller error" in text) == (difference < -0.002)
 
 
 @pytest.mark.parametrize("question", ["HW5 (1), recovered", "HW5 (2), recovered"])
