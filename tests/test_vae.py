@@ -227,6 +227,7 @@ def test_other_layouts_and_no_labels_give_the_same_answers(
     assert answers[0][1] == answers[1][1]
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes_on_any_number_of_threads(folder: Path) -> None:
     contents = []
     for name, threads in (("a", "1"), ("b", "2")):
@@ -353,6 +354,7 @@ class Killed(BaseException):
     """What ends a training in these tests."""
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_every_submission_has_a_result_and_a_page(graded: tuple[Path, str]) -> N
     assert results["s00"]["extra_data"]["record"]["limits"]["train"]["cpus"] == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_graded_twice_and_what_changed_is(
     graded: tuple[Path, str],
     data_folder: Path,
@@ -141,6 +142,7 @@ def test_what_the_grader_failed_at_is_graded_again(
     assert "1 graded, 7 results" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_odd_names_and_links_stop_nobody_and_gain_nothing(
     tmp_path: Path, data_folder: Path, level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_notebook_is_probed(run: Callable[[Cells], Grade]) -> None:
     assert flag.source == "order of notebook"
 
 
+@pytest.mark.slow
 def test_the_same_notebook_gives_the_same_result(run: Callable[[Cells], Grade]) -> None:
     one, other = run(work()), run(work())
     assert [mark.points for mark in one.marks] == [mark.points for mark in other.marks]

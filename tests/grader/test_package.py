@@ -53,6 +53,7 @@ def package(
     return run
 
 
+@pytest.mark.slow
 def test_the_zip_passes_the_check_and_is_the_same_twice(package: Run, tmp_path: Path) -> None:
     code, out, err = package("--weights")
     assert (code, err) == (0, ""), out

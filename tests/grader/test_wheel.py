@@ -58,6 +58,7 @@ def test_it_holds_the_grader_alone(installed: Path) -> None:
     assert (installed / package / "templates" / "run_autograder").is_file()
 
 
+@pytest.mark.slow
 def test_it_works_in_a_student_s_own_folder(
     installed: Path, data_folder: Path, tmp_path: Path
 ) -> None:
