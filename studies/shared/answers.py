@@ -20,7 +20,7 @@ from studies.shared.checks import also
 OPENING = """
 ## This run
 
-{% if checks.own_steps %}
+{% if checks.own_steps and checks.steps >= checks.own_steps %}
 Each network was trained for {{ checks.steps | form(",") }} steps; the task's own setting has
 {{ checks.own_steps | form(",") }}.
 {% endif %}
