@@ -25,6 +25,7 @@ COLOURS = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 MOST_MARKERS = 2000  # in a panel
+SHORTEST_RANGE = 4  # epochs
 
 
 def reconstruction_rows(
@@ -430,12 +431,12 @@ def curves_in_ranges(
 ) -> Figure:
     """Plot a row for each quantity and a column for each of at most `ranges` ranges of the epochs.
 
-    `panels`: the positive values over the epochs, (epochs,), of each run of each quantity.
+    A range has at least SHORTEST_RANGE epochs, or all of them. `panels`: the positive values over the epochs, (epochs,), of each run of each quantity.
     """
     epochs = max(len(values) for runs in panels.values() for values in runs.values())
-    ranges = min(ranges, epochs)
+    ranges = max(1, min(ranges, epochs // SHORTEST_RANGE))
     ends = np.linspace(0, epochs, ranges + 1).round().astype(int)
-    size = 4.2 * ranges, 2.6 * len(panels) + 1
+    size = max(6, 4.2 * ranges), 2.6 * len(panels) + 1
     styles = styles_of(panels)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(panels), ranges, squeeze=False)

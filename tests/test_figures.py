@@ -215,7 +215,9 @@ def test_ranges_of_epochs_have_panels_of_their_own() -> None:
         (values**2).tolist()
     )
     assert {axes.get_yscale() for axes in figure.axes} == {"log"}
-    assert len(figures.curves_in_ranges({"loss": {"a": values[:1]}}, "", ranges=3).axes) == 1
+    for epochs, panels in ((1, 1), (7, 1), (8, 2)):
+        runs = {"loss": {"a": values[:epochs]}}
+        assert len(figures.curves_in_ranges(runs, "", ranges=3).axes) == panels
 
 
 def test_number_grids_show_every_number() -> None:

@@ -50,7 +50,7 @@ from studies.shared.measures import (
     squared_errors,
     train_classifier,
 )
-from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
+from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, axis_label, named_losses, unit
 from studies.shared.options import (
     MANY,
     BatchSize,
@@ -300,10 +300,11 @@ def draw(
     `chosen`: the indices of the images that are shown with their reconstructions.
     """
     losses = {
-        f"{term} ({unit(key, loss_type)} per image)": {
-            f"beta {name}": np.array([row[f"{key}_{name}"] for row in history]) for name in measured
+        axis_label(term, loss_type): {
+            f"beta {name}": np.array([row[f"{term}_{name}"] for row in history])
+            for name in measured
         }
-        for key, term in zip(TERMS, ("reconstruction", "KL divergence"), strict=True)
+        for term in TERMS
     }
     shown = x[chosen]
     recon = [as_images(vae.decode(vae.encode(shown)[1])) for vae in vaes]

@@ -46,7 +46,7 @@ from studies.shared.measures import (
     squared_errors,
     train_classifier,
 )
-from studies.shared.networks import Vae, labels_to_one_hots, named_losses
+from studies.shared.networks import Vae, axis_label, labels_to_one_hots, named_losses
 from studies.shared.options import (
     MANY,
     BatchSize,
@@ -146,14 +146,16 @@ def study(options: Options, path: Path, out: Path) -> Findings:
         raise UserError("command line", found, f"some of 0 to {count - 1}, as {path} has them")
     names = class_names(train, path)
     models, histories = train_models(options, train, device, out)
-    history = histories["one_hot"]
     summary = summarise(options, models, train, held_out, names)
     summary["facts"] = facts(summary)
     summary["checks"] = check(options, summary, histories, per_epoch)
     pictures = draw(options, models, held_out, names)
     losses = {
-        name: {"training": np.array([row[name] for row in history])}
-        for name in ("reconstruction", "kl")
+        axis_label(term, options.loss_type): {
+            f"class as a {kind}": np.array([row[term] for row in histories[name]])
+            for name, kind in (("one_hot", "unit vector"), ("number", "number"))
+        }
+        for term in ("reconstruction", "kl")
     }
     pictures["losses"] = figures.curves(losses, "Both terms of the loss in training")
     return Findings(summary, pictures, ANSWERS)

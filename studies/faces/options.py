@@ -92,8 +92,8 @@ QUICK: dict[str, Any] = {
     "preset": "quick",
     "latents": [20, 50],
     "epochs": MANY,
-    "steps": 145,
-    "snapshots": (1, 2),
+    "steps": 390,
+    "snapshots": (1, 3),
 }
 IMAGES = 774  # of the course's pictures, without those held out
 AE_PRESETS = {"full": AeOptions(), "quick": AeOptions(**QUICK)}

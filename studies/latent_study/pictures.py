@@ -18,11 +18,9 @@ def draw(
     run: Run, networks: Networks, planes: dict[str, Plane], confusion: list[list[int]]
 ) -> dict[str, Figure]:
     """Draw all pictures and return them by name."""
-    return {
-        **draw_planes(run, networks, planes),
-        **draw_losses(run, networks),
-        "confusion": figures.confusion_matrix(np.array(confusion), np.array(run.train.names)),
-    }
+    matrix = figures.confusion_matrix(np.array(confusion), np.array(run.train.names))
+    matrix.suptitle("The nearest neighbour in the plane: test images")
+    return draw_planes(run, networks, planes) | draw_losses(run, networks) | {"confusion": matrix}
 
 
 def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[str, Figure]:
@@ -38,10 +36,10 @@ def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[
         recon = model.decode(shown.apply(model.encode)).detach()
         points = plane.codes.cpu().numpy(), classes
         images = plane.images.cpu().numpy()
+        rows = figures.reconstruction_rows(originals, recon[:, 0].cpu().numpy())
+        rows.suptitle(f"{of}test images and their reconstructions")
         pictures |= {
-            f"reconstructions_{name}": figures.reconstruction_rows(
-                originals, recon[:, 0].cpu().numpy()
-            ),
+            f"reconstructions_{name}": rows,
             f"latents_{name}": figures.latent_plane(
                 *plane.grid, points, title=f"{of}latents of training images"
             ),
@@ -53,10 +51,9 @@ def draw_planes(run: Run, networks: Networks, planes: dict[str, Plane]) -> dict[
             ),
         }
     quantiles = planes["quantiles"]
-    pictures["grid_vae_quantiles"] = figures.manifold(
-        quantiles.images.cpu().numpy(), *quantiles.grid
-    )
-    return pictures
+    manifold = figures.manifold(quantiles.images.cpu().numpy(), *quantiles.grid)
+    manifold.suptitle("The VAE: images decoded at the quantiles of the prior")
+    return pictures | {"grid_vae_quantiles": manifold}
 
 
 def draw_losses(run: Run, networks: Networks) -> dict[str, Figure]:

@@ -46,7 +46,7 @@ from studies.shared.measures import (
     relative_sharpness,
     squared_errors,
 )
-from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, named_losses, unit
+from studies.shared.networks import RECONSTRUCTION_LOSSES, Vae, axis_label, named_losses, unit
 from studies.shared.options import (
     MANY,
     BatchSize,
@@ -118,7 +118,8 @@ class Options:
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=MANY, steps=1500)}
 CNN = Options(beta=0.1, epochs=300, batch_size=16, learning_rate=1e-4)
-CNN_PRESETS = {"full": CNN, "quick": replace(CNN, preset="quick", epochs=MANY, steps=276)}
+CNN_QUICK = replace(CNN, preset="quick", epochs=MANY, steps=690, learning_rate=1e-3)
+CNN_PRESETS = {"full": CNN, "quick": CNN_QUICK}
 
 
 @dataclass(frozen=True)
@@ -461,7 +462,7 @@ def draw_losses(histories: Mapping[str, History], options: Options) -> Figure:
     """Draw both terms of the loss by epoch, in training and on held-out images."""
     return figures.curves(
         {
-            f"{term} ({unit(term, options.loss_type)} per image)": {
+            axis_label(term, options.loss_type): {
                 f"{name}, {part}": np.array([row[f"{prefix}{term}"] for row in history])
                 for name, history in histories.items()
                 for part, prefix in (("training", ""), ("held out", "held_out_"))

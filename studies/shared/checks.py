@@ -88,8 +88,8 @@ def late_change(losses: Sequence[float]) -> dict[str, float]:
     """Return the change of a loss over the last part of a training, and the noise of it.
 
     The noise is the standard deviation of the change from one epoch to the next; with a single
-    change, it is as large as that. "epochs": those of the last part. "best": the epoch with the lowest loss, from 1. "rise": by how much the last loss
-    exceeds the lowest.
+    change, it is as large as that. "epochs": those of the last part. "best": the epoch with the
+    lowest loss, from 1. "rise": by how much the last loss exceeds the lowest.
     """
     part = min(max(2, round(LATE * len(losses))), len(losses) - 1)
     late = np.array(losses[len(losses) - 1 - part :])
@@ -107,9 +107,11 @@ def late_change(losses: Sequence[float]) -> dict[str, float]:
 def trend(late: Mapping[str, float]) -> str:
     """Say whether a loss, with this late change, "rises" after its lowest value or still "falls".
 
-    Otherwise, it is "level". A loss that has risen since its lowest value does not count as
-    falling, even if its last part falls.
+    Otherwise, it is "level", or "unknown" if there are too few epochs to know its noise. A loss
+    that has risen since its lowest value does not count as falling, even if its last part falls.
     """
+    if late["epochs"] < 2:
+        return "unknown"
     if sign({"difference": late["rise"], "error": late["error"]}) > 0:
         return "rises"
     return "falls" if sign(late) < 0 else "level"
@@ -140,7 +142,11 @@ def too_few_steps(steps: int, own: int) -> Problem:
 def still_falling(what: str, losses: Sequence[float]) -> Problem:
     """Check that a loss does not fall any more in the last part of a training."""
     found = late_change(losses)
-    if trend(found) != "falls":
+    verdict = trend(found)
+    if verdict == "unknown":
+        number = f"{len(losses)} epoch{'s' if len(losses) > 1 else ''}"
+        return f"{what}: {number} cannot show whether it was still falling when training ended."
+    if verdict != "falls":
         return None
     return (
         f"{what} was still falling when training ended: by {-found['difference']:.3g} over the "

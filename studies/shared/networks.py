@@ -55,6 +55,12 @@ def unit(term: str, loss_type: str) -> str:
     return {"mse": "squared error", "l1": "absolute error"}[loss_type]
 
 
+def axis_label(term: str, loss_type: str) -> str:
+    """Return the label of an axis for a term of the loss, "reconstruction" or "kl"."""
+    name = {"kl": "KL divergence"}.get(term, term)
+    return f"{name} ({unit(term, loss_type)} per image)"
+
+
 def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
     """Convert whole numbers (B,) or (B, 1) to unit vectors: (B, num_classes) float32."""
     return functional.one_hot(batch.flatten().long(), num_classes).float()

@@ -21,7 +21,11 @@ def test_a_loss_still_falls_only_beyond_its_noise() -> None:
     assert "over the last 10 of 50 epochs" in text
     assert checks.rising_again("it", [*np.linspace(100.0, 0, 50)]) is None
     assert checks.rising_again("it", [3.0, 1.0, 2.0, 3.0, 4.0, 5.0])
-    assert checks.still_falling("it", [1.0]) is None
+    for losses in ([1.0], [1.0, 0.5], [0.5, 1.0]):
+        unknown = checks.still_falling("The loss", losses)
+        assert unknown
+        assert f"The loss: {len(losses)} epoch" in unknown
+        assert checks.rising_again("The loss", losses) is None
 
 
 def test_a_tie_names_all_and_one_image_shows_no_difference() -> None:
