@@ -431,7 +431,8 @@ def curves_in_ranges(
 ) -> Figure:
     """Plot a row for each quantity and a column for each of at most `ranges` ranges of the epochs.
 
-    A range has at least SHORTEST_RANGE epochs, or all of them. `panels`: the positive values over the epochs, (epochs,), of each run of each quantity.
+    A range has at least SHORTEST_RANGE epochs, or all of them. `panels`: the positive values over
+    the epochs, (epochs,), of each run of each quantity.
     """
     epochs = max(len(values) for runs in panels.values() for values in runs.values())
     ranges = max(1, min(ranges, epochs // SHORTEST_RANGE))
