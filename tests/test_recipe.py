@@ -181,6 +181,7 @@ def test_the_fourth_loss_is_the_weighted_bound_of_a_draw_and_trains_the_whole_ne
     torch.testing.assert_close(terms["loss"].double(), expected.double(), atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_to_stay_within_the_component() -> None:
     latents = free_latents()
     model = latents.model

@@ -20,6 +20,9 @@ def facts(found: Numbers) -> dict[str, Any]:
         "by_heart": [latent for latent, model in models.items() if sign(model["gap"]) > 0],
         "unseen_easier": [latent for latent, model in models.items() if sign(model["gap"]) < 0],
         "course": {latent: trend(late) for latent, late in found["late"].items()},
+        "kl_rises": [
+            latent for latent, late in found.get("lowest_kl", {}).items() if trend(late) == "rises"
+        ],
         "best": leading(
             ssims, {latent: model["ssim_behind"]["error"] for latent, model in models.items()}
         ),

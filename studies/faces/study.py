@@ -87,9 +87,9 @@ def vae_study(options: VaeOptions, path: Path, out: Path) -> Findings:
 
 
 def lowest_kl(history: History) -> dict[str, float]:
-    """Return the lowest KL of a VAE's training, and its epoch."""
-    epoch = int(np.argmin([row["kl"] for row in history]))
-    return {"epoch": epoch + 1, "kl": history[epoch]["kl"]}
+    """Return the lowest KL of a VAE's training, and how it changed in the last part."""
+    kl = column(history, "kl")
+    return late_change(kl) | {"kl": min(kl)}
 
 
 def study(options: Options, path: Path, out: Path, mode: str) -> Findings:

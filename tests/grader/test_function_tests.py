@@ -162,7 +162,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+QUICKLY = ("wrong", "crash", "loop", "object")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(name, marks=() if name in QUICKLY else pytest.mark.slow) for name in FAULTS],
+)
 def test_a_bad_function_costs_only_its_own_marks(run: Callable[[str], Grade], fault: str) -> None:
     old, new = FAULTS[fault]
     assert old in WORK
