@@ -47,6 +47,7 @@ from .submission.contents import problem_of_address, problems_of_links
 from .submission.rules import check as check_rules
 from .submission.unpacking import carried_files, open_submission, weights_in
 
+HERE = Path()
 SHOWN = 20  # labels in a remark
 LOCK = HOME / "requirements.lock"
 OPTIONAL = {
@@ -123,7 +124,7 @@ def score(
 @app.command()
 def run(
     submission: Annotated[Path, typer.Argument(help="a zip or a folder")],
-    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")],
+    data: Annotated[Path, typer.Option(help="the folder with the assignment's data sets")] = HERE,
     assignment: Annotated[str, typer.Option(help="a name, or the path of a TOML file")] = "a3",
     out: Annotated[Path | None, typer.Option(help="folder for results.json, report.html")] = None,
     weights_dir: Annotated[Path | None, typer.Option(help="weights fetched beforehand")] = None,
@@ -179,7 +180,6 @@ def run(
         for path in places:
             write_json(content, path)
 
-    leave(results.STARTED)  # it is there whatever ends this program
     grade = assess(
         submission.absolute(),
         task,

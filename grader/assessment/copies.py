@@ -45,6 +45,11 @@ class DataSet:
         return restored
 
 
+def expected(what: str) -> str:
+    """Say what a missing file is for, and which option names its folder."""
+    return f"{what} of the assignment (--data FOLDER)"
+
+
 def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
     """Return the paths of an assignment's data sets, and of the inputs of its tests.
 
@@ -56,7 +61,7 @@ def data_files(assignment: Assignment, folder: Path) -> dict[str, Path]:
             paths[f"the input '{name}'"] = folder / part.file
     for what, path in paths.items():
         if not path.exists():
-            raise UserError(path, "no such file", f"{what} of the assignment")
+            raise UserError(path, "no such file", expected(what))
     return {what.split("'")[1]: path for what, path in paths.items()}
 
 
@@ -68,7 +73,7 @@ def file_data(assignment: Assignment, folder: Path) -> dict[str, Path]:
     found = {n: part.path(folder) for n, part in assignment.data.items() if part.kind == "file"}
     for name, path in found.items():
         if path.is_symlink() or not path.exists():
-            raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
+            raise UserError(path, "no such file", expected(f"the data set '{name}'"))
     return found
 
 
@@ -103,7 +108,7 @@ def read_data_set(name: str, settings: Data, folder: Path, seed: int) -> DataSet
     """
     path = settings.path(folder)
     if not path.is_file():
-        raise UserError(path, "no such file", f"the data set '{name}' of the assignment")
+        raise UserError(path, "no such file", expected(f"the data set '{name}'"))
     content = read_file(path, DATA_SET)
     digest = hashlib.sha256(content)
     archive = open_zip(path, content, DATA_SET)

@@ -183,9 +183,10 @@ def record(bench: Bench) -> dict:
 def assess(
     path: Path, assignment: Assignment, settings: Settings, progress: Callable[[Grade], object] = id
 ) -> Grade:
-    """Assess the submission, a zip or a folder, at `path`; call `progress` after each step.
+    """Assess the submission, a zip or a folder, at `path`.
 
-    Raises UserError if the grader's own data is missing or damaged.
+    Call `progress` before the first step and after each. Raises UserError before that if the
+    grader's own data is missing or damaged.
     """
     grade = empty_grade(assignment, path.name)
     generator = np.random.default_rng(assignment.seed)
@@ -203,6 +204,7 @@ def assess(
     if not trusted and (problem := isolation.shortfall()):
         grade.flags.append(Flag("sandbox", problem))
     files = file_data(assignment, folder)
+    progress(grade)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)
         copies = {name: scratch / f"{name}.npz" for name in data}

@@ -206,12 +206,22 @@ def test_an_earlier_result_is_confirmed_or_the_differences_are_named(
     assert "metrics.reconstruction.value was" in shown
 
 
+def test_a_mistake_in_the_data_replaces_no_earlier_result(
+    grader: Score, honest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text("earlier")
+    words = ("run", honest, "--trust", "--data", honest, "--out", tmp_path / "out")
+    assert grader(*words)[0] == 2
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["earlier"]
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
         (["nowhere", "--data", "{data}"], "nowhere: no such file or folder"),
         (["{honest}", "--data", "nowhere"], "no such file"),
-        (["{honest}"], "--data"),
+        (["{honest}"], "no such file; expected the data set 'train' of the assignment (--data"),
         (["{honest}", "--data", "{data}", "--assignment", "a9"], "or one of: "),
         (["{honest}", "--data", "{data}", "--assignment", "{honest}/vae.py"], "not TOML"),
         (["{honest}", "--data", "{data}", "--stages", "train,test"], "the stage 'test'"),
