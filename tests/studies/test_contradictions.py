@@ -201,8 +201,8 @@ def test_answers_of_cvae(data: st.DataObject, shares: tuple[float, ...], sharp: 
     assert ("stronger than real ones are noise" in texts["Q2.3"]) <= (softer.startswith("sharper"))
 
 
-@given(data=st.data(), active=st.sampled_from([0, 1, 2]), wider=st.booleans())
-def test_answers_of_latent_study(data: st.DataObject, active: int, wider: bool) -> None:
+@given(data=st.data(), active=st.sampled_from([0, 1, 2]))
+def test_answers_of_latent_study(data: st.DataObject, active: int) -> None:
     summary = varied(data, test_latent_study.a_summary())
     summary["models"]["vae"]["active_units"] = active
     overfits = summary["classifier"]["gap"]["difference"] > 0
