@@ -87,14 +87,13 @@ def behind_best(measured: Mapping[str, NDArray], *, lowest: bool = False) -> dic
 def late_change(losses: Sequence[float]) -> dict[str, float]:
     """Return the change of a loss over the last part of a training, and the noise of it.
 
-    The noise is the standard deviation of the change from one epoch to the next; with a single
-    change, it is as large as that. "epochs": those of the last part. "best": the epoch with the
-    lowest loss, from 1. "rise": by how much the last loss exceeds the lowest.
+    The noise is the standard deviation of the change from one epoch to the next. "epochs": those of
+    the last part. "best": the epoch with the lowest loss, from 1. "rise": by how much the last loss
+    exceeds the lowest.
     """
     part = min(max(2, round(LATE * len(losses))), len(losses) - 1)
     late = np.array(losses[len(losses) - 1 - part :])
-    changes = np.diff(late)
-    noise = float(changes.std() if part > 1 else abs(changes).sum())
+    noise = float(np.diff(late).std()) if part else 0.0
     return {
         "epochs": part,
         "difference": float(late[-1] - late[0]),
