@@ -130,7 +130,7 @@ def cvae(before: list[str], after: list[str], usage: str) -> None:
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """Train, measure and show a model that gets the class as a unit vector, and one as a number."""
+    """Train, measure and show a model that gets the class as a one-hot vector, and one as a number."""
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)
@@ -153,7 +153,7 @@ def study(options: Options, path: Path, out: Path) -> Findings:
     losses = {
         axis_label(term, options.loss_type): {
             f"class as a {kind}": np.array([row[term] for row in histories[name]])
-            for name, kind in (("one_hot", "unit vector"), ("number", "number"))
+            for name, kind in (("one_hot", "one-hot vector"), ("number", "number"))
         }
         for term in ("reconstruction", "kl")
     }
@@ -278,7 +278,7 @@ def check(
     options: Options, summary: Mapping[str, Any], histories: Mapping[str, History], per_epoch: int
 ) -> dict[str, Any]:
     """Return what is wrong with the run."""
-    titles = {"one_hot": "the model with unit vectors", "number": "the model with numbers"}
+    titles = {"one_hot": "the model with one-hot vectors", "number": "the model with numbers"}
     made = {
         "training losses that still fall": [
             still_falling(f"The loss of {title}", column(histories[name], "loss"))

@@ -25,7 +25,7 @@ EXPECTED = "a folder with pokemon.csv (columns Name, Type1) and images/NAME.png 
 class PokemonDataset(Dataset[tuple[Tensor, Tensor]]):
     """Sprites on white, (1 or 3, 60, 60) in [0, 1], and the first type of each, one of 18.
 
-    `type_to_one_hot` has the unit vector, (18,), of each type; `names` and `types` have an entry
+    `type_to_one_hot` has the one-hot vector, (18,), of each type; `names` and `types` have an entry
     for each sprite; `left_out` says by name why others are not among them. Raises UserError if
     `root` is not a folder of sprites and their types.
     """

@@ -62,7 +62,7 @@ def axis_label(term: str, loss_type: str) -> str:
 
 
 def labels_to_one_hots(batch: Tensor, num_classes: int = 10) -> Tensor:
-    """Convert whole numbers (B,) or (B, 1) to unit vectors: (B, num_classes) float32."""
+    """Convert whole numbers (B,) or (B, 1) to one-hot vectors: (B, num_classes) float32."""
     return functional.one_hot(batch.flatten().long(), num_classes).float()
 
 

@@ -89,7 +89,7 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "first things to try" in hopeless["Q2.3"]
     assert "the condition determines the class" in usual["Q2.1"]
     assert "z still contains part of the class" in reversed_["Q2.1"]
-    assert "95.0% of cases with unit vectors, and in 40.0% with numbers" in usual["Q2.2"]
+    assert "95.0% of cases with one-hot vectors, and in 40.0% with numbers" in usual["Q2.2"]
     assert "these problems are real" in usual["Q2.2"]
     assert "the model with numbers is better" in reversed_["Q2.2"]
     assert "differ only by the noise" in equal["Q2.2"]
