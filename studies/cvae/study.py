@@ -130,7 +130,7 @@ def cvae(before: list[str], after: list[str], usage: str) -> None:
 
 
 def study(options: Options, path: Path, out: Path) -> Findings:
-    """Train, measure and show a model that gets the class as a one-hot vector, and one as a number."""
+    """Study a model that gets the class as a one-hot vector, and one that gets it as a number."""
     device = choose_device(options.device)
     train, held_out = read_split(path, options.test, options.seed)
     count = len(train.names)

@@ -124,7 +124,7 @@ CNN_PRESETS = {"full": CNN, "quick": CNN_QUICK}
 
 @dataclass(frozen=True)
 class Sprites:
-    """Images (N, C, 60, 60) in [0, 1], and their types as numbers (N,) and one-hot vectors (N, 18)."""
+    """Images (N, C, 60, 60) in [0, 1]; types as numbers (N,), and as one-hot vectors (N, 18)."""
 
     images: Tensor
     labels: Tensor
