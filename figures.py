@@ -299,13 +299,12 @@ LOSSES = {
 def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) -> Figure:
     """Plot each column of a training history, (epochs,), against the epoch, in its own panel.
 
-    A dotted line marks the end of each stage of training, after which other losses are known. The
-    panels are in rows of three, or in one row of the given figure.
+    A dotted line marks the end of each stage of training, after which other losses are known.
     """
     names = [name for name in history if name != "epoch"]
     known = np.isfinite([history[name] for name in names])
     stages = history["epoch"][:-1][(known[:, 1:] != known[:, :-1]).any(axis=0)] + 0.5
-    columns = len(names) if figure else min(3, len(names))
+    columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = figure or Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
@@ -315,7 +314,8 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
         axes.plot(history["epoch"], history[name], color=COLOURS[0], marker=".", markersize=3)
         for end in stages:
             axes.axvline(end, color="0.4", linestyle=":", linewidth=1)
-        axes.set(xlabel="epoch", ylabel=LOSSES.get(name, name))
+        axes.set_xlabel("epoch")
+        axes.set_title(LOSSES.get(name, name), fontsize="medium")
         if name != "ssim":
             on_log_scale(axes)
         axes.grid(alpha=0.3)

@@ -187,7 +187,7 @@ def second_page(page: Figure, trained: Trained) -> None:
 
 
 def third_page(page: Figure, trained: Trained, record: dict[str, Any]) -> None:
-    parts = page.add_gridspec(6, 1, height_ratios=[1.2, 2.7, 0.7, 2, 1.9, 3.5])
+    parts = page.add_gridspec(6, 1, height_ratios=[1.1, 2.2, 0.6, 3.4, 2.3, 3.5])
     write(block(page, parts[0]), "5  Validation", metrics_text(trained))
     classes = val_classes(trained)
     confusion = confusion_matrix(trained.val_labels, trained.val_predicted, labels=classes)

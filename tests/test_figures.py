@@ -85,7 +85,7 @@ def test_loss_curves_have_a_panel_a_loss_and_a_line_between_stages() -> None:
     early, late = np.array([5.0, 4, np.nan, np.nan]), np.array([np.nan, np.nan, 0.0, 1])
     history = {"epoch": np.arange(1, 5), "loss": np.ones(4), "kl": early, "ssim": late}
     figure = figures.loss_curves(history)
-    names = [axes.get_ylabel() for axes in figure.axes]
+    names = [axes.get_title() for axes in figure.axes]
     assert names == ["loss", "KL divergence (nats)", "SSIM"]
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "log", "linear"]
     for axes in figure.axes:
