@@ -86,13 +86,15 @@ def grade_job(job: Job) -> None:
         with contextlib.suppress(ValueError):  # outside of a worker, nobody listens
             get_worker().log_event(job.topic, {"id": job.entry.id, "stage": stage})
 
+    def tell_last_step(grade: Grade) -> None:
+        if grade.steps:
+            tell(f"after {grade.steps[-1].name}")
+
     os.umask(PRIVATE)
     tell("unpack")
     try:
         with reserved_cpu():
-            grade = assess(
-                job.entry.path, job.task, job.settings, lambda g: tell(f"after {g.steps[-1].name}")
-            )
+            grade = assess(job.entry.path, job.task, job.settings, tell_last_step)
         leave_result(job, grade)
     except Exception:  # one submission must not stop the others
         leave_result(job, failure(job, traceback.format_exc()))
