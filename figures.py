@@ -328,8 +328,10 @@ def on_log_scale(axes: Axes) -> None:
     if low <= 0:
         return
     axes.set_yscale("log")
-    few = high < 10 * low  # powers of ten, with their doubles and halves, would be too few
-    axes.yaxis.set_major_locator(MaxNLocator(5) if few else LogLocator(subs=(1, 2, 5)))
+    if high < 10 * low:  # powers of ten, with their doubles and halves, would be too few
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 
@@ -384,7 +386,8 @@ def curves(
     An epoch counts for `steps` of the `unit` along the horizontal axis. `linear`: the quantities
     whose scale is not logarithmic.
     """
-    figure = Figure(figsize=(4.2 * len(panels), 4), layout="constrained")
+    across = max(4.2 * len(panels), 0.1 * len(title))
+    figure = Figure(figsize=(across, 4), layout="constrained")
     styles = styles_of(panels)
     for axes, (name, runs) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True

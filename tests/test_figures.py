@@ -108,6 +108,23 @@ def test_curves_share_colours_and_a_legend_that_covers_nothing() -> None:
     assert all(not legend.get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
 
 
+@pytest.mark.parametrize("high", [101, 150, 999, 5e3, 2e4, 99_999, 1e6, 5e8])
+def test_the_words_of_curves_have_room(high: float) -> None:
+    title = "What a run with a long name does in training and on test images"
+    figure = figures.curves({"loss": {"a": np.array([100, high])}}, title)
+    drawn(figure)
+    [axes] = figure.axes
+    labels = [text.get_window_extent() for text in axes.get_yticklabels() if text.get_text()]
+    shown = [box for box in labels if axes.bbox.y0 <= (box.y0 + box.y1) / 2 <= axes.bbox.y1]
+    assert len(shown) >= 2
+    for below, above in itertools.pairwise(sorted(shown, key=lambda box: float(box.y0))):
+        assert below.y1 <= above.y0
+    written = next(text for text in figure.texts if text.get_text() == title)
+    box = written.get_window_extent()
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_segments_that_touch_have_different_colours() -> None:
     ring = np.array([[number, (number + 1) % 9] for number in range(9)])
     spokes = [[9, number] for number in range(9)]
