@@ -118,7 +118,7 @@ class Options:
 
 PRESETS = {"full": Options(), "quick": Options(preset="quick", epochs=MANY, steps=1500)}
 CNN = Options(beta=0.1, epochs=300, batch_size=16, learning_rate=1e-4)
-CNN_QUICK = replace(CNN, preset="quick", epochs=MANY, steps=690, learning_rate=1e-3)
+CNN_QUICK = replace(CNN, preset="quick", epochs=MANY, steps=690, learning_rate=5e-4)
 CNN_PRESETS = {"full": CNN, "quick": CNN_QUICK}
 
 
