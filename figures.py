@@ -315,6 +315,7 @@ def loss_curves(history: Mapping[str, NDArray], figure: Figure | None = None) ->
         for end in stages:
             axes.axvline(end, color="0.4", linestyle=":", linewidth=1)
         axes.set_xlabel("epoch")
+        axes.tick_params(labelbottom=True)
         axes.set_title(LOSSES.get(name, name), fontsize="medium")
         if name != "ssim":
             on_log_scale(axes)

@@ -21,7 +21,7 @@ from ..submission.size import measure_size
 from ..submission.unpacking import carried_files, open_submission, weights_in
 from ..verdicts import Verdict
 from .copies import data_digests, file_data, read_data_sets, write_copy
-from .function_tests import run_test_stage
+from .function_tests import make_inputs, run_test_stage
 from .grade import Flag, Grade, Step, empty_grade, failed
 from .lessons import teach
 from .marking import give_mark, mark_checks, mark_number
@@ -204,6 +204,7 @@ def assess(
     if not trusted and (problem := isolation.shortfall()):
         grade.flags.append(Flag("sandbox", problem))
     files = file_data(assignment, folder)
+    make_inputs(assignment, folder)  # raises what is wrong with them
     progress(grade)
     with temporary_folder() as scratch:
         scratch.chmod(0o711)

@@ -20,6 +20,7 @@ def facts(found: Mapping[str, Any]) -> dict[str, Any]:
     within, across = (found["interpolation"][name] for name in ("in_class", "across"))
     of_class = one_hot["of_each_class"]
     of_number = number["of_each_class"]
+    best, worst = (ends(of_class, samples, lowest=lowest) for lowest in (False, True))
     return {
         "chance": chance,
         "obeys": obeys[0],
@@ -41,8 +42,9 @@ def facts(found: Mapping[str, Any]) -> dict[str, Any]:
         "sharpness": sign(
             {"difference": one_hot["sharpness_of_samples"] - 1, "error": one_hot["sharpness_error"]}
         ),
-        "best": ends(of_class, samples, lowest=False),
-        "worst": ends(of_class, samples, lowest=True),
+        "best": best,
+        "worst": worst,
+        "apart": not {*best} & {*worst},
         "worst_with_number": ends(of_number, samples, lowest=True),
         "against_pca": sign(one_hot["against_pca"]),
     }

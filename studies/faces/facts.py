@@ -15,14 +15,18 @@ def facts(found: Numbers) -> dict[str, Any]:
     level = LEVEL / len(models)
     clusters = {latent: model["clusters"] for latent, model in models.items()}
     ssims = {latent: model["unseen_ssim"] for latent, model in models.items()}
+    gaps = {latent: sign(model["gap"]) for latent, model in models.items()}
+    told = [latent for latent, row in clusters.items() if row["p"] < level]
+    in_plane = [latent for latent, row in clusters.items() if row["plane_p"] < level]
+    kl = {latent: trend(late) for latent, late in found.get("lowest_kl", {}).items()}
     return {
         "level": LEVEL,
-        "by_heart": [latent for latent, model in models.items() if sign(model["gap"]) > 0],
-        "unseen_easier": [latent for latent, model in models.items() if sign(model["gap"]) < 0],
+        "by_heart": [latent for latent, gap in gaps.items() if gap > 0],
+        "alike": [latent for latent, gap in gaps.items() if gap == 0],
+        "unseen_easier": [latent for latent, gap in gaps.items() if gap < 0],
         "course": {latent: trend(late) for latent, late in found["late"].items()},
-        "kl_rises": [
-            latent for latent, late in found.get("lowest_kl", {}).items() if trend(late) == "rises"
-        ],
+        "kl_rises": [latent for latent, course in kl.items() if course == "rises"],
+        "kl_unknown": "unknown" in kl.values(),
         "best": leading(
             ssims, {latent: model["ssim_behind"]["error"] for latent, model in models.items()}
         ),
@@ -37,6 +41,7 @@ def facts(found: Numbers) -> dict[str, Any]:
             for latent, row in clusters.items()
             if row.get("silhouette_of_people", -1) > row["silhouette"]
         ],
-        "told": [latent for latent, row in clusters.items() if row["p"] < level],
-        "visible": [latent for latent, row in clusters.items() if row["plane_p"] < level],
+        "told": told,
+        "visible": [latent for latent in told if latent in in_plane],
+        "only_in_plane": [latent for latent in in_plane if latent not in told],
     }

@@ -1,6 +1,7 @@
 """What a run says of its planes and classifiers: computed once, and read by all answers."""
 
 from collections.abc import Mapping
+from itertools import permutations
 from math import hypot
 from typing import Any
 
@@ -20,7 +21,7 @@ def facts(found: Numbers) -> dict[str, Any]:
     gain = sign(found["improvement"]["gain"])
     overfits = sign(found["classifier"]["gap"]) > 0
     clipped = found["models"]["autoencoder"]["clipped_by_class"]
-    number = {name: row["number"] for name, row in classes.items()}
+    trained_on = {name: max(row["random"] * found["images"], 1) for name, row in classes.items()}
     return {
         "verdicts": verdicts,
         "overlapping": overlapping(rates),
@@ -36,8 +37,7 @@ def facts(found: Numbers) -> dict[str, Any]:
             }
         ),
         "clipped_most": leading(
-            clipped,
-            {name: share_error(share, max(number[name], 1)) for name, share in clipped.items()},
+            clipped, {name: share_error(share, trained_on[name]) for name, share in clipped.items()}
         ),
         "overfits": overfits,
         "underfits": not overfits and found["improvement"]["change"] == "wider" and gain > 0,
@@ -55,9 +55,10 @@ def facts(found: Numbers) -> dict[str, Any]:
 def overlapping(rates: Numbers) -> dict[str, float]:
     """Return the pairs of classes that are confused more often than by chance, and how often."""
     classes = rates["classes"]
+    named = {f"{a} and {b}": (classes[a], classes[b]) for a, b in permutations(classes, 2)}
     pairs = {}
     for pair, share in rates["overlaps"].items():
-        first, second = (classes[name] for name in pair.split(" and "))
+        first, second = named[pair]
         images = first["number"] + second["number"]
         if images:
             chance = (

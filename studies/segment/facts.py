@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studies.shared.checks import Problem
+from studies.shared.checks import Problem, count
 
 Numbers = Mapping[str, Any]
 
@@ -21,8 +21,8 @@ def facts(found: Numbers) -> dict[str, Any]:
             "uniform": above(spectral["explained"], cells["explained"]),
             "kmeans_uniform": above(kmeans["explained"], spectral["explained"]),
             "kmeans_in_more_pieces": kmeans["pieces"] > spectral["pieces"],
-            "largest_taken": str(image["chosen"]["spectral"])
-            == list(image["contrasts"]["cells"])[-1],
+            "largest_taken": not found["fixed"]
+            and str(image["chosen"]["spectral"]) == list(image["contrasts"]["cells"])[-1],
             "converged": len(image["inertias"]) < found["max_iter"],
         }
     return verdicts
@@ -40,7 +40,8 @@ def problems(found: Numbers) -> dict[str, list[Problem]]:
         "k-means has converged": [
             None
             if verdicts[image["name"]]["converged"]
-            else f"On {image['name']}, k-means was stopped after {found['max_iter']} iterations."
+            else f"On {image['name']}, k-means was stopped after "
+            f"{count(found['max_iter'], 'iteration')}."
             for image in images
         ],
         "the largest number of clusters is not the best": [

@@ -46,6 +46,8 @@ def study(options: Options, path: Path, _out: Path) -> Findings:
         drawn |= pictures.draw(image)
     summary: dict[str, Any] = {
         "max_iter": options.max_iter,
+        "features": options.features,
+        "fixed": options.clusters is not None,
         "images": [summarise(image) for image in divided],
     }
     summary["facts"] = facts(summary)

@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from studies.shared.checks import also
+from studies.shared.checks import also, count
 
 # Not in a file, because the notebook has only the templates of its own studies.
 OPENING = """
@@ -64,7 +64,7 @@ ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,  # so that the text after an include starts on a new line
 )
-ENVIRONMENT.globals["mean"] = fmean
+ENVIRONMENT.globals |= {"mean": fmean, "count": count}
 ENVIRONMENT.filters |= {"form": format, "listed": listed, "also": also}
 
 

@@ -36,7 +36,7 @@ def standard_error(values: ArrayLike) -> float:
     return float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
 
 
-def share_error(share: float, number: int) -> float:
+def share_error(share: float, number: float) -> float:
     """Return the standard error of a share of `number` independent trials.
 
     It is Agresti's and Coull's, so that a share of 0 or 1 is not free of error.
@@ -60,7 +60,7 @@ def unpaired(first: ArrayLike, second: ArrayLike) -> Difference:
 
 def sign(found: Mapping[str, float]) -> int:
     """Return 1 or -1 for a difference above or below 0, and 0 for one within the noise."""
-    if abs(found["difference"]) <= ERRORS * found["error"]:
+    if not abs(found["difference"]) > ERRORS * found["error"]:  # NaN is noise, too
         return 0
     return 1 if found["difference"] > 0 else -1
 
@@ -93,7 +93,8 @@ def late_change(losses: Sequence[float]) -> dict[str, float]:
     """
     part = min(max(2, round(LATE * len(losses))), len(losses) - 1)
     late = np.array(losses[len(losses) - 1 - part :])
-    noise = float(np.diff(late).std()) if part else 0.0
+    with np.errstate(invalid="ignore"):  # a loss may be infinite
+        noise = float(np.diff(late).std()) if part else 0.0
     return {
         "epochs": part,
         "difference": float(late[-1] - late[0]),
@@ -106,10 +107,11 @@ def late_change(losses: Sequence[float]) -> dict[str, float]:
 def trend(late: Mapping[str, float]) -> str:
     """Say whether a loss, with this late change, "rises" after its lowest value or still "falls".
 
-    Otherwise, it is "level", or "unknown" if there are too few epochs to know its noise. A loss
-    that has risen since its lowest value does not count as falling, even if its last part falls.
+    Otherwise, it is "level", or "unknown" if there are too few epochs to know its noise, or if it
+    was not finite. A loss that has risen since its lowest value does not count as falling, even if
+    its last part falls.
     """
-    if late["epochs"] < 2:
+    if late["epochs"] < 2 or not np.isfinite([late["error"], late["rise"]]).all():
         return "unknown"
     if sign({"difference": late["rise"], "error": late["error"]}) > 0:
         return "rises"
@@ -133,7 +135,7 @@ def too_few_steps(steps: int, own: int) -> Problem:
     if steps >= own:
         return None
     return (
-        f"Each network was trained for {steps:,} steps, fewer than the {own:,} that the "
+        f"Each network was trained for {count(steps, 'step')}, fewer than the {own:,} that the "
         "task's own setting has."
     )
 
@@ -142,8 +144,10 @@ def still_falling(what: str, losses: Sequence[float]) -> Problem:
     """Check that a loss does not fall any more in the last part of a training."""
     found = late_change(losses)
     verdict = trend(found)
+    if infinite := int((~np.isfinite(losses)).sum()):
+        return f"{what} was not finite after {count(infinite, 'epoch')} of {len(losses)}."
     if verdict == "unknown":
-        number = f"{len(losses)} epoch{'s' if len(losses) > 1 else ''}"
+        number = count(len(losses), "epoch")
         return f"{what}: {number} cannot show whether it was still falling when training ended."
     if verdict != "falls":
         return None
@@ -168,6 +172,8 @@ def collapsed(what: str, active: int, units: int) -> Problem:
     """Check that every unit of z depends on the image."""
     if active == units:
         return None
+    if units == 1:
+        return f"The only unit of z of {what} does not depend on the image."
     how_many = "None" if not active else f"Only {active}"
     return (
         f"{how_many} of the {units} units of z of {what} depend{'s' if active == 1 else ''} on the "
@@ -212,7 +218,11 @@ def held_out_problems(what: str, losses: Mapping[str, Sequence[float]]) -> dict[
     """
     return {
         f"{what} that still fall": [still_falling(of, values) for of, values in losses.items()],
-        f"{what} that rise again": [rising_again(of, values) for of, values in losses.items()],
+        f"{what} that rise again": [
+            rising_again(of, values)
+            for of, values in losses.items()
+            if trend(late_change(values)) != "unknown"
+        ],
     }
 
 
@@ -236,6 +246,11 @@ def latent_problems(
             for name, found in models.items()
         ],
     }
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, which has an "s" unless there is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def also(names: Iterable[object]) -> str:

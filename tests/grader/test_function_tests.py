@@ -1,6 +1,7 @@
 """Tests of functions: what is wrong costs its own marks, and gains nothing elsewhere."""
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,23 @@ def points(grade: Grade) -> dict[str, float]:
 
 
 FULL = {"double": 3.0, "summed": 2.0, "network": 2.0, "refusal": 1.0}
+
+
+@pytest.mark.parametrize("arrays", [None, {"other": np.arange(3)}])
+def test_a_mistake_in_an_input_is_found_before_the_first_step(
+    data: Path, tmp_path: Path, arrays: dict[str, np.ndarray] | None
+) -> None:
+    data = Path(shutil.copytree(data, tmp_path / "data"))
+    (data / "inputs.npz").unlink()
+    if arrays:
+        np.savez(data / "inputs.npz", **arrays)
+    (tmp_path / "handed_in").mkdir()
+    (tmp_path / "handed_in" / "work.py").write_text(WORK)
+    reported: list[Grade] = []
+    task, settings = read_assignment(str(data / "course.toml")), Settings(data, Level.TRUSTED)
+    with pytest.raises(UserError, match=r"inputs\.npz"):
+        assess(tmp_path / "handed_in", task, settings, reported.append)
+    assert reported == []
 
 
 def test_a_program_that_would_train_forever_is_tested(run: Callable[[str], Grade]) -> None:

@@ -271,7 +271,7 @@ def answered(**changes: Any) -> dict[str, str]:
         ),
         (
             *("7", "interpolation__latent_distance__mean", (0.11, 0.12)),
-            ("So the decoded image is closer", "By this measure, the mixture is not farther"),
+            ("So the decoded image is closer", "So the decoded image is not closer"),
         ),
     ],
 )

@@ -26,6 +26,12 @@ def test_a_loss_still_falls_only_beyond_its_noise() -> None:
         assert unknown
         assert f"The loss: {len(losses)} epoch" in unknown
         assert checks.rising_again("The loss", losses) is None
+        made = checks.held_out_problems("losses", {"The loss": losses})
+        assert made["losses that rise again"] == []
+    for losses in ([5.0, 4, 3, np.inf], [5.0, np.inf, 4, 3], [np.nan, 5, 4, 3, 2, 1, 0.5]):
+        infinite = checks.still_falling("The loss", losses)
+        assert infinite == f"The loss was not finite after 1 epoch of {len(losses)}."
+        assert checks.rising_again("The loss", losses) is None
 
 
 def test_a_tie_names_all_and_one_image_shows_no_difference() -> None:

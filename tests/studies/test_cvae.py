@@ -100,6 +100,18 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "The share is highest for bag, and lowest for coat." in usual["Q2.3"]
 
 
+def test_three_classes_and_shares_without_a_gap() -> None:
+    summary = a_summary(0.9, 0.4, 0.4, 0.3) | {"classes": ["a", "b", "c"]}
+    summary["one_hot"]["of_each_class"] = {"a": 0.9, "b": 0.83, "c": 0.76}
+    text = sections(ANSWERS, summary)
+    assert "no gap between classes with high and with low shares" in text["Q2.3"]
+    assert "larger than all of them" not in text["Q2.2"]
+    assert (
+        "class 2 is 2 times class 1, and that class 1 lies between classes 0 and 2"
+        in (text["Q2.2"])
+    )
+
+
 def test_interpolation_in_a_class_that_could_not_be_measured() -> None:
     summary = a_summary(0.9, 0.9, 0.4, 0.3)
     summary["interpolation"]["in_class"] = None

@@ -351,6 +351,17 @@ def test_attempts_are_explained() -> None:
     assert "No ReLU died" not in text
 
 
+def test_a_name_may_contain_an_and() -> None:
+    summary = a_summary()
+    rates = summary["all"]
+    rates["classes"] = dict(
+        zip(("cats and dogs", "birds"), rates["classes"].values(), strict=False)
+    )
+    rates["overlaps"] = {"birds and cats and dogs": 0.9}
+    summary["models"]["autoencoder"]["clipped_by_class"] = dict.fromkeys(rates["classes"], 0.1)
+    assert "birds and cats and dogs (90%)" in sections(ANSWERS, summary)["2b"]
+
+
 def test_clusters_and_overlaps_follow_the_rates() -> None:
     summary = a_summary()
     text = sections(ANSWERS, summary)["2b"]

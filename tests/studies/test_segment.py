@@ -278,6 +278,9 @@ def image(name: str, flat: float, results: list[dict[str, object]], changed: flo
     }
 
 
+OPTIONS = {"max_iter": 2, "features": "grey", "fixed": False}
+
+
 def test_the_sentences_follow_the_numbers() -> None:
     blind = result("cells", 0.9, 0.2, 5)
     texts = []
@@ -292,14 +295,18 @@ def test_the_sentences_follow_the_numbers() -> None:
             blind,
         ]
         images = [image("x", flat, results, changed), image("y", 0.3, results, changed)]
-        texts.append(sections(ANSWERS, {"max_iter": 2, "images": images}))
+        texts.append(sections(ANSWERS, OPTIONS | {"images": images}))
     assert "only in the numbers" in texts[0]["Q3.1"]
     assert "in more than the numbers" in texts[1]["Q3.1"]
     for text, said in zip(
         texts,
         (
             ("prefer edges", "by 30.0 percentage points", "fewer, larger parts"),
-            ("do not prefer edges", "not more uniform", "k-means is more satisfying"),
+            (
+                "not show that its boundaries",
+                "not show that its segments",
+                "k-means is more satisfying",
+            ),
             ("avoid edges", "by 30.0 percentage points", "spectral clustering is more satisfying"),
         ),
         strict=True,
@@ -310,6 +317,14 @@ def test_the_sentences_follow_the_numbers() -> None:
     assert "y is the flatter drawing" in texts[1]["Q4.2"]
     assert "All images have the same share" in texts[2]["Q4.2"]
     assert "takes the largest number that was tried" in texts[0]["Q4.2"]
+    fixed = OPTIONS | {"fixed": True, "features": "colour_position", "images": images}
+    given = sections(ANSWERS, fixed)
+    assert "no rule chose it" in given["Q4.2"]
+    assert "takes the largest number" not in given["Q4.2"]
+    assert "level of grey" not in given["Q4.1"]
+    del images[1]["contrasts"]["cells"]["4"], images[1]["contrasts"]["spectral"]["4"]
+    row = "| y | cells, contrast | 1.00 | - | |"
+    assert row in sections(ANSWERS, OPTIONS | {"images": images})["Q4.2"].splitlines()
     assert "| x | spectral, contrast | - | 1.40 | 4 |" in texts[0]["Q4.2"]
     assert "would go on after that" in texts[0]["Q4.2"]
 
