@@ -89,7 +89,7 @@ def test_loss_curves_have_a_panel_a_loss_and_a_line_between_stages() -> None:
     assert names == ["loss", "KL divergence (nats)", "SSIM"]
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "log", "linear"]
     five = figures.loss_curves({"epoch": history["epoch"]} | {f"{n}": np.ones(4) for n in range(5)})
-    assert len({axes.get_position().y0 for axes in five.axes}) == 2
+    assert len({round(axes.get_position().y0, 2) for axes in five.axes}) == 2
     drawn(five)
     for axes in five.axes:
         assert any(tick.label1.get_visible() for tick in axes.xaxis.get_major_ticks())
