@@ -256,6 +256,7 @@ def test_labels_of_the_training_file_are_not_read(folder: Path) -> None:
     assert expected[0] == expected[1] == expected[2]
 
 
+@pytest.mark.slow
 def test_labels_of_the_validation_file_do_not_reach_the_vae(folder: Path) -> None:
     images, labels = (np.load("val.npz")[name] for name in ("data", "labels"))
     contents = []

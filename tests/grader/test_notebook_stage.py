@@ -161,6 +161,7 @@ def test_a_notebook_is_run_and_what_it_makes_is_judged(run: Callable[[Cells], Gr
     json.dumps(to_gradescope(grade), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_notebook_is_probed(run: Callable[[Cells], Grade]) -> None:
     assert run(work()).flags == []
     cells = work()

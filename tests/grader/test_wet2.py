@@ -57,6 +57,7 @@ def test_a_sound_notebook_gets_all_automatic_marks(hand_in: Callable[..., Grade]
     assert sections["Bonus"].problem == "the notebook has no heading like 'bonus|pokemon'"
 
 
+@pytest.mark.slow
 def test_a_zip_with_a_pdf_of_the_same_name_is_as_good(tmp_path: Path, level: Level) -> None:
     path = tmp_path / NAME.replace(".ipynb", ".zip")
     with zipfile.ZipFile(path, "w") as archive:
@@ -196,6 +197,7 @@ def test_each_fault_of_a_notebook_breaks_its_own_checks(tmp_path: Path, fault: s
         assert expected[name] in text
 
 
+@pytest.mark.slow
 def test_a_wrong_name_and_other_files_are_named(tmp_path: Path, level: Level) -> None:
     path = tmp_path / "homework.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -216,6 +218,7 @@ def test_check_says_the_same_without_running_anything(tmp_path: Path) -> None:
     assert [(c.rule, c.message) for c in broken] == [("Every code cell was run", CELL_NOT_RUN)]
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_not_run_costs_its_share(hand_in: Callable[..., Grade]) -> None:
     cells = honest()
     unrun(cells)

@@ -11,7 +11,7 @@ from grader.assignment import Assignment
 from grader.sandbox.command import Level
 
 WILD = Path(__file__).parents[1] / "wild"
-LONG = {"reads_labels", "workers"}  # they train as long as `plain` does
+LONG = {"plain", "reads_labels", "workers"}  # they train
 LAYOUT = ("model_path.txt is missing", "group.txt is missing", "the report is missing")
 
 
