@@ -246,6 +246,7 @@ def test_two_runs_give_the_same_bytes_on_any_number_of_threads(folder: Path) -> 
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_labels_of_the_training_file_are_not_read(folder: Path) -> None:
     images = np.load("train.npz")["data"]
     expected = []
@@ -280,6 +281,7 @@ def test_the_order_and_company_of_test_images_do_not_matter(folder: Path) -> Non
     np.testing.assert_array_equal(recon[2], recon[0][:4])
 
 
+@pytest.mark.slow
 def test_the_budget_stops_training_cleanly(folder: Path) -> None:
     process = run(
         "train.npz", "val.npz", "train", "short.pth", "--epochs", "100000", "--budget", "0.05"

@@ -388,6 +388,7 @@ def test_a_mistake_in_tests_is_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_an_open_test_sees_nothing_of_the_hidden_ones(run: Callable[[str], Grade]) -> None:
     """Students read the errors of open tests, so nothing of a hidden test must be there."""
     spy = WORK.replace(
