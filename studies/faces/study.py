@@ -196,10 +196,6 @@ def summarise(
         "epochs": options.epochs,
         "first": {latent: history[0] for latent, history in histories.items()},
         "last": {latent: history[-1] for latent, history in histories.items()},
-        "best": {
-            latent: 1 + int(np.argmin([row["unseen_mse"] for row in history]))
-            for latent, history in histories.items()
-        },
         "late": {
             latent: late_change(column(history, "unseen_mse"))
             for latent, history in histories.items()
